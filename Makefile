@@ -1,0 +1,41 @@
+# Each target makes the environment it needs: nothing has to be done before `make run` or `make test`.
+
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+READY := $(VENV)/.made-from-constraints
+IN := $(VENV)/bin/python
+
+.PHONY: help run test bench bench-gpu lint clean
+.DEFAULT_GOAL := help
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY)  ## open the app; ARGS="..." are passed on
+	$(IN) app.py $(ARGS)
+
+test: $(READY)  ## every test but those that need a CUDA GPU; ARGS="-k grids" narrows them
+	$(IN) -m pytest -m "not cuda" $(ARGS)
+
+bench: $(READY)  ## measure times and memory here
+	$(IN) -m tests.bench $(ARGS)
+
+bench-gpu: $(READY)  ## the tests that need a CUDA GPU, then the measurements on it
+	$(IN) -m pytest -m cuda
+	$(IN) -m tests.bench --device cuda $(ARGS)
+
+lint: $(READY)  ## ruff and mypy
+	$(IN) -m ruff check .
+	$(IN) -m mypy
+
+clean:  ## remove build outputs and caches; the environment, runs and checkpoints stay
+	rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache tests/screenshots
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; install one," \
+		"or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(IN) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(IN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+	@touch $@

@@ -1,0 +1,26 @@
+"""What every test runs under: no network, few threads, a skip with its reason where hardware is missing."""
+
+import os
+import shutil
+
+import pytest
+
+# Set before torch, gradio or huggingface_hub is imported, and inherited by the processes that tests start.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_OFFLINE"] = "1"
+# The tensors here are small: more threads than this only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip `cuda` and `browser` tests where they cannot run, before their fixtures are made."""
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA GPU; torch sees none")
+    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+        if os.environ.get("SD3DEMO_REQUIRE_BROWSER") == "1":
+            pytest.fail("SD3DEMO_REQUIRE_BROWSER=1, but there is no `chromium` on the PATH")
+        pytest.skip("needs `chromium` on the PATH (Debian: apt-get install chromium)")

@@ -1,0 +1,83 @@
+"""The README says what is true: its `--help` texts are the real ones, and what it tells to make can be made.
+
+`python -m tests.test_readme` writes the help texts anew.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+MARKER = re.compile(r"<!-- (?:help:(?P<command>[a-z0-9 -]*)|/help) -->")
+BLOCK = re.compile(r"<!-- help:(?P<command>[a-z0-9 -]*) -->\n.*?<!-- /help -->", re.DOTALL)
+
+
+def with_help(text: str, help_of: Callable[[str], str]) -> str:
+    """The text with its command's help between each pair: `<!-- help:plan -->` and `<!-- /help -->`.
+
+    `<!-- help: -->` stands for the program's own. Markers that do not pair are an error.
+    """
+    kinds = ["open" if m["command"] is not None else "close" for m in MARKER.finditer(text)]
+    if kinds != ["open", "close"] * (len(kinds) // 2):
+        raise ValueError("each <!-- help:COMMAND --> must be followed by its own <!-- /help -->")
+
+    def block(match: re.Match[str]) -> str:
+        command = match["command"]
+        return f"<!-- help:{command} -->\n```\n{help_of(command).strip()}\n```\n<!-- /help -->"
+
+    return BLOCK.sub(block, text)
+
+
+def real_help(command: str) -> str:
+    """What `sd3demo COMMAND --help` prints, 100 columns wide."""
+    env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    words = [sys.executable, "-m", "sd3demo", *command.split(), "--help"]
+    return subprocess.run(words, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_help_in_the_readme_is_what_the_program_prints() -> None:
+    text = README.read_text()
+    assert text == with_help(text, real_help), "run `python -m tests.test_readme`"
+
+
+def test_every_marker_pair_is_filled_with_its_own_commands_help() -> None:
+    text = (
+        "a\n<!-- help:plan -->\nold\n<!-- /help -->\n"
+        "b\n<!-- help:space check -->\n<!-- /help -->\n"
+        "<!-- help: -->\n<!-- /help -->"
+    )
+    filled = with_help(text, lambda command: f"help of [{command}]\n")
+    assert "old" not in filled
+    assert re.findall(r"```\n(.*)\n```", filled) == ["help of [plan]", "help of [space check]", "help of []"]
+    assert filled == with_help(filled, lambda command: f"help of [{command}]\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- help:plan -->",
+        "<!-- /help -->",
+        "<!-- help:plan --> <!-- help:plan --> <!-- /help -->",
+        "<!-- help:plan --> <!-- /help --> <!-- /help -->",
+    ],
+)
+def test_markers_that_do_not_pair_are_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="followed by its own"):
+        with_help(text, str)
+
+
+def test_every_make_target_the_readme_names_exists() -> None:
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README.read_text(), re.MULTILINE))
+    made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"run", "test"} <= named
+    assert named <= made
+
+
+if __name__ == "__main__":
+    README.write_text(with_help(README.read_text(), real_help))
