@@ -1,0 +1,24 @@
+"""Every checkpoint as data: what it is, where it lives, what it holds and what it costs. No torch.
+
+`find` takes what a person types after `--model`: a name of the catalogue, a hub id that the catalogue lists,
+or a folder in diffusers format anywhere on the disk.
+"""
+
+from sd3demo.catalogue.entries import CATALOGUE, find, how_to_get, locate
+from sd3demo.catalogue.folders import read_folder
+from sd3demo.catalogue.spec import Defaults, Encoder, Family, ModelSpec, Network, Part, Size
+
+__all__ = [
+    "CATALOGUE",
+    "Defaults",
+    "Encoder",
+    "Family",
+    "ModelSpec",
+    "Network",
+    "Part",
+    "Size",
+    "find",
+    "how_to_get",
+    "locate",
+    "read_folder",
+]

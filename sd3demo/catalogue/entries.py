@@ -1,0 +1,172 @@
+"""The checkpoints that are known by name, how one is found, and what to do about one that is not here.
+
+Sizes are counted on the published configurations in half precision. Each revision is a commit of the model's
+Hub repository, so that a name means the same weights for everybody.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sd3demo.catalogue.folders import read_folder
+from sd3demo.catalogue.spec import Defaults, ModelSpec, Network, Size
+from sd3demo.errors import Refusal
+
+_COMMUNITY = "Stability AI Community License"
+
+
+def _half(parameters: int) -> Size:
+    return Size(parameters, 2 * parameters)
+
+
+def _stability(transformer: int) -> Mapping[str, Size]:
+    """The text encoders and the autoencoder are the same in all of SD3 and SD3.5."""
+    return {
+        "text_encoder": _half(123_650_304),  # CLIP ViT-L/14
+        "text_encoder_2": _half(694_659_840),  # OpenCLIP ViT-bigG/14
+        "text_encoder_3": _half(4_762_310_656),  # T5 v1.1 XXL, encoder
+        "transformer": _half(transformer),
+        "vae": _half(83_819_683),
+    }
+
+
+_TINY = ModelSpec(
+    name="tiny",
+    family="sd3",
+    licence="Apache-2.0",
+    native=64,
+    vae_factor=4,
+    network=Network(depth=4, hidden=256, heads=4, joint_dim=256, pooled_dim=256, table=32, qk_norm=True),
+    components={},
+    clip_tokens=20,
+    t5_tokens=20,
+    t5_limit=20,
+    defaults=Defaults(steps=28, cfg=4.0, shift=1.0, schedule="uniform"),
+)
+
+_SD3_MEDIUM = ModelSpec(
+    name="sd3-medium",
+    family="sd3",
+    licence=_COMMUNITY,
+    gated=True,
+    hub="stabilityai/stable-diffusion-3-medium-diffusers",
+    revision="ea42f8cef0f178587cf766dc8129abd379c90671",
+    native=1024,
+    vae_factor=8,
+    network=Network(depth=24, hidden=1536, heads=24, joint_dim=4096, pooled_dim=2048, table=192),
+    components=_stability(2_028_328_000),
+    defaults=Defaults(steps=28, cfg=5.0),
+)
+
+_LARGE = Network(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=2048, table=192, qk_norm=True)
+
+CATALOGUE: Mapping[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        _TINY,
+        _SD3_MEDIUM,
+        replace(
+            _SD3_MEDIUM,
+            name="sd3.5-medium",
+            hub="stabilityai/stable-diffusion-3.5-medium",
+            revision="b940f670f0eda2d07fbb75229e779da1ad11eb80",
+            network=replace(_SD3_MEDIUM.network, table=384, dual=13, qk_norm=True),
+            components=_stability(2_243_171_520),
+            defaults=Defaults(steps=40, cfg=4.5),
+        ),
+        replace(
+            _SD3_MEDIUM,
+            name="sd3.5-large",
+            hub="stabilityai/stable-diffusion-3.5-large",
+            revision="ceddf0a7fdf2064ea28e2213e3b84e4afa170a0f",
+            network=_LARGE,
+            components=_stability(8_056_627_520),
+            defaults=Defaults(steps=28, cfg=3.5),
+        ),
+        replace(
+            _SD3_MEDIUM,
+            name="sd3.5-large-turbo",
+            hub="stabilityai/stable-diffusion-3.5-large-turbo",
+            revision="ec07796fc06b096cc56de9762974a28f4c632eda",
+            network=_LARGE,
+            components=_stability(8_056_627_520),
+            defaults=Defaults(steps=4, cfg=1.0),  # distilled to do without guidance
+        ),
+    )
+}
+
+
+def find(name: str) -> ModelSpec:
+    """The spec of a catalogue name, a hub id or a folder. Raises Refusal with what exists."""
+    by_hub = {spec.hub: spec for spec in CATALOGUE.values() if spec.hub}
+    if name == "tiny":
+        return _embedded()
+    spec = CATALOGUE.get(name) or by_hub.get(name)
+    if spec is not None:
+        return spec
+    if name and Path(name).expanduser().is_dir():
+        return read_folder(Path(name))
+    raise Refusal(
+        f"unknown model {name!r}; choose one of {', '.join(CATALOGUE)}, or give a folder in diffusers format"
+    )
+
+
+def locate(spec: ModelSpec) -> Path:
+    """Where a model's files are on this disk; nothing is fetched. Raises Refusal with what to do."""
+    if spec.folder:
+        return Path(spec.folder)
+    folder = _hub_cache() / f"models--{spec.hub.replace('/', '--')}" / "snapshots" / spec.revision
+    if spec.hub and (folder / "model_index.json").is_file():
+        return folder
+    raise Refusal(how_to_get(spec))
+
+
+def how_to_get(spec: ModelSpec) -> str:
+    """The sentence for a model whose files are not here."""
+    if not spec.hub:
+        return (
+            f"the embedded model is not at {_assets() / 'tiny'}; install the package with its assets, "
+            "train one with `sd3demo train`, or choose another with --model"
+        )
+    accept = (
+        f"accept its licence at https://huggingface.co/{spec.hub}, run `hf auth login`, then "
+        if spec.gated
+        else ""
+    )
+    # The repositories also hold the weights as single files and at a second precision, which are not read
+    # here.
+    unread = " ".join(
+        f'--exclude "{pattern}"' for pattern in ("sd3*.safetensors", "text_encoders/*", "*fp16*")
+    )
+    return (
+        f"{spec.name} is not on this disk: {accept}run "
+        f"`hf download {spec.hub} --revision {spec.revision} {unread}`"
+    )
+
+
+def _embedded() -> ModelSpec:
+    """The model inside: its folder's own figures, or the entry above while it is absent."""
+    folder = _assets() / "tiny"
+    if not (folder / "model_index.json").is_file():
+        return _TINY
+    read = read_folder(folder)
+    limit = min(read.t5_limit, _TINY.t5_limit)
+    return replace(
+        read, name="tiny", licence=_TINY.licence, t5_tokens=limit, t5_limit=limit, defaults=_TINY.defaults
+    )
+
+
+def _assets() -> Path:
+    """`sd3demo/_assets` in an installed package, `assets` beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_assets"
+    return installed if installed.is_dir() else package.parent / "assets"
+
+
+def _hub_cache() -> Path:
+    """Where huggingface_hub keeps its files, by its own rule."""
+    home = os.environ.get("HF_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "huggingface"
+    )
+    return Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()

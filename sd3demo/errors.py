@@ -1,0 +1,13 @@
+"""The two ways in which a job ends without its result, each carrying one sentence for a person.
+
+A sentence says what was given, what is allowed and what to try. Nothing below the command line and the page
+catches these; those two show the sentence and nothing else.
+"""
+
+
+class Refusal(ValueError):  # noqa: N818
+    """Bad input: nothing was started and nothing is left behind (exit code 2)."""
+
+
+class Failure(RuntimeError):  # noqa: N818
+    """The input was good and the work went wrong all the same (exit code 1)."""
