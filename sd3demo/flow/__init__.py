@@ -1,0 +1,1 @@
+"""The mathematics of rectified flows: paths, densities, grids, solvers, guidance and projection."""

@@ -1,0 +1,151 @@
+"""Linear low-pass operators P on latents (..., H, W): what of a picture counts as its composition.
+
+All of them are linear and leave a constant alone.  `haar` and `dct` are projections (P P = P); they and the
+smooth `radial` and `gaussian` are self-adjoint; `bicubic` is neither.  A cut-off is a share of the latent's
+own Nyquist frequency: 1 is the finest grid wave, 0 keeps only the mean.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LowPass: TypeAlias = Callable[[Tensor], Tensor]
+"""P, from (B, C, H, W) to the same shape."""
+
+Border: TypeAlias = Literal["wrap", "mirror"]
+
+
+def haar(x: Tensor, level: int) -> Tensor:
+    """The mean over blocks of 2^level by 2^level, repeated back: a Haar transform without its details.
+
+    Level 1 is the default of I-Max's release; 0 is the identity.  Where a side is no multiple of the block,
+    the last block is cut at the border and its mean is that of the entries it has, so that P stays an
+    orthogonal projection.
+
+    Raises:
+        ValueError: level is negative.
+    """
+    if level < 0:
+        raise ValueError(f"level is {level}; a Haar low-pass needs 0 (the identity) or more, such as 1")
+    block, (height, width) = 2**level, x.shape[-2:]
+    means = functional.avg_pool2d(_planes(x), block, ceil_mode=True)
+    blocks = means.repeat_interleave(block, -2).repeat_interleave(block, -1)
+    return blocks[..., :height, :width].reshape(x.shape)
+
+
+def radial(x: Tensor, cutoff: float, order: int = 4, *, border: Border = "wrap") -> Tensor:
+    """Butterworth's low-pass: gain 1 / (1 + (r / cutoff)^(2 order)) at radial frequency r; 1/2 at the cutoff.
+
+    border "wrap" is Fourier's, for which the left edge is the right one's neighbour; "mirror" continues the
+    picture by its reflection.
+
+    Raises:
+        ValueError: cutoff is not in [0, 1], or order < 1.
+    """
+    if order < 1:
+        raise ValueError(f"order is {order}; a Butterworth low-pass needs 1 (gentle) or more, such as 4")
+    return _filtered(x, cutoff, border, lambda r: 1 / (1 + r ** (2 * order)))
+
+
+def gaussian(x: Tensor, cutoff: float, *, border: Border = "wrap") -> Tensor:
+    """A blur: gain 2^-(r / cutoff)^2 at radial frequency r, like `radial` 1/2 at the cut-off, but no ringing.
+
+    Raises:
+        ValueError: cutoff is not in [0, 1].
+    """
+    return _filtered(x, cutoff, border, lambda r: torch.exp2(-(r**2)))
+
+
+def dct(x: Tensor, cutoff: float) -> Tensor:
+    """The ideal low-pass: the cosine modes (DCT-II) below the cut-off in each direction, none of the others.
+
+    It keeps as many as a picture of cutoff times the size has, and the mean at least.
+
+    Raises:
+        ValueError: cutoff is not in [0, 1].
+    """
+    _check_cutoff(cutoff)
+    rows, columns = (_cosines(size, x) for size in x.shape[-2:])
+    rows, columns = (basis[: max(1, round(cutoff * len(basis)))] for basis in (rows, columns))
+    return (rows.T @ (rows @ x.to(rows) @ columns.T) @ columns).to(x.dtype)
+
+
+def bicubic(x: Tensor, scale: float) -> Tensor:
+    """Down by `scale` and up again, bicubic both ways, antialiased on the way down.
+
+    Raises:
+        ValueError: scale < 1.
+    """
+    if scale < 1:
+        raise ValueError(f"scale is {scale}; a low-pass shrinks, so it needs 1 (the identity) or more")
+    height, width = x.shape[-2:]
+    small = (max(1, round(height / scale)), max(1, round(width / scale)))
+    down = functional.interpolate(_planes(_widened(x)), size=small, mode="bicubic", antialias=True)
+    up = functional.interpolate(down, size=(height, width), mode="bicubic")
+    return up.reshape(x.shape).to(x.dtype)
+
+
+def _filtered(x: Tensor, cutoff: float, border: Border, gain: Callable[[Tensor], Tensor]) -> Tensor:
+    """x with each mode multiplied by the gain at its radial frequency, in units of the cut-off."""
+    _check_cutoff(cutoff)
+    height, width = x.shape[-2:]
+    full = _widened(x)
+    if border == "wrap":
+        rows, columns = torch.fft.fftfreq(height, 1 / 2), torch.fft.rfftfreq(width, 1 / 2)
+        gains = _gains(rows, columns, cutoff, gain).to(full)
+        return torch.fft.irfft2(torch.fft.rfft2(full) * gains, s=(height, width)).to(x.dtype)
+    down, across = _cosines(height, full), _cosines(width, full)
+    gains = _gains(torch.arange(height) / height, torch.arange(width) / width, cutoff, gain).to(full)
+    return (down.T @ ((down @ full @ across.T) * gains) @ across).to(x.dtype)
+
+
+def _gains(rows: Tensor, columns: Tensor, cutoff: float, gain: Callable[[Tensor], Tensor]) -> Tensor:
+    """The gain of every pair of frequencies, in shares of Nyquist's, (H, W)."""
+    radius = torch.hypot(rows[:, None].double(), columns[None, :].double())
+    if cutoff == 0:
+        return (radius == 0).double()
+    return gain(radius / cutoff)
+
+
+def _cosines(size: int, like: Tensor) -> Tensor:
+    """The orthonormal DCT-II as a matrix, a mode in each row: mode k has k / size of Nyquist's frequency."""
+    modes = torch.arange(size, dtype=torch.float64)
+    basis = math.sqrt(2 / size) * torch.cos(math.pi / size * modes[:, None] * (modes[None, :] + 0.5))
+    basis[0] /= math.sqrt(2)
+    return basis.to(like.device, torch.promote_types(like.dtype, torch.float32))
+
+
+def _widened(x: Tensor) -> Tensor:
+    """x in float32 at least: neither transforms nor antialiasing exist in half precision everywhere."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _planes(x: Tensor) -> Tensor:
+    """(..., H, W) as (N, 1, H, W), the shape that pooling and resizing take."""
+    return x.reshape(-1, 1, *x.shape[-2:])
+
+
+def _check_cutoff(cutoff: float) -> None:
+    if not 0 <= cutoff <= 1:
+        raise ValueError(f"cutoff is {cutoff}; it is a share of the Nyquist frequency, in [0, 1]")
+
+
+def _haar_for(scale: float) -> LowPass:
+    return partial(haar, level=max(1, round(math.log2(scale))))
+
+
+# For a guide that was enlarged by `scale`: above 1 / scale of the latent's Nyquist frequency, its own before,
+# it holds nothing to be guided by.  haar-1 is I-Max's release, whatever the scale.
+LOW_PASSES: Mapping[str, Callable[[float], LowPass]] = {
+    "haar-1": lambda scale: partial(haar, level=1),
+    "haar": _haar_for,
+    "radial": lambda scale: partial(radial, cutoff=1 / scale, border="mirror"),
+    "gaussian": lambda scale: partial(gaussian, cutoff=1 / scale, border="mirror"),
+    "dct": lambda scale: partial(dct, cutoff=1 / scale),
+    "bicubic": lambda scale: partial(bicubic, scale=scale),
+}
