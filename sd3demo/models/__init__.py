@@ -1,17 +1,36 @@
-"""Rectified-flow models behind one protocol, and which file adapts each family."""
+"""Rectified-flow models behind one protocol. `load` reads a checkpoint with the loader of its family."""
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 
-from sd3demo.catalogue import Family, ModelSpec
+import torch
+
+from sd3demo.catalogue import Family, ModelSpec, locate
+from sd3demo.catalogue.weights import weights_hash
 from sd3demo.models.protocol import FlowModel
 
-FAMILIES: Mapping[Family, str] = {"sd3": "sd3demo.models.sd3", "exact": "sd3demo.models.exact"}
-"""The module of each family; its `load(spec, folder)` reads a checkpoint."""
+
+def load(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
+    """The model of a spec, read onto the CPU. Raises Refusal where it is absent or cannot be read."""
+    return FAMILIES[spec.family](spec, dtype)
 
 
-def load(spec: ModelSpec, folder: Path) -> FlowModel:
-    """The model of a spec, read from its folder onto the CPU. Raises Refusal where it cannot be read."""
-    loader: Callable[[ModelSpec, Path], FlowModel] = import_module(FAMILIES[spec.family]).load
-    return loader(spec, folder)
+def fingerprint(spec: ModelSpec) -> str:
+    """The hash of a model's weights, by which a receipt knows them again."""
+    return weights_hash(locate(spec) if spec.components else Path(), sorted(spec.components))
+
+
+def _sd3(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
+    from sd3demo.models.loading import load
+
+    return load(spec, locate(spec), dtype)
+
+
+def _exact(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
+    from sd3demo.models.exact import Exact
+
+    return Exact(spec)
+
+
+FAMILIES: Mapping[Family, Callable[[ModelSpec, torch.dtype], FlowModel]] = {"sd3": _sd3, "exact": _exact}
+"""The loader of each family; what it imports is imported when a model of that family is first wanted."""

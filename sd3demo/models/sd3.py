@@ -1,0 +1,189 @@
+"""Stable Diffusion 3 and 3.5: any folder with an `SD3Transformer2DModel`, behind the project's protocol.
+
+Texts are encoded as `StableDiffusion3Pipeline` does: the second-last layer of both CLIPs side by side, padded
+to T5's width, then T5's tokens; the CLIPs' pooled vectors side by side.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from diffusers import AutoencoderKL, SD3Transformer2DModel
+from torch import Tensor, nn
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+
+from sd3demo.catalogue import ModelSpec, Part
+from sd3demo.flow.guidance import Branch, Branches
+from sd3demo.flow.solvers import At
+from sd3demo.models.mmdit import forward, fuse, positions_of
+from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations
+from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Texts
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One CLIP text encoder and its tokenizer."""
+
+    model: CLIPTextModelWithProjection
+    tokenizer: CLIPTokenizer
+
+    def __call__(self, text: str, tokens: int, mode: ClipMode) -> tuple[Tensor, Tensor]:
+        """(1, tokens, D) and the pooled (1, P); zeros of those shapes where the encoder is off."""
+        config, like = self.model.config, next(self.model.parameters())
+        if mode == "zeros":
+            return like.new_zeros(1, tokens, config.hidden_size), like.new_zeros(1, config.projection_dim)
+        ids = _ids(self.tokenizer, text, tokens)
+        out = self.model(ids.to(self.model.device), output_hidden_states=True)
+        return out.hidden_states[-2], out.text_embeds
+
+
+@dataclass(frozen=True, eq=False)
+class T5:
+    """The T5 encoder and its tokenizer."""
+
+    model: T5EncoderModel
+    tokenizer: T5Tokenizer
+
+    def __call__(self, text: str, tokens: int) -> Tensor:
+        """(1, tokens, D), padding included: the transformer attends to it."""
+        return self.model(_ids(self.tokenizer, text, tokens).to(self.model.device))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class SD3:
+    """The parts of a checkpoint and what they do together. `resident` says that hooks need not be called."""
+
+    spec: ModelSpec
+    transformer: SD3Transformer2DModel
+    vae: AutoencoderKL
+    clip_l: Clip
+    clip_g: Clip
+    t5: T5 | None
+
+    @property
+    def parts(self) -> Mapping[Part, nn.Module]:
+        encoders = [self.clip_l.model, self.clip_g.model, *([self.t5.model] if self.t5 else [])]
+        return {"text": nn.ModuleList(encoders), "flow": self.transformer, "vae": self.vae}
+
+    def encode(self, texts: Texts, encoders: Encoders) -> Conditioning:
+        spec = self.spec
+        tokens_l, pooled_l = self.clip_l(texts.clip_l, spec.clip_tokens, encoders.clip_l)
+        tokens_g, pooled_g = self.clip_g(texts.clip_g, spec.clip_tokens, encoders.clip_g)
+        clips = torch.cat((tokens_l, tokens_g), dim=-1)
+        rows = [nn.functional.pad(clips, (0, spec.network.joint_dim - clips.shape[-1]))]
+        calls = (encoders.clip_l == "on") + (encoders.clip_g == "on")
+        if encoders.t5 != "omit":
+            if self.t5 is None or encoders.t5 == "zeros":
+                rows.append(clips.new_zeros(1, encoders.t5_tokens, spec.network.joint_dim))
+            else:
+                rows.append(self.t5("" if encoders.t5 == "empty" else texts.t5, encoders.t5_tokens))
+                calls += 1
+        return Conditioning(torch.cat(rows, dim=1), torch.cat((pooled_l, pooled_g), dim=-1), calls)
+
+    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
+        bring(self.transformer)
+        if _is_streamed(self.transformer):
+            return _stock_branches(self.transformer, conditionings)
+        return _ahead_branches(self.transformer, conditionings, dials)
+
+    def to_latent(self, image: Tensor) -> Tensor:
+        config = self.vae.config
+        mean = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode()
+        return (mean - (config.shift_factor or 0.0)) * config.scaling_factor
+
+    def to_image(self, latent: Tensor) -> Tensor:
+        config = self.vae.config
+        scaled = latent.to(self.vae.dtype) / config.scaling_factor + (config.shift_factor or 0.0)
+        return cast(Tensor, self.vae.decode(scaled, return_dict=False)[0])
+
+
+def bring(module: nn.Module) -> None:
+    """Let a module's offload hook, if it has one, put it on the device.
+
+    Such hooks run before `forward`; what reads a module's weights without calling it has to ask.
+    """
+    hook = getattr(module, "_hf_hook", None)
+    if hook is not None:
+        hook.pre_forward(module)
+
+
+def _ahead_branches(
+    network: SD3Transformer2DModel, conditionings: Mapping[Branch, Conditioning], dials: Dials
+) -> Branches:
+    """Everything that time and text alone decide is computed ahead, a window of times together."""
+    device, dtype = network.device, network.dtype
+    projections = fuse(network)
+    texts = {name: network.context_embedder(c.tokens.to(device, dtype)) for name, c in conditionings.items()}
+    modulation = _Modulations(network, conditionings, dials.times)
+    positions: dict[torch.Size, Tensor] = {}
+
+    def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
+        size = x.shape[-2:]
+        if size not in positions:
+            positions[size] = positions_of(network, *size).to(dtype)
+        latent = x.to(dtype).repeat(len(wanted), 1, 1, 1)
+        text = torch.cat([texts[name].expand(len(x), -1, -1) for name in wanted])
+        rows = modulation(at.t, wanted, len(x))
+        out = forward(network, projections, latent, text, positions[size], rows)
+        return out.to(x.dtype).chunk(len(wanted))
+
+    return branches
+
+
+class _Modulations:
+    """The modulations of a run, made for a window of its times when the first of them is asked for."""
+
+    def __init__(
+        self,
+        network: SD3Transformer2DModel,
+        conditionings: Mapping[Branch, Conditioning],
+        times: tuple[float, ...],
+    ) -> None:
+        self._network = network
+        self._pooled = {name: c.pooled.to(network.device, network.dtype) for name, c in conditionings.items()}
+        self._times = list(dict.fromkeys(times))
+        self._made: dict[tuple[float, tuple[Branch, ...], int], Modulation] = {}
+
+    def __call__(self, t: float, wanted: tuple[Branch, ...], count: int) -> Modulation:
+        key = (t, wanted, count)
+        if key not in self._made:
+            start = self._times.index(t) if t in self._times else None
+            window = [t] if start is None else self._times[start : start + WINDOW]
+            pooled = torch.cat([self._pooled[name].expand(count, -1) for name in wanted])
+            made = modulations(self._network, window, pooled)
+            self._made = {(time, wanted, count): row for time, row in zip(window, made, strict=True)}
+        return self._made[key]
+
+
+def _stock_branches(network: SD3Transformer2DModel, conditionings: Mapping[Branch, Conditioning]) -> Branches:
+    """The same by diffusers' own forward, block by block, for weights that hooks bring and take away."""
+    call: Callable[..., tuple[Tensor]] = network
+
+    def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
+        dtype, count = conditionings[wanted[0]].tokens.dtype, len(x)
+        out = call(
+            hidden_states=x.to(dtype).repeat(len(wanted), 1, 1, 1),
+            timestep=torch.full((count * len(wanted),), at.t * TIME_SCALE, device=x.device),
+            encoder_hidden_states=torch.cat(
+                [conditionings[name].tokens.to(x.device).expand(count, -1, -1) for name in wanted]
+            ),
+            pooled_projections=torch.cat(
+                [conditionings[name].pooled.to(x.device).expand(count, -1) for name in wanted]
+            ),
+            return_dict=False,
+        )[0]
+        return out.to(x.dtype).chunk(len(wanted))
+
+    return branches
+
+
+def _is_streamed(module: nn.Module) -> bool:
+    """Whether diffusers' group offloading holds a module's blocks elsewhere until they are called."""
+    return any(hasattr(inner, "_diffusers_hook") for inner in module.modules())
+
+
+def _ids(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> Tensor:
+    """(1, tokens): cut and padded to that length."""
+    encoded = tokenizer([text], padding="max_length", max_length=tokens, truncation=True, return_tensors="pt")
+    return cast(Tensor, encoded.input_ids)

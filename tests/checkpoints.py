@@ -1,0 +1,188 @@
+"""Small random checkpoints in diffusers' SD3 layout, complete with tokenizers made in memory.
+
+Three kinds, as they differ in the published models: SD3-medium (neither QK-norm nor dual attention),
+SD3.5-medium (both) and SD3.5-large (QK-norm alone). `benchmark` has the size of the embedded model.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+)
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What sets a checkpoint apart from the others."""
+
+    depth: int = 3
+    heads: int = 4
+    head_dim: int = 8
+    qk_norm: str | None = None
+    dual_attention_layers: tuple[int, ...] = ()
+    shift: float = 3.0
+    text_tokens: int = 9
+    vae_blocks: int = 3
+    words: list[str] = field(default_factory=lambda: ["a", "red", "circle", "above", "blue", "square", "on"])
+
+    @property
+    def vae_factor(self) -> int:
+        return 2 ** (self.vae_blocks - 1)
+
+
+KINDS = {
+    "sd3-medium": Kind(),
+    "sd3.5-medium": Kind(qk_norm="rms_norm", dual_attention_layers=(0, 1)),
+    "sd3.5-large": Kind(depth=4, heads=3, qk_norm="rms_norm"),
+}
+
+BENCHMARK = Kind(depth=4, heads=4, head_dim=64, qk_norm="rms_norm", shift=1.0, text_tokens=20)
+
+
+def write_checkpoint(folder: Path, kind: Kind, *, seed: int = 0, with_t5: bool = True) -> Path:
+    """A whole model in `folder`, in float32 safetensors; the same seed gives the same weights."""
+    pipeline(kind, seed=seed, with_t5=with_t5).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def pipeline(kind: Kind, *, seed: int = 0, with_t5: bool = True) -> StableDiffusion3Pipeline:
+    """diffusers' own pipeline over random weights."""
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        return StableDiffusion3Pipeline(
+            transformer=_transformer(kind),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=kind.shift),
+            vae=_vae(kind),
+            text_encoder=_clip(kind, width=16),
+            tokenizer=_clip_tokenizer(kind),
+            text_encoder_2=_clip(kind, width=24),
+            tokenizer_2=_clip_tokenizer(kind),
+            text_encoder_3=_t5(kind) if with_t5 else None,
+            tokenizer_3=_t5_tokenizer(kind) if with_t5 else None,
+        )
+    finally:
+        torch.set_rng_state(state)
+
+
+def _transformer(kind: Kind) -> SD3Transformer2DModel:
+    model = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=16,
+        num_layers=kind.depth,
+        attention_head_dim=kind.head_dim,
+        num_attention_heads=kind.heads,
+        joint_attention_dim=48,
+        caption_projection_dim=kind.heads * kind.head_dim,
+        pooled_projection_dim=24,
+        out_channels=16,
+        pos_embed_max_size=16,
+        qk_norm=kind.qk_norm,
+        dual_attention_layers=kind.dual_attention_layers,
+    )
+    with torch.no_grad():
+        model.proj_out.weight.mul_(0.5)  # velocities of about unit size, so that a tolerance means something
+    return model.eval()
+
+
+def _vae(kind: Kind) -> AutoencoderKL:
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * kind.vae_blocks,
+        up_block_types=("UpDecoderBlock2D",) * kind.vae_blocks,
+        block_out_channels=(16, 24, 32, 32)[: kind.vae_blocks],
+        layers_per_block=1,
+        latent_channels=16,
+        norm_num_groups=8,
+        scaling_factor=1.5305,
+        shift_factor=0.0609,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    ).eval()
+
+
+def _clip(kind: Kind, *, width: int) -> CLIPTextModelWithProjection:
+    """`hidden_states[-2]` is read, so two layers at least; the end token's id is the tokenizer's, not 2."""
+    tokenizer = _clip_tokenizer(kind)
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        max_position_embeddings=kind.text_tokens,
+        projection_dim=12,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_factor=5.0,
+    )
+    return CLIPTextModelWithProjection(config).eval()
+
+
+def _t5(kind: Kind) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(_t5_tokenizer(kind)),
+            d_model=48,
+            d_kv=12,
+            d_ff=64,
+            num_layers=2,
+            num_heads=4,
+            feed_forward_proj="gated-gelu",
+        )
+    ).eval()
+
+
+def _clip_tokenizer(kind: Kind) -> CLIPTokenizer:
+    """Byte-pair encoding whose merges end in the words themselves."""
+    vocabulary = ["<|pad|>", "<|startoftext|>", "<|pad2|>", "<|endoftext|>"]
+    merges: list[tuple[str, str]] = []
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        vocabulary += [letter, f"{letter}</w>"]
+    for word in kind.words:
+        done = word[0]
+        for position, letter in enumerate(word[1:], start=1):
+            piece = f"{letter}</w>" if position == len(word) - 1 else letter
+            if (done, piece) not in merges:
+                merges.append((done, piece))
+            done += piece
+            if done not in vocabulary:
+                vocabulary.append(done)
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(vocabulary)},
+        merges=merges,
+        model_max_length=kind.text_tokens,
+    )
+
+
+def _t5_tokenizer(kind: Kind) -> T5Tokenizer:
+    pieces = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "▁",
+        *(f"▁{word}" for word in kind.words),
+        *"abcdefghijklmnopqrstuvwxyz",
+    ]
+    unique = list(dict.fromkeys(pieces))
+    return T5Tokenizer(
+        vocab=[(piece, 0.0 if index < 3 else -float(index)) for index, piece in enumerate(unique)],
+        extra_ids=0,
+        model_max_length=kind.text_tokens,
+    )
