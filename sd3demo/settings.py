@@ -82,19 +82,24 @@ class Request(Settings):
     width: Side | None = Field(None, description="In pixels; the model's native size by default.")
     height: Side | None = Field(None, description="In pixels; the model's native size by default.")
 
-    steps: Steps | None = Field(None, description="Steps of the solver from noise to picture.")
+    steps: Steps | None = Field(
+        None, description="Steps of the solver from noise to picture; the model's own number by default."
+    )
     cfg: Scale | None = Field(
         None,
-        description="Guidance, v = v_uncond + cfg (v_cond - v_uncond); at 1 it is off, for half the work.",
+        description="Guidance, v = v_uncond + cfg (v_cond - v_uncond); 1 is off, for half the work. "
+        "The model's own by default.",
     )
     cfg_from: Time = Field(0.0, description="Guidance acts while t is at least this (t = 0 is data).")
     cfg_to: Time = Field(1.0, description="Guidance acts while t is at most this (t = 1 is noise).")
     solver: Solver = Field("euler", description="How dz = v dt is integrated.")
-    schedule: Convention | None = Field(None, description="The convention that places the times from 1 to 0.")
+    schedule: Convention | None = Field(
+        None, description="The convention that places the times from 1 to 0; the model's own by default."
+    )
     shift: Shift | Literal["auto"] | None = Field(
         None,
-        description="Moves time towards noise, t' = s t / (1 + (s - 1) t); auto scales the model's own by "
-        "sqrt(pixels / native pixels).",
+        description="Moves time towards noise, t' = s t / (1 + (s - 1) t); auto is the model's own times "
+        "sqrt(pixels / native pixels). The model's own by default.",
     )
 
     t5: Literal["on", "zeros", "omit", "empty"] = Field(
@@ -105,7 +110,9 @@ class Request(Settings):
     prompt_2: Text = Field("", description="A text of its own for CLIP-G; the prompt when empty.")
     prompt_3: Text = Field("", description="A text of its own for T5; the prompt when empty.")
     max_sequence_length: Tokens | None = Field(
-        None, description="T5 tokens; padding is attended to, so their number changes the picture."
+        None,
+        description="T5 tokens; padding is attended to, so their number changes the picture. "
+        "The model's own by default.",
     )
 
     precision: Literal["auto", "float32", "bfloat16"] = Field(

@@ -192,7 +192,7 @@ class Clock:
 
 
 def initial_noise(seeds: Sequence[int], spec: ModelSpec, stage: Stage) -> Tensor:
-    """(B, C, H, W), each drawn as diffusers' pipelines draw it: in float32 by a CPU generator with its seed."""
+    """(B, C, H, W), each drawn as diffusers' pipelines draw it: float32, by a CPU generator with its seed."""
     height, width = stage.height // spec.vae_factor, stage.width // spec.vae_factor
     shape = (1, spec.network.channels, height, width)
     return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

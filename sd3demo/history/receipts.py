@@ -1,4 +1,4 @@
-"""The receipt inside a picture: all that it takes to make it again, as JSON in the PNG's text chunk `sd3demo`.
+"""The receipt inside a picture: what it takes to make it again, as JSON in the PNG's text chunk `sd3demo`.
 
 A file is judged by its header before anything is decoded, since a small PNG can unfold to any size. A digest
 inside the receipt finds edits; against a forger who recomputes it there is only the rerun, which `sd3demo
@@ -72,7 +72,7 @@ def to_png(pixels: Pixels, receipt: Receipt) -> bytes:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """The receipt of a PNG file. Raises Refusal for a file without one, or with one that was edited or forged."""
+    """The receipt of a PNG file. Raises Refusal for a file with none, or with one edited or forged."""
     try:
         with path.open("rb") as stream:
             if path.stat().st_size > LARGEST_FILE:

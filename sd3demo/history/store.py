@@ -57,7 +57,8 @@ class RunStore:
             folder = self._write(stem, files)
         except OSError as error:
             raise Refusal(
-                f"cannot keep the run in {self.root}: {error.strerror}; free some space or choose another folder"
+                f"cannot keep the run in {self.root}: {error.strerror}; free some space or choose another"
+                " folder"
             ) from error
         return Run(folder.name, folder, tuple(folder / name for name in pictures))
 

@@ -1,0 +1,90 @@
+"""The command line: `sd3demo COMMAND`. A command is one file here, read when it is called, and one line below.
+
+Exit codes: 0 for success, 2 for bad input with one sentence on stderr, 1 for work that failed.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+import click
+
+from sd3demo import __version__
+from sd3demo.cli.flags import Command, as_click
+from sd3demo.errors import Failure, Refusal
+
+COMMANDS: Mapping[str, str] = {
+    "generate": "Make a picture, or several, from a text.",
+    "verify": "Make a picture again from the receipt inside it, and compare.",
+    "plan": "Say what a request would do, without doing it.",
+    "models": "List the models that are known by name.",
+    "serve": "Open the app in a browser; the same as `python app.py`.",
+}
+"""Name and help of each command; `sd3demo.cli.<name>` holds its `COMMAND`."""
+
+
+class Program(click.Group):
+    """All commands, none of them imported before it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: Command = import_module(f"sd3demo.cli.{cmd_name}").COMMAND
+        return as_click(cmd_name, COMMANDS[cmd_name], command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        click.echo(f"sd3demo {__version__}")
+        ctx.exit()
+
+
+PROGRAM = Program(
+    name="sd3demo", help="Stable Diffusion 3 and I-Max, the papers, to run.", no_args_is_help=True
+)
+PROGRAM.params.append(
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command and answers with its exit code."""
+    try:
+        code = PROGRAM.main(
+            None if words is None else list(words), prog_name="sd3demo", standalone_mode=False
+        )
+        return int(code or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _say(error.format_message(), 2)
+    except click.ClickException as error:
+        return _say(_one_line(error.format_message()), 2)
+    except Refusal as error:
+        return _say(_one_line(str(error)), 2)
+    except Failure as error:
+        return _say(_one_line(str(error)), 1)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("stopped", 130)
+
+
+def _say(text: str, code: int) -> int:
+    encoding = sys.stderr.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,81 @@
+"""Flags out of settings: every field of a pydantic model is a flag with its help, its bounds and its choices.
+
+Nothing is parsed or checked here: what was typed goes to the settings as text, and they answer with their
+sentence.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from sd3demo.cli.report import Report
+from sd3demo.settings import bounds_of, choices_of, is_whole, parse
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run` is called with one instance of each of the settings and a Report; it returns the exit code.
+
+    The fields named in `arguments` are given by position.
+    """
+
+    run: Callable[..., int]
+    settings: tuple[type[BaseModel], ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+def as_click(name: str, help: str, command: Command) -> click.Command:
+    """The command as click runs it, with `--json` beside its own flags."""
+
+    def call(json: bool, **typed: object) -> int:
+        report = Report(json)
+        given = {field: value for field, value in typed.items() if value is not None and value is not False}
+        parsed = [
+            parse(kind, {field: value for field, value in given.items() if field in kind.model_fields})
+            for kind in command.settings
+        ]
+        return command.run(*parsed, report)
+
+    parameters = [
+        parameter for kind in command.settings for parameter in _parameters(kind, command.arguments)
+    ]
+    parameters.append(
+        click.Option(["--json"], is_flag=True, help="Print one JSON object on stdout and nothing else there.")
+    )
+    return click.Command(name, callback=call, params=parameters, help=help)
+
+
+def _parameters(kind: type[BaseModel], arguments: tuple[str, ...]) -> Iterator[click.Parameter]:
+    for name, field in kind.model_fields.items():
+        if name in arguments:
+            yield click.Argument([name], required=field.is_required(), type=click.UNPROCESSED)
+        elif field.annotation is bool:
+            yield click.Option([_flag(name), name], is_flag=True, help=field.description)
+        else:
+            yield click.Option(
+                [_flag(name), name], type=click.UNPROCESSED, metavar=_metavar(field), help=_help(field)
+            )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _metavar(field: FieldInfo) -> str:
+    bounds, choices = bounds_of(field), choices_of(field)
+    number = ("INTEGER" if is_whole(field) else "NUMBER") if bounds else ""
+    return "|".join(filter(None, (number, *choices))) or "TEXT"
+
+
+def _help(field: FieldInfo) -> str:
+    """The field's own sentence, then its bounds and its default."""
+    notes = []
+    if bounds := bounds_of(field):
+        notes.append(f"{bounds[0]:.12g} to {bounds[1]:.12g}")
+    if field.default not in (None, "", PydanticUndefined):
+        notes.append(f"default: {field.default}")
+    return f"{field.description or ''}  [{'; '.join(notes)}]" if notes else field.description or ""

@@ -1,0 +1,82 @@
+"""`sd3demo plan`: what a request would do, here or on another machine, without doing it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sd3demo.catalogue import find
+from sd3demo.cli.flags import Command
+from sd3demo.cli.report import Report
+from sd3demo.engine import Budget, Plan, plan
+from sd3demo.engine.machine import GPU_FLOPS, Device, budget
+from sd3demo.engine.placement import GIB
+from sd3demo.settings import Prompt, Request, Settings
+
+
+class Question(Request):
+    """A request whose prompt may stay open: no cost depends on the words."""
+
+    prompt: Prompt = Field("a picture", description="What the picture should show.")
+
+
+class Elsewhere(Settings):
+    """The device to plan for."""
+
+    vram: Annotated[float, Field(ge=0.1, le=10_000)] | None = Field(
+        None, description="Plan for a GPU with this many GiB free, in place of this machine."
+    )
+    device: Device = Field("auto", description="What computes.")
+
+
+def show(question: Question, elsewhere: Elsewhere, report: Report) -> int:
+    here = budget(elsewhere.device) if elsewhere.vram is None else _gpu(elsewhere.vram)
+    made = plan(question, find(question.model), here)
+    values: dict[str, object] = {
+        "stages": [
+            {
+                "key": stage.key,
+                "width": stage.width,
+                "height": stage.height,
+                "sigmas": list(stage.sigmas),
+                "calls": stage.calls,
+                "solver": stage.solver,
+                "needs": list(stage.needs),
+            }
+            for stage in made.stages
+        ],
+        "sigmas": list(made.sigmas),
+        "calls": made.calls,
+        "encoder_calls": made.encoder_calls,
+        "flops": dict(made.flops),
+        "memory": dict(made.memory),
+        "placement": made.placement,
+        "seconds": made.seconds,
+        "fits": made.fits,
+        "device": {"kind": here.device, "memory": here.memory},
+        "request": made.request.model_dump(mode="json"),
+    }
+    report.result(values, _text(made))
+    return 0
+
+
+def _gpu(gib: float) -> Budget:
+    return Budget("cuda", int(gib * GIB), GPU_FLOPS)
+
+
+def _text(made: Plan) -> str:
+    request, here = made.request, made.budget
+    lines = [
+        f"{made.spec.name}, {request.count} x {request.width} x {request.height} px, {request.precision} on "
+        f"{here.device} with {here.memory / GIB:.1f} GiB free",
+        f"{request.steps} steps of {request.solver} at cfg {request.cfg:g}, shift {request.shift:g} "
+        f"({request.schedule}): {made.calls} network calls, at most {made.encoder_calls} encoder calls",
+        f"placement {made.placement}, {'fits' if made.fits else 'does NOT fit'}; about {made.seconds:.1f} s",
+    ]
+    lines += [
+        f"  {phase:<7} {made.memory[phase] / GIB:8.2f} GiB {made.flops[phase] / 1e12:10.2f} TFLOP"
+        for phase in made.memory
+    ]
+    return "\n".join(lines)
+
+
+COMMAND = Command(show, (Question, Elsewhere), arguments=("prompt",))
