@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +26,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("SD3DEMO_REQUIRE_BROWSER") == "1":
             pytest.fail("SD3DEMO_REQUIRE_BROWSER=1, but there is no `chromium` on the PATH")
         pytest.skip("needs `chromium` on the PATH (Debian: apt-get install chromium)")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a small random checkpoint of a kind of tests.checkpoints.KINDS, once, and answers with its folder."""
+    from tests.checkpoints import KINDS, write_checkpoint
+
+    written: dict[tuple[str, bool], Path] = {}
+
+    def folder(kind: str = "sd3.5-medium", *, with_t5: bool = True) -> Path:
+        if (kind, with_t5) not in written:
+            place = tmp_path_factory.mktemp("checkpoint") / kind
+            written[kind, with_t5] = write_checkpoint(place, KINDS[kind], with_t5=with_t5)
+        return written[kind, with_t5]
+
+    return folder
