@@ -70,11 +70,10 @@ class LogitNormal(Density):
             raise ValueError(f"s is {self.s}; the logit-normal needs a positive deviation, such as 1")
 
     def pdf(self, t: Tensor) -> Tensor:
-        inside = (t > 0) & (t < 1)
-        t = torch.where(inside, t, 0.5)
-        # In logarithms: near an end the first factor underflows before the second overflows.
+        # In logarithms, for near an end the one factor underflows before the other overflows.
         log_pdf = -0.5 * self._deviate(t) ** 2 - torch.log(t) - torch.log1p(-t)
-        return torch.where(inside, torch.exp(log_pdf) / (self.s * math.sqrt(2 * math.pi)), 0.0)
+        pdf = torch.exp(log_pdf) / (self.s * math.sqrt(2 * math.pi))
+        return torch.where((t > 0) & (t < 1), pdf, 0.0)  # at the ends the logarithms are infinite
 
     def cdf(self, t: Tensor) -> Tensor:
         return torch.special.ndtr(self._deviate(t))

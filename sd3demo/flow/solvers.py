@@ -102,7 +102,7 @@ class RungeKutta:
 
     def _stages(self, at: At, t_next: float) -> tuple[At, ...]:
         nodes = self.tableau.nodes if t_next > 0 else (0.0,)
-        # The mean of the two ends, and not t + c h, is t_next to the last bit where c is 1.
+        # The weighted mean of the ends, and not t + c h, is t_next to the last bit where c is 1.
         return tuple(At((1 - c) * at.t + c * t_next, at.index, at.count) for c in nodes)
 
     def _steps(self, velocity: Velocity, x: Tensor, stands: list[tuple[At, float]]) -> Iterator[Step]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -143,6 +143,15 @@ def test_a_logit_normal_vanishes_at_both_ends(dtype: torch.dtype) -> None:
 def test_mode_sampling_is_equation_20_with_time_reversed(s: float, u: float) -> None:
     paper = 1 - u - s * (math.cos(math.pi * u / 2) ** 2 - 1 + u)
     assert float(Mode(s).icdf(torch.tensor(1 - u, dtype=torch.float64))) == pytest.approx(paper, abs=1e-14)
+
+
+@given(s=st.floats(-1, STEEPEST))
+@example(s=1.13)  # without the clamp, its largest time is 1 + 1.2e-7
+def test_rounding_never_takes_a_mode_sample_out_of_the_unit_interval(s: float) -> None:
+    near = torch.linspace(0.999, 1, 1001, dtype=torch.float32)
+    for q in (near, 1 - near):
+        t = Mode(s).icdf(q)
+        assert bool(((t >= 0) & (t <= 1)).all())
 
 
 def test_mode_sampling_without_tails_is_uniform() -> None:

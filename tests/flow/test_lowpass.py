@@ -88,15 +88,15 @@ def test_channels_and_samples_do_not_mix(operator: Callable[[Tensor], Tensor]) -
 
 
 @pytest.mark.parametrize("name", LOW_PASSES)
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_low_pass_for_a_scale_keeps_what_is_slow_and_drops_the_finest_wave(name: str, scale: float) -> None:
     """Slow: an eighth of the guide's own Nyquist frequency. Finest: the checkerboard."""
-    n = 64
+    n = 96
     place = torch.arange(n, dtype=torch.float64)
     slow = torch.cos(math.pi * (place + 0.5) * (n / scale / 8) / n).expand(1, 1, n, n)
     finest = ((-1) ** (place[:, None] + place)).expand(1, 1, n, n)
     low_pass = LOW_PASSES[name](scale)
-    assert float((low_pass(slow) - slow).norm() / slow.norm()) < 0.12
+    assert float((low_pass(slow) - slow).norm() / slow.norm()) < 0.15
     assert float(low_pass(finest).norm() / finest.norm()) < 0.02
 
 

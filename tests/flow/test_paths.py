@@ -3,6 +3,7 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -106,6 +107,13 @@ def test_a_variance_preserving_path_preserves_variance(name: str) -> None:
 def test_the_log_snr_of_edm_is_normal_for_uniform_times(path: EDM) -> None:
     deviate = (path.log_snr(T) + 2 * path.mean) / (2 * path.std)
     torch.testing.assert_close(torch.special.ndtr(deviate), 1 - T)
+
+
+def test_the_linear_path_is_the_product_of_its_betas_where_a_discrete_step_ends() -> None:
+    betas = np.linspace(math.sqrt(0.00085), math.sqrt(0.012), 1000) ** 2
+    t = torch.arange(1001, dtype=torch.float64) / 1000
+    expected = np.append(1, np.sqrt(np.cumprod(1 - betas)))
+    torch.testing.assert_close(PATHS["ldm-linear"].a(t), torch.from_numpy(expected), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parity

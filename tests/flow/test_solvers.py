@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from sd3demo.flow.exact import Gaussian, Mixture
@@ -39,9 +41,9 @@ def even(steps: int) -> np.ndarray:
 
 
 def uneven(steps: int) -> np.ndarray:
-    """A smooth grid whose steps differ sevenfold, which a two-step method has to take into account."""
-    u = np.linspace(0, 1, steps + 1)
-    return 1 - (1 - ALMOST_DATA) * (0.25 * u + 0.75 * u**2)
+    """Every other step three times as long: neighbours stay unequal however many there are."""
+    lengths = np.resize([1.0, 3.0], steps)
+    return 1 - (1 - ALMOST_DATA) * np.append(0, lengths.cumsum()) / lengths.sum()
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,14 @@ def test_visits_foretell_every_evaluation(
         assert mine[0] == step.at
         assert all(step.at.t >= at.t >= step.t_next for at in mine)
         assert {at.count for at in mine} == {len(grid) - 1}
+
+
+@given(grid=st.lists(st.floats(0, 1), min_size=2, max_size=5, unique=True))
+def test_a_stage_at_the_end_of_a_step_stands_on_the_grid_to_the_last_bit(grid: list[float]) -> None:
+    """What depends on time alone can then be computed once for each time of the grid."""
+    grid = sorted(grid, reverse=True)
+    for name in ("euler", "heun", "ab2"):
+        assert {at.t for at in SOLVERS[name].visits(grid)} <= set(grid)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from sd3demo.flow.tableaus import TABLEAUS, Tableau
 
@@ -47,6 +49,38 @@ def test_rows_that_sum_to_their_nodes_are_not_enough(change: dict) -> None:
     rk4 = TABLEAUS[-1]
     with pytest.raises(ValueError, match="must sum to"):
         replace(rk4, **change)
+
+
+def conditions(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Butcher's eight sums up to order four, each scaled to be 1."""
+    c = a.sum(1)
+    sums = [b.sum(), b @ c, b @ c**2, b @ a @ c, b @ c**3, b @ (c * (a @ c)), b @ a @ c**2, b @ a @ a @ c]
+    return np.array(sums) * [1, 2, 3, 6, 4, 8, 12, 24]
+
+
+@pytest.mark.parametrize("broken", range(8))
+def test_each_order_condition_is_checked(broken: int) -> None:
+    """A method found by least squares that meets all of the conditions but one."""
+    below = np.tril_indices(4, -1)
+    goal = np.ones(8)
+    goal[broken] = 1.05
+
+    def unpacked(unknowns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a = np.zeros((4, 4))
+        a[below] = unknowns[:6]
+        return a, unknowns[6:]
+
+    start = np.random.default_rng(broken).normal(size=10) * 0.1
+    rk4 = TABLEAUS[-1]
+    start += [entry for row in rk4.stages for entry in row] + list(rk4.weights)
+    found = least_squares(
+        lambda unknowns: conditions(*unpacked(unknowns)) - goal, start, xtol=1e-15, ftol=1e-15, gtol=1e-15
+    )
+    a, b = unpacked(found.x)
+    np.testing.assert_allclose(conditions(a, b), goal, atol=1e-13)
+    stages = tuple(tuple(row[:i]) for i, row in enumerate(a.tolist()))
+    with pytest.raises(ValueError, match="must sum to"):
+        Tableau("found", order=4, nodes=tuple(a.sum(1)), stages=stages, weights=tuple(b))
 
 
 def test_an_implicit_method_is_refused() -> None:
