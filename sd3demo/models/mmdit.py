@@ -1,4 +1,4 @@
-"""The MM-DiT of SD3 (paper, section 4 and figure 2), run for sampling over diffusers' own modules.
+"""The MM-DiT of SD3 (paper, section 4 and figure 2) for sampling, over the weights of diffusers' modules.
 
 It computes what `SD3Transformer2DModel.forward` does, given what does not change from step to step: the
 modulations, the embedded text, the positions. A stream's queries, keys and values come from one product, both
@@ -11,103 +11,95 @@ from typing import cast
 
 import torch
 from diffusers import SD3Transformer2DModel
-from diffusers.models.attention import JointTransformerBlock
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention import FeedForward, JointTransformerBlock
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
+from sd3demo.models.linear import Linear, can_pack, joined
 from sd3demo.models.modulation import BlockModulation, Modulation
 
 EPS = 1e-6  # of every norm in the transformer
-JOINED_BELOW = (
-    500_000_000  # parameters; above it one product is no faster than three, and the copies are not small
-)
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """Query, key and value of one stream: one joined layer or three, and the scales of QK-norm."""
+class Attention:
+    """One stream's way into an attention and out of it. `out` is missing where nothing comes back."""
 
-    layers: tuple[tuple[Tensor, Tensor], ...]  # weight (3 D, D) and bias (3 D,), or thrice (D, D) and (D,)
-    scales: Tensor | None  # (2, 1, D / heads), for queries and for keys
+    qkv: tuple[Linear, ...]
+    scales: Tensor | None  # (2, 1, D / heads): QK-norm's, for queries and for keys
+    out: Linear | None
 
 
 @dataclass(frozen=True, eq=False)
-class BlockProjections:
-    """Of a block's picture, of its text, and of its second attention where it has one."""
+class Block:
+    """One joint block; `dual` is SD3.5-medium's second attention, of the picture to itself."""
 
-    image: Projection
-    text: Projection
-    dual: Projection | None
+    heads: int
+    image: Attention
+    text: Attention
+    dual: Attention | None
+    image_mlp: tuple[Linear, Linear]
+    text_mlp: tuple[Linear, Linear] | None
 
 
-def fuse(network: SD3Transformer2DModel) -> tuple[BlockProjections, ...]:
-    """The projections of every block, joined in a network small enough for copies and to gain from it."""
-    joined = sum(weight.numel() for weight in network.parameters()) < JOINED_BELOW
-    return tuple(
-        BlockProjections(
-            image=_of_image(block.attn, joined),
-            text=_projection(
-                (block.attn.add_q_proj, block.attn.add_k_proj, block.attn.add_v_proj),
-                (block.attn.norm_added_q, block.attn.norm_added_k),
-                joined,
-            ),
-            dual=_of_image(block.attn2, joined) if block.use_dual_attention else None,
-        )
-        for block in network.transformer_blocks
+@dataclass(frozen=True, eq=False)
+class MMDiT:
+    """The layers of a network in the order in which they are used."""
+
+    patches: nn.Module
+    blocks: tuple[Block, ...]
+    out: Linear
+    patch: int
+
+
+def lay_out(network: SD3Transformer2DModel) -> MMDiT:
+    """A network's layers, where they are: for as long as its weights stay there."""
+    pack = can_pack(network)
+    return MMDiT(
+        patches=network.pos_embed.proj,
+        blocks=tuple(_block(block, pack) for block in network.transformer_blocks),
+        out=joined((network.proj_out,), pack=pack)[0],
+        patch=network.config.patch_size,
     )
 
 
-def forward(
-    network: SD3Transformer2DModel,
-    projections: tuple[BlockProjections, ...],
-    latent: Tensor,
-    text: Tensor,
-    positions: Tensor,
-    modulation: Modulation,
-) -> Tensor:
+def forward(model: MMDiT, latent: Tensor, text: Tensor, positions: Tensor, modulation: Modulation) -> Tensor:
     """The velocity (B, C, H, W) at a latent of that shape.
 
     text: (B, M, D), already embedded; positions: (1, N, D), those of the latent's N patches; the modulation
     has B rows.
     """
-    image = network.pos_embed.proj(latent).flatten(2).transpose(1, 2) + positions  # (B, N, D)
-    for block, projection, rows in zip(
-        network.transformer_blocks, projections, modulation.blocks, strict=True
-    ):
-        image, text = joint_block(block, projection, image, text, rows)
-    tokens = network.proj_out(_modulated(image, *modulation.out))
-    return unpatchify(tokens, latent.shape, network.config.patch_size)
+    image = model.patches(latent).flatten(2).transpose(1, 2) + positions  # (B, N, D)
+    for block, rows in zip(model.blocks, modulation.blocks, strict=True):
+        image, text = joint_block(block, image, text, rows)
+    return unpatchify(model.out(_modulated(image, *modulation.out)), latent.shape, model.patch)
 
 
-def joint_block(
-    block: JointTransformerBlock,
-    projections: BlockProjections,
-    image: Tensor,
-    text: Tensor,
-    rows: BlockModulation,
-) -> tuple[Tensor, Tensor]:
-    """One block: joint attention over both streams, then each stream's own feed-forward."""
-    n, attention, last = image.shape[1], block.attn, block.context_pre_only
+def joint_block(block: Block, image: Tensor, text: Tensor, rows: BlockModulation) -> tuple[Tensor, Tensor]:
+    """Joint attention over both streams, then each stream's own feed-forward."""
+    n = image.shape[1]
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp, *second = rows.image
     q, k, v = _heads(
-        attention.heads,
-        (projections.image, _modulated(image, shift, scale)),
-        (projections.text, _modulated(text, *rows.text[:2])),
+        block.heads,
+        (block.image, _modulated(image, shift, scale)),
+        (block.text, _modulated(text, *rows.text[:2])),
     )
-    mixed = _attend(q[:, :n] if last else q, k, v)  # (B, N + M, D), without the text in the last block
-    update = gate * attention.to_out[0](mixed[:, :n])
-    if projections.dual is not None:
+    asking = q if block.text.out else q[:, :n]
+    mixed = _attend(asking, k, v)  # (B, N + M, D), or (B, N, D) in the last block
+
+    assert block.image.out is not None
+    before, image = image, torch.addcmul(image, gate, block.image.out(mixed[:, :n]))
+    if block.dual is not None and block.dual.out is not None:
         shift, scale, gate = second
-        mixed_2 = _attend(*_heads(attention.heads, (projections.dual, _modulated(image, shift, scale))))
-        update = torch.addcmul(update, gate, block.attn2.to_out[0](mixed_2))
-    image = image + update
-    image = torch.addcmul(image, gate_mlp, block.ff(_modulated(image, shift_mlp, scale_mlp)))
-    if last:
+        alone = _attend(*_heads(block.heads, (block.dual, _modulated(before, shift, scale))))
+        image = torch.addcmul(image, gate, block.dual.out(alone))
+    image = torch.addcmul(image, gate_mlp, _mlp(block.image_mlp, _modulated(image, shift_mlp, scale_mlp)))
+    if block.text.out is None or block.text_mlp is None:
         return image, text
     _, _, gate, shift_mlp, scale_mlp, gate_mlp = rows.text
-    text = torch.addcmul(text, gate, attention.to_add_out(mixed[:, n:]))
-    return image, torch.addcmul(text, gate_mlp, block.ff_context(_modulated(text, shift_mlp, scale_mlp)))
+    text = torch.addcmul(text, gate, block.text.out(mixed[:, n:]))
+    text = torch.addcmul(text, gate_mlp, _mlp(block.text_mlp, _modulated(text, shift_mlp, scale_mlp)))
+    return image, text
 
 
 def positions_of(network: SD3Transformer2DModel, height: int, width: int) -> Tensor:
@@ -126,12 +118,19 @@ def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, layer_norm(x, x.shape[-1:], eps=EPS), scale)
 
 
-def _heads(heads: int, *streams: tuple[Projection, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _mlp(layers: tuple[Linear, Linear], x: Tensor) -> Tensor:
+    up, down = layers
+    return down(up(x))
+
+
+def _heads(heads: int, *streams: tuple[Attention, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value of all streams in a row, each (B, N, heads, D / heads), with QK-norm applied."""
-    rows = [torch.cat([linear(x, *layer) for layer in projection.layers], -1) for projection, x in streams]
-    joined = torch.cat(rows, dim=1).unflatten(-1, (3, heads, -1))  # (B, N, 3, heads, D / heads)
-    both, value = joined[:, :, :2], joined[:, :, 2]
-    scales = [p.scales.expand(x.shape[1], -1, -1, -1) for p, x in streams if p.scales is not None]
+    rows = [torch.cat([layer(x) for layer in stream.qkv], dim=-1) for stream, x in streams]
+    row = torch.cat(rows, dim=1).unflatten(-1, (3, heads, -1))  # (B, N, 3, heads, D / heads)
+    both, value = row[:, :, :2], row[:, :, 2]
+    scales = [
+        stream.scales.expand(x.shape[1], -1, -1, -1) for stream, x in streams if stream.scales is not None
+    ]
     if scales:
         both = torch.rms_norm(both, both.shape[-1:], eps=EPS) * torch.cat(scales)
     query, key = both.unbind(2)
@@ -144,16 +143,41 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def _of_image(attention: Attention, joined: bool) -> Projection:
-    layers, norms = (attention.to_q, attention.to_k, attention.to_v), (attention.norm_q, attention.norm_k)
-    return _projection(layers, norms, joined)
+def _block(block: JointTransformerBlock, pack: bool) -> Block:
+    attention, last = block.attn, block.context_pre_only
+    return Block(
+        heads=attention.heads,
+        image=Attention(
+            qkv=joined((attention.to_q, attention.to_k, attention.to_v), pack=pack),
+            scales=_scales(attention.norm_q, attention.norm_k),
+            out=joined((attention.to_out[0],), pack=pack)[0],
+        ),
+        text=Attention(
+            qkv=joined((attention.add_q_proj, attention.add_k_proj, attention.add_v_proj), pack=pack),
+            scales=_scales(attention.norm_added_q, attention.norm_added_k),
+            out=None if last else joined((attention.to_add_out,), pack=pack)[0],
+        ),
+        dual=_dual(block, pack) if block.use_dual_attention else None,
+        image_mlp=_layers(block.ff, pack),
+        text_mlp=None if last else _layers(block.ff_context, pack),
+    )
 
 
-def _projection(
-    layers: tuple[nn.Linear, ...], norms: tuple[nn.Module | None, ...], joined: bool
-) -> Projection:
-    pairs: tuple[tuple[Tensor, Tensor], ...] = tuple((layer.weight, layer.bias) for layer in layers)
-    if joined:
-        pairs = ((torch.cat([weight for weight, _ in pairs]), torch.cat([bias for _, bias in pairs])),)
-    scales = [cast(Tensor, norm.weight) for norm in norms if norm is not None]
-    return Projection(pairs, torch.stack(scales)[:, None] if scales else None)
+def _dual(block: JointTransformerBlock, pack: bool) -> Attention:
+    attention = block.attn2
+    return Attention(
+        qkv=joined((attention.to_q, attention.to_k, attention.to_v), pack=pack),
+        scales=_scales(attention.norm_q, attention.norm_k),
+        out=joined((attention.to_out[0],), pack=pack)[0],
+    )
+
+
+def _layers(mlp: FeedForward, pack: bool) -> tuple[Linear, Linear]:
+    """The two layers of a feed-forward, a GELU after the first."""
+    up, down = mlp.net[0].proj, mlp.net[2]
+    return joined((up,), pack=pack, activated=True)[0], joined((down,), pack=pack)[0]
+
+
+def _scales(*norms: nn.Module | None) -> Tensor | None:
+    weights = [cast(Tensor, norm.weight) for norm in norms if norm is not None]
+    return torch.stack(weights)[:, None] if weights else None

@@ -6,6 +6,7 @@ to T5's width, then T5's tokens; the CLIPs' pooled vectors side by side.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -16,7 +17,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderMo
 from sd3demo.catalogue import ModelSpec, Part
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
-from sd3demo.models.mmdit import forward, fuse, positions_of
+from sd3demo.models.mmdit import MMDiT, forward, lay_out, positions_of
 from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations
 from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Texts
 
@@ -52,7 +53,7 @@ class T5:
 
 @dataclass(frozen=True, eq=False)
 class SD3:
-    """The parts of a checkpoint and what they do together. `resident` says that hooks need not be called."""
+    """The parts of a checkpoint, and what they do together."""
 
     spec: ModelSpec
     transformer: SD3Transformer2DModel
@@ -82,10 +83,16 @@ class SD3:
         return Conditioning(torch.cat(rows, dim=1), torch.cat((pooled_l, pooled_g), dim=-1), calls)
 
     def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        bring(self.transformer)
         if _is_streamed(self.transformer):
             return _stock_branches(self.transformer, conditionings)
-        return _ahead_branches(self.transformer, conditionings, dials)
+        bring(self.transformer)
+        layers = self._layers if _stays(self.transformer) else lay_out(self.transformer)
+        return _ahead_branches(self.transformer, layers, conditionings, dials)
+
+    @cached_property
+    def _layers(self) -> MMDiT:
+        """The transformer's layers, once it is where it stays."""
+        return lay_out(self.transformer)
 
     def to_latent(self, image: Tensor) -> Tensor:
         config = self.vae.config
@@ -103,17 +110,23 @@ def bring(module: nn.Module) -> None:
 
     Such hooks run before `forward`; what reads a module's weights without calling it has to ask.
     """
-    hook = getattr(module, "_hf_hook", None)
-    if hook is not None:
-        hook.pre_forward(module)
+    if not _stays(module):
+        module._hf_hook.pre_forward(module)  # type: ignore[operator, union-attr]
+
+
+def _stays(module: nn.Module) -> bool:
+    """Whether no hook of accelerate's moves a module's weights between runs."""
+    return not hasattr(module, "_hf_hook")
 
 
 def _ahead_branches(
-    network: SD3Transformer2DModel, conditionings: Mapping[Branch, Conditioning], dials: Dials
+    network: SD3Transformer2DModel,
+    layers: MMDiT,
+    conditionings: Mapping[Branch, Conditioning],
+    dials: Dials,
 ) -> Branches:
     """Everything that time and text alone decide is computed ahead, a window of times together."""
     device, dtype = network.device, network.dtype
-    projections = fuse(network)
     texts = {name: network.context_embedder(c.tokens.to(device, dtype)) for name, c in conditionings.items()}
     modulation = _Modulations(network, conditionings, dials.times)
     positions: dict[torch.Size, Tensor] = {}
@@ -125,7 +138,7 @@ def _ahead_branches(
         latent = x.to(dtype).repeat(len(wanted), 1, 1, 1)
         text = torch.cat([texts[name].expand(len(x), -1, -1) for name in wanted])
         rows = modulation(at.t, wanted, len(x))
-        out = forward(network, projections, latent, text, positions[size], rows)
+        out = forward(layers, latent, text, positions[size], rows)
         return out.to(x.dtype).chunk(len(wanted))
 
     return branches
