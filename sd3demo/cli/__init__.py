@@ -1,4 +1,5 @@
-"""The command line: `sd3demo COMMAND`. A command is one file here, read when it is called, and one line below.
+"""The command line: `sd3demo COMMAND`. A command is one file here, read when it is called, and one line
+below.
 
 Exit codes: 0 for success, 2 for bad input with one sentence on stderr, 1 for work that failed.
 """
@@ -18,6 +19,8 @@ COMMANDS: Mapping[str, str] = {
     "verify": "Make a picture again from the receipt inside it, and compare.",
     "plan": "Say what a request would do, without doing it.",
     "models": "List the models that are known by name.",
+    "score": "Score a model on the embedded world, category by category.",
+    "train": "Train the embedded model until the clock stops.",
     "serve": "Open the app in a browser; the same as `python app.py`.",
 }
 """Name and help of each command; `sd3demo.cli.<name>` holds its `COMMAND`."""

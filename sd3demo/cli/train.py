@@ -1,0 +1,28 @@
+"""`sd3demo train`: the embedded model, trained on its procedural world until the clock stops."""
+
+from sd3demo.cli.flags import Command
+from sd3demo.cli.report import Report
+from sd3demo.training.settings import TrainSettings
+
+
+def train(settings: TrainSettings, report: Report) -> int:
+    from sd3demo.training.run import train as run
+
+    losses: dict[str, float] = {}
+    scores: dict[str, float] = {}
+    examples = 0
+    for progress in run(settings):
+        figures = " ".join(f"{name} {value:.4g}" for name, value in progress.figures.items())
+        report.progress(f"{progress.stage}: {progress.examples:,} examples, {figures}")
+        if progress.stage == "exam":
+            scores = progress.figures
+        else:
+            losses[progress.stage] = progress.figures["loss"]
+        if progress.stage == "flow":
+            examples = progress.examples
+    values = {"loss": losses, "examples": examples, "scores": scores, "out": str(settings.out)}
+    report.result(values, f"{settings.out}/model: {examples:,} examples")
+    return 0
+
+
+COMMAND = Command(train, (TrainSettings,))

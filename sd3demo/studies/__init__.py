@@ -1,0 +1,1 @@
+"""Experiments: settings in, a stream of progress out, a table at the end; they know nothing of the page."""

@@ -1,0 +1,151 @@
+"""Stage 3: conditional flow matching of the MM-DiT (SD3 eq. 13-14, timesteps by section 3.1).
+
+`z_t = (1 - t) x0 + t eps`, the target is `eps - x0`, t follows logit-normal(0, 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from diffusers import SD3Transformer2DModel
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sd3demo.flow.densities import LogitNormal
+from sd3demo.training.clock import Clock
+from sd3demo.training.feed import LABELS, Feed
+from sd3demo.training.optimiser import MuonWithAdamW
+from sd3demo.training.progress import Progress
+from sd3demo.training.transformer import Trained
+
+STRATA = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the flow stage can be told; examples are counted over all runs of a model."""
+
+    batch: int = 32
+    learning_rate: float = 1e-3
+    matrix_rate: float = 2e-3
+    weight_decay: float = 0.0
+    warm_up: int = 200
+    """Steps until the learning rate is full."""
+    cool_down: float = 0.0
+    """Last share of this run over which the learning rate falls to a tenth."""
+    label_weight: float = 0.5
+    """Weight of the patch-label loss beside the velocity loss."""
+    unconditional: float = 0.1
+    zeroed: tuple[float, float, float] = (0.464, 0.464, 0.464)
+    """Probability of zeroing CLIP-L, CLIP-G, T5 (SD3 section 5.2)."""
+    zeroed_from: int = 0
+    """Examples before which no encoder is zeroed."""
+    average: float = 0.999
+    """Decay of the weights' exponential moving average."""
+
+
+class FlowTraining:
+    """Everything that a run must keep to go on exactly: weights, average, optimiser, counts and random
+    states."""
+
+    def __init__(self, transformer: SD3Transformer2DModel, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.module = Trained(transformer, LABELS).to(device)
+        self.average = {name: value.detach().clone() for name, value in transformer.state_dict().items()}
+        self.optimiser = MuonWithAdamW(
+            self.module.named_parameters(),
+            learning_rate=recipe.learning_rate,
+            matrix_rate=recipe.matrix_rate,
+            weight_decay=recipe.weight_decay,
+            is_matrix=_is_block_matrix,
+        )
+        self.examples, self.steps = 0, 0
+
+    def state_dict(self) -> dict[str, object]:
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "examples": self.examples,
+            "steps": self.steps,
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.module.load_state_dict(state["module"])  # type: ignore[arg-type]
+        self.average = {k: v.to(self.device) for k, v in state["average"].items()}  # type: ignore[attr-defined]
+        self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
+        self.examples, self.steps = int(state["examples"]), int(state["steps"])  # type: ignore[call-overload]
+        torch.set_rng_state(state["random"])  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        decay = min(self.recipe.average, (1 + self.steps) / (10 + self.steps))
+        new = self.module.transformer.state_dict()
+        floating = [name for name, value in new.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.average[n] for n in floating], [new[n] for n in floating], 1 - decay)
+
+
+def _is_block_matrix(name: str, weight: Tensor) -> bool:
+    """Muon's share: attention and feed-forward matrices; modulations start at zero and stay with AdamW."""
+    return weight.ndim == 2 and "transformer_blocks" in name and "norm" not in name
+
+
+def train_flow(
+    training: FlowTraining, feed: Feed, clock: Clock, *, compiled: bool = True
+) -> Iterator[Progress]:
+    """Train until the clock stops; yields the mean losses since the last report, by t-stratum too,
+    every 100 steps."""
+    recipe, device, module = training.recipe, training.device, training.module
+    forward = torch.compile(module) if compiled else module
+    density = LogitNormal(0.0, 1.0)
+    losses = torch.zeros(3)
+    strata = torch.zeros(2, STRATA)
+    module.train()
+    while (done := clock.share()) < 1:
+        zeroed = recipe.zeroed if training.examples >= recipe.zeroed_from else (0.0, 0.0, 0.0)
+        x0, labels, context, pooled = feed.next(
+            recipe.batch, unconditional=recipe.unconditional, zeroed=zeroed
+        )
+        t = density.sample((recipe.batch,)).to(device)
+        eps = torch.randn_like(x0)
+        z = torch.lerp(x0, eps, t[:, None, None, None])
+        with torch.autocast(device.type, torch.bfloat16):
+            v, named = forward(z, t, context, pooled)
+        error = (v.float() - (eps - x0)).square().mean((1, 2, 3))
+        naming = functional.binary_cross_entropy_with_logits(named.float(), labels)
+        loss = error.mean() + recipe.label_weight * naming
+        training.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        training.optimiser.step(scale=_rate(recipe, training.steps, done))
+        training.steps += 1
+        training.examples += recipe.batch
+        training.update_average()
+        losses += torch.tensor([error.mean().item(), naming.item(), norm.item()])
+        where = (t.cpu() * STRATA).long().clamp(max=STRATA - 1)
+        strata[0].index_add_(0, where, error.detach().cpu())
+        strata[1].index_add_(0, where, torch.ones(recipe.batch))
+        if training.steps % 100 == 0:
+            mean = losses / 100
+            by_t = {
+                f"t{k + 1}/{STRATA}": round((strata[0, k] / strata[1, k]).item(), 4) for k in range(STRATA)
+            }
+            yield Progress(
+                "flow",
+                training.examples,
+                {"loss": mean[0].item(), "labels": mean[1].item(), "gradient": mean[2].item(), **by_t},
+            )
+            losses.zero_()
+            strata.zero_()
+
+
+def _rate(recipe: Recipe, step: int, done: float) -> float:
+    """The learning rate's factor: a linear start over all runs, and a linear end within this one."""
+    start = min(1.0, (step + 1) / recipe.warm_up)
+    if recipe.cool_down and done > 1 - recipe.cool_down:
+        start *= 0.1 + 0.9 * (1 - done) / recipe.cool_down
+    return start if math.isfinite(start) else 0.0

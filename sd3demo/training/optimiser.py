@@ -1,0 +1,73 @@
+"""Muon for matrices and convolution kernels, AdamW for all else (K. Jordan, 'Muon', 2024; torch.optim.Muon).
+
+torch's Muon takes matrices only, so a kernel (out, in, h, w) is shown to it as the matrix (out, in h w)
+over the same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Optimiser(Protocol):
+    """What the stages need of an optimiser; `scale` multiplies every learning rate."""
+
+    def step(self, *, scale: float) -> None: ...
+    def zero_grad(self) -> None: ...
+    def state_dict(self) -> dict[str, object]: ...
+    def load_state_dict(self, state: dict[str, object]) -> None: ...
+
+
+class MuonWithAdamW:
+    """Orthogonalised momentum for the chosen weights, AdamW for the others.
+
+    `matrix_rate` is in units of AdamW's learning rate (Moonshot's scaling, arXiv 2502.16982).
+    """
+
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        *,
+        learning_rate: float,
+        matrix_rate: float,
+        weight_decay: float = 0.0,
+        is_matrix: Callable[[str, Tensor], bool] = lambda name, weight: weight.ndim >= 2,
+    ) -> None:
+        pairs = [(name, weight) for name, weight in named if weight.requires_grad]
+        self._matrices = [weight for name, weight in pairs if is_matrix(name, weight)]
+        self._views = [nn.Parameter(weight.detach().view(len(weight), -1)) for weight in self._matrices]
+        others = [weight for name, weight in pairs if not is_matrix(name, weight)]
+        self._others = others
+        self._rates = (matrix_rate, learning_rate)
+        self._muon = torch.optim.Muon(
+            self._views,
+            lr=matrix_rate,
+            weight_decay=weight_decay,
+            momentum=0.95,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        self._adam = torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+
+    def step(self, *, scale: float) -> None:
+        """One update with every learning rate times `scale`."""
+        for view, weight in zip(self._views, self._matrices, strict=True):
+            view.grad = None if weight.grad is None else weight.grad.reshape(view.shape)
+        for optimiser, rate in zip((self._muon, self._adam), self._rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * scale
+            optimiser.step()
+
+    def zero_grad(self) -> None:
+        for weight in (*self._matrices, *self._others):
+            weight.grad = None
+
+    def state_dict(self) -> dict[str, object]:
+        return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self._muon.load_state_dict(state["muon"])  # type: ignore[arg-type]
+        self._adam.load_state_dict(state["adam"])  # type: ignore[arg-type]

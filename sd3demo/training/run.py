@@ -1,0 +1,160 @@
+"""`sd3demo train`: the stages in order, each part kept once it is there, all of it a generator of reports."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from sd3demo.errors import Refusal
+from sd3demo.training import folder as files
+from sd3demo.training.autoencoder import autoencoder, train_autoencoder
+from sd3demo.training.clock import Clock
+from sd3demo.training.encoders import (
+    CLIP_G_WIDTH,
+    CLIP_L_WIDTH,
+    clip_encoder,
+    encoder_of,
+    t5_model,
+    train_clip,
+    train_t5,
+)
+from sd3demo.training.exam import sit
+from sd3demo.training.feed import Encoders, Feed
+from sd3demo.training.flow import FlowTraining, Recipe, train_flow
+from sd3demo.training.progress import Progress
+from sd3demo.training.settings import TrainSettings
+from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
+from sd3demo.training.transformer import mmdit
+
+
+def train(settings: TrainSettings) -> Iterator[Progress]:
+    """Train what is missing, report as it goes, and leave the state and the model in `settings.out`."""
+    clock = Clock(settings.minutes)
+    device = _device(settings)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    out = settings.out
+    (out / "model").mkdir(parents=True, exist_ok=True)
+    for progress in _stages(settings, clock, device):
+        files.write_log(out, progress)
+        yield progress
+
+
+def _device(settings: TrainSettings) -> torch.device:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise Refusal("device is cuda and this machine has no CUDA device; give --device cpu or auto")
+    return torch.device("cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iterator[Progress]:
+    model = settings.out / "model"
+    source = _source(settings)
+    if source is not None and source != model:
+        _adopt(source, model)
+    if not (model / "vae").exists():
+        yield from _make_autoencoder(settings, model, device)
+    if settings.stage == "autoencoder":
+        return
+    if not (model / "text_encoder_3").exists():
+        yield from _make_encoders(settings, model, device)
+    if settings.stage == "encoders":
+        return
+    yield from _go_on(settings, clock, model, device)
+
+
+def _source(settings: TrainSettings) -> Path | None:
+    """The model to start from; Refusal when `resume` names nothing of the kind."""
+    if settings.resume is None:
+        return None
+    model = files.model_of(settings.resume)
+    if not (model / "vae").is_dir():
+        raise Refusal(
+            f"{settings.resume} holds no model or training run; give the --out folder of an earlier run, "
+            "or a folder such as assets/tiny"
+        )
+    return model
+
+
+def _adopt(source: Path, model: Path) -> None:
+    names = [
+        "vae",
+        *(f"{kind}{suffix}" for kind in ("text_encoder", "tokenizer") for suffix in ("", "_2", "_3")),
+    ]
+    for name in names:
+        if not (model / name).exists():
+            shutil.copytree(source / name, model / name)
+
+
+def _make_autoencoder(settings: TrainSettings, model: Path, device: torch.device) -> Iterator[Progress]:
+    vae = autoencoder()
+    span = Clock(settings.minutes * settings.autoencoder_share)
+    yield from train_autoencoder(vae, span, device=device, seed=settings.seed)
+    files.write_half(vae.eval(), model / "vae")
+
+
+def _make_encoders(settings: TrainSettings, model: Path, device: torch.device) -> Iterator[Progress]:
+    words, letters = clip_tokenizer(), t5_tokenizer()
+    minutes = settings.minutes * settings.encoders_share
+    clips = [clip_encoder(words, width) for width in (CLIP_L_WIDTH, CLIP_G_WIDTH)]
+    for index, clip in enumerate(clips):
+        yield from train_clip(clip, words, Clock(minutes / 4), device=device, seed=settings.seed + index)
+    t5 = t5_model(letters)
+    yield from train_t5(t5, letters, Clock(minutes / 2), device=device, seed=settings.seed)
+    files.write_encoders(Encoders(words, letters, clips[0], clips[1], encoder_of(t5)), model)
+
+
+def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.device) -> Iterator[Progress]:
+    vae, encoders = files.read_autoencoder(model, device), files.read_encoders(model, device)
+    recipe = Recipe(
+        batch=settings.batch,
+        learning_rate=settings.learning_rate,
+        matrix_rate=settings.matrix_rate,
+        cool_down=settings.cool_down,
+        label_weight=settings.label_weight,
+        zeroed=(settings.zeroed,) * 3,
+        zeroed_from=settings.zeroed_from,
+        average=settings.average,
+    )
+    start = settings.resume or settings.out
+    state = files.load_state(start)
+    shipped = files.model_of(start)
+    if state is None and (shipped / "transformer").exists():
+        transformer = files.read_transformer(shipped, settings.depth)
+    else:
+        transformer = mmdit(settings.depth)
+    training = FlowTraining(transformer, recipe, device)
+    if state is not None:
+        training.load_state_dict(state)
+    feed = Feed(
+        vae,
+        encoders,
+        device=device,
+        seed=settings.seed + training.examples,
+        ring=settings.ring,
+        uses=settings.uses,
+        mix=None,
+    )
+    # What the earlier stages took is gone from the clock; the flow's own share runs from here to the end.
+    left = Clock(max(settings.minutes * (1 - clock.share()), 0.01))
+    last = time.monotonic()
+    for progress in train_flow(training, feed, left, compiled=not settings.eager):
+        yield progress
+        if time.monotonic() - last >= 60 * settings.exam_minutes:
+            yield _checkpoint(settings, training, model, feed)
+            last = time.monotonic()
+    yield _checkpoint(settings, training, model, feed)
+
+
+def _checkpoint(settings: TrainSettings, training: FlowTraining, model: Path, feed: Feed) -> Progress:
+    """Save the state and the averaged model, and let the saved model sit an exam."""
+    files.save_state(settings.out, training.state_dict())
+    files.write_flow(training.module.transformer, training.average, model)
+    transformer = files.read_transformer(model, settings.depth).to(training.device).eval()
+    return Progress(
+        "exam", training.examples, sit(transformer, feed.vae, feed.encoders, prompts=settings.exam_prompts)
+    )

@@ -1,0 +1,71 @@
+"""What `sd3demo train` can be told. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from sd3demo.settings import Settings
+
+
+class TrainSettings(Settings):
+    """Trains the embedded model on its procedural world: the autoencoder, the text encoders, then the flow.
+
+    Parts that are found under `resume` or `out` are kept; what is missing is trained. The run stops on
+    the clock.
+    """
+
+    minutes: float = Field(60.0, ge=0.01, le=10_000, description="When to stop, in minutes of this run.")
+    out: Path = Field(
+        Path(".training/tiny"), description="The folder that the run writes: its state and the model."
+    )
+    resume: Path | None = Field(
+        None,
+        description="A folder of an earlier run to go on from exactly, or a model to start from.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
+    threads: int = Field(
+        0, ge=0, le=256, description="CPU threads, 0 for all; one alone where others compute."
+    )
+    depth: int = Field(4, ge=1, le=24, description="Blocks of the MM-DiT; its width is 64 times as many.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Of the initial weights and the scenes.")
+    stage: Literal["all", "autoencoder", "encoders", "flow"] = Field(
+        "all", description="Train up to this stage."
+    )
+    autoencoder_share: float = Field(
+        0.2, ge=0.001, le=0.9, description="Share of the minutes for a new autoencoder."
+    )
+    encoders_share: float = Field(
+        0.15, ge=0.001, le=0.9, description="Share of the minutes for new text encoders."
+    )
+    batch: int = Field(32, ge=1, le=8192, description="Pictures a step of the flow.")
+    learning_rate: float = Field(
+        1e-3, ge=1e-6, le=1, description="Of AdamW: embeddings, norms and modulations."
+    )
+    matrix_rate: float = Field(
+        2e-3, ge=1e-6, le=1, description="Of Muon: attention and feed-forward matrices."
+    )
+    cool_down: float = Field(
+        0.0, ge=0, le=1, description="Last share of the run in which the rates fall to a tenth."
+    )
+    zeroed: float = Field(
+        0.464, ge=0, le=1, description="Probability of zeroing each text encoder by itself (SD3 section 5.2)."
+    )
+    zeroed_from: int = Field(0, ge=0, description="Examples to train before encoders are zeroed.")
+    label_weight: float = Field(
+        0.5, ge=0, le=100, description="Weight of naming each patch beside the velocity loss."
+    )
+    average: float = Field(
+        0.999, ge=0, le=0.99999, description="Decay of the weights' moving average, which is what ships."
+    )
+    ring: int = Field(16384, ge=256, le=10_000_000, description="Encoded pictures at hand.")
+    uses: int = Field(4, ge=1, le=1000, description="Times that a picture serves before it is replaced.")
+    exam_minutes: float = Field(
+        10.0, ge=0.01, le=10_000, description="Minutes from one exam and checkpoint to the next."
+    )
+    exam_prompts: int = Field(8, ge=1, le=1000, description="Prompts a category in the exams along the way.")
+    eager: bool = Field(
+        False, description="Do not compile the flow's step; compiling takes a minute or two first."
+    )

@@ -1,0 +1,2 @@
+"""The embedded model's procedural world: scenes, captions, exact rendering, and the judge that reads a
+picture back."""

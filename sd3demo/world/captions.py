@@ -1,0 +1,124 @@
+"""Captions: several phrasings a scene, short ones and detailed ones (SD3 Table 4 asks which of the two
+helps).
+
+What a caption leaves out is free in the picture. A few phrasings are never used in training: HELD_OUT_FRAMES
+and the wordings of `prompts.py` test whether the model reads the words rather than the sentence.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Literal
+
+from sd3demo.world.scenes import LARGE_FROM, SMALL_BELOW, Lettering, Scene, Thing
+from sd3demo.world.vocabulary import COUNTS, RELATION_PHRASES, plural
+
+Detail = Literal["short", "detailed"]
+
+FRAMES = ("{}",) * 8 + ("a picture of {}", "an image showing {}", "a drawing of {}", "a photo of {}")
+HELD_OUT_FRAMES = ("an image of {}", "a drawing showing {}")
+BACKGROUND_FRAMES = ("{} on a {ground} background", "{} on {ground}", "{}, {ground} background")
+WORD_FRAMES = (
+    'the word "{}"',
+    'the text "{}"',
+    'letters reading "{}"',
+    'text that says "{}"',
+    '"{}" written',
+)
+PLACE_PHRASES = {
+    "left": ("on the left", "at the left"),
+    "right": ("on the right", "at the right"),
+    "top": ("at the top",),
+    "bottom": ("at the bottom",),
+    "center": ("in the center", "in the middle"),
+}
+
+
+def place(x: float, y: float) -> str:
+    """The name of a place on the picture, of vocabulary.PLACES."""
+    vertical = "top" if y < 0.41 else "bottom" if y > 0.59 else ""
+    horizontal = "left" if x < 0.41 else "right" if x > 0.59 else ""
+    return " ".join(filter(None, (vertical, horizontal))) or "center"
+
+
+def place_phrase(rng: random.Random, x: float, y: float) -> str:
+    """`place` as part of a sentence: 'in the top left', 'on the right'."""
+    name = place(x, y)
+    return rng.choice(PLACE_PHRASES.get(name, (f"in the {name}", f"at the {name}")))
+
+
+def article(phrase: str) -> str:
+    """The phrase with 'a' or 'an' before it."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+def size(thing: Thing) -> str:
+    """'small', 'large' or '' for a lone thing."""
+    return "small" if thing.r < SMALL_BELOW else "large" if thing.r >= LARGE_FROM else ""
+
+
+def noun(rng: random.Random, group: tuple[Thing, ...], *, colour: bool, texture: bool, sized: bool) -> str:
+    """'a large striped red circle', 'three rings': the group in words, with what it is asked to mention."""
+    thing, count = group[0], len(group)
+    words = [
+        size(thing) if sized and count == 1 else "",
+        thing.texture if texture and (thing.texture != "solid" or rng.random() < 0.3) else "",
+        thing.colour if colour else "",
+        thing.shape if count == 1 else plural(thing.shape),
+    ]
+    phrase = " ".join(filter(None, words))
+    if count == 1:
+        return f"one {phrase}" if rng.random() < 0.05 else article(phrase)
+    return f"{count if rng.random() < 0.1 else COUNTS[count - 1]} {phrase}"
+
+
+def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
+    lone = len(scene.things) == 1
+    coloured = detailed or rng.random() < 0.8
+    textured = detailed or (any(t.texture != "solid" for t in scene.things) and rng.random() < 0.6)
+    parts = [
+        noun(
+            rng,
+            group,
+            colour=coloured,
+            texture=textured,
+            sized=lone and rng.random() < (0.8 if detailed else 0.3),
+        )
+        for group in scene.groups
+    ]
+    if len(parts) == 1:
+        if lone and rng.random() < (0.7 if detailed else 0.2):
+            return f"{parts[0]} {place_phrase(rng, scene.things[0].x, scene.things[0].y)}"
+        return parts[0]
+    if scene.relation and (detailed or rng.random() < 0.7):
+        return f"{parts[0]} {rng.choice(RELATION_PHRASES[scene.relation])} {parts[1]}"
+    if detailed and len(scene.things) == 2:
+        first, second = scene.things
+        return f"{parts[0]} {place(first.x, first.y)} and {parts[1]} {place(second.x, second.y)}"
+    order = parts if rng.random() < 0.5 else parts[::-1]
+    return f"{order[0]} and {order[1]}"
+
+
+def _lettering(rng: random.Random, lettering: Lettering, detailed: bool) -> str:
+    text = lettering.text if rng.random() < 0.85 else lettering.text.lower()
+    phrase = rng.choice(WORD_FRAMES).format(text)
+    if detailed or rng.random() < 0.7:
+        phrase += f" in {lettering.colour}"
+    if rng.random() < (0.6 if detailed else 0.15):
+        phrase += f" {place_phrase(rng, lettering.x, lettering.y)}"
+    return phrase
+
+
+def caption(rng: random.Random, scene: Scene, detail: Detail | None = None) -> str:
+    """One caption of the scene in a phrasing of the training set; `detail` None draws short or detailed
+    evenly."""
+    detailed = (detail or rng.choice(("short", "detailed"))) == "detailed"
+    phrase = _lettering(rng, scene.lettering, detailed) if scene.lettering else _groups(rng, scene, detailed)
+    if detailed or rng.random() < 0.35:
+        ground = scene.background
+        if ground == "gray" and rng.random() < 0.2:
+            ground = "grey"
+        phrase = rng.choice(BACKGROUND_FRAMES).format(phrase, ground=ground)
+    if len(phrase.split()) <= 12 and not scene.lettering:
+        phrase = rng.choice(FRAMES).format(phrase)
+    return phrase

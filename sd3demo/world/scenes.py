@@ -1,0 +1,225 @@
+"""Scene descriptions: what a picture shows, exactly, in units of the picture's side (origin top left, y
+down)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from sd3demo.world.vocabulary import (
+    BACKGROUNDS,
+    COLOURS,
+    HELD_OUT_WORDS,
+    LETTERS,
+    RELATIONS,
+    SHADE_CONTRAST,
+    SHAPES,
+    TEXTURES,
+    TRAINED_WORDS,
+    colours_on,
+    distance,
+    shade,
+)
+
+MARGIN = 0.03
+GAP = 0.055
+RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5: (0.11, 0.145)}
+"""Circumradius of a thing by the number of things in the scene."""
+SMALL_BELOW, LARGE_FROM = 0.24, 0.29
+"""A lone thing is called small below the first radius and large from the second."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One shape; (x, y) is the centre and r the circumradius."""
+
+    shape: str
+    colour: str
+    texture: str
+    x: float
+    y: float
+    r: float
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """A written word in spaced capitals; (x, y) is its centre and each letter is `height` high."""
+
+    text: str
+    colour: str
+    x: float
+    y: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Groups of like things, or a word, on a plain background; groups[0] stands in `relation` to
+    groups[1]."""
+
+    background: str
+    groups: tuple[tuple[Thing, ...], ...] = ()
+    relation: str | None = None
+    lettering: Lettering | None = None
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        return tuple(thing for group in self.groups for thing in group)
+
+
+Region = tuple[float, float, float, float]  # x0, y0, x1, y1
+EVERYWHERE: Region = (0.0, 0.0, 1.0, 1.0)
+
+
+def _place(rng: random.Random, regions: list[Region], radii: list[float]) -> list[tuple[float, float]] | None:
+    """Rejection-sampled centres inside their regions, no two discs nearer than GAP; None when crowded out."""
+    placed: list[tuple[float, float]] = []
+    for (x0, y0, x1, y1), r in zip(regions, radii, strict=True):
+        low_x, high_x = max(x0, MARGIN) + r, min(x1, 1 - MARGIN) - r
+        low_y, high_y = max(y0, MARGIN) + r, min(y1, 1 - MARGIN) - r
+        if low_x > high_x or low_y > high_y:
+            return None
+        for _ in range(20):
+            x, y = rng.uniform(low_x, high_x), rng.uniform(low_y, high_y)
+            if all(
+                (x - a) ** 2 + (y - b) ** 2 >= (r + q + GAP) ** 2
+                for (a, b), q in zip(placed, radii, strict=False)
+            ):
+                placed.append((x, y))
+                break
+        else:
+            return None
+    return placed
+
+
+def _halves(relation: str, split: float) -> tuple[Region, Region]:
+    """The regions of the first and the second group; the gap between them makes the relation plain."""
+    low: Region = (
+        (0, 0, split - GAP / 2, 1) if relation in ("left of", "right of") else (0, 0, 1, split - GAP / 2)
+    )
+    high: Region = (
+        (split + GAP / 2, 0, 1, 1) if relation in ("left of", "right of") else (0, split + GAP / 2, 1, 1)
+    )
+    return (low, high) if relation in ("left of", "above") else (high, low)
+
+
+def _texture(rng: random.Random, colour: str, background: str) -> str:
+    plain = distance(shade(COLOURS[colour]), BACKGROUNDS[background]) < SHADE_CONTRAST
+    return "solid" if plain or rng.random() < 0.7 else rng.choice(TEXTURES[1:])
+
+
+def arrange(
+    rng: random.Random,
+    *,
+    counts: tuple[int, ...],
+    background: str | None = None,
+    shapes: tuple[str, ...] = (),
+    colours: tuple[str, ...] = (),
+    relation: str | None = None,
+) -> Scene:
+    """A scene of one or two groups with these counts (five things at most); what is not given is drawn."""
+    total = sum(counts)
+    background = background or rng.choice(tuple(BACKGROUNDS))
+    looks: list[tuple[str, str, str]] = []
+    for index, _count in enumerate(counts):
+        taken = [look[:2] for look in looks]
+        while True:
+            shape = shapes[index] if shapes else rng.choice(SHAPES)
+            colour = colours[index] if colours else rng.choice(colours_on(background))
+            if (shape, colour) not in taken:
+                break
+        looks.append((shape, colour, _texture(rng, colour, background) if total < 3 else "solid"))
+    low, high = RADII[total]
+    while True:
+        regions = [EVERYWHERE] * len(counts)
+        if relation:
+            sides = (0.5,) if total == 2 else (0.4, 0.5, 0.6)
+            regions = list(_halves(relation, rng.choice(sides)))
+        radii = [r for count in counts for r in [rng.uniform(low, high)] * count]
+        where = _place(
+            rng, [region for region, n in zip(regions, counts, strict=True) for _ in range(n)], radii
+        )
+        if where is None:
+            continue
+        if relation and total == 2 and not _plain(where, relation):
+            continue
+        spots = iter(zip(where, radii, strict=True))
+        groups = tuple(
+            tuple(Thing(*look, *xy, r) for xy, r in islice(spots, count))
+            for look, count in zip(looks, counts, strict=True)
+        )
+        return Scene(background=background, groups=groups, relation=relation)
+
+
+def _plain(where: list[tuple[float, float]], relation: str) -> bool:
+    """Whether a person would name this relation first: its axis dominates the other one."""
+    (ax, ay), (bx, by) = where
+    along, across = abs(ax - bx), abs(ay - by)
+    return along >= 1.3 * across if relation in ("left of", "right of") else across >= 1.3 * along
+
+
+def write(
+    rng: random.Random, text: str, *, background: str | None = None, colour: str | None = None
+) -> Scene:
+    """A scene that shows `text` (two to four capitals), as large as fits or smaller, somewhere on the
+    picture."""
+    background = background or rng.choice(tuple(BACKGROUNDS))
+    colour = colour or rng.choice(colours_on(background))
+    height = rng.uniform(0.19, min(0.30, 0.94 / len(text)))
+    half = height * (len(text) - 0.3) / 2
+    x = rng.uniform(MARGIN + half, 1 - MARGIN - half)
+    y = rng.uniform(MARGIN + height / 2, 1 - MARGIN - height / 2)
+    return Scene(
+        background=background, lettering=Lettering(text=text, colour=colour, x=x, y=y, height=height)
+    )
+
+
+def random_text(rng: random.Random) -> str:
+    """A training word half of the time, else random capitals; never a held-out word."""
+    if rng.random() < 0.5:
+        return rng.choice(TRAINED_WORDS)
+    while True:
+        text = "".join(rng.choices(LETTERS, k=rng.choice((2, 3, 3, 4, 4))))
+        if text not in HELD_OUT_WORDS:
+            return text
+
+
+def _single(rng: random.Random) -> Scene:
+    return arrange(rng, counts=(1,))
+
+
+def _pair(rng: random.Random) -> Scene:
+    return arrange(rng, counts=(1, 1), relation=rng.choice((*RELATIONS, None, None)))
+
+
+def _count(rng: random.Random) -> Scene:
+    return arrange(rng, counts=(rng.choice((2, 3, 4, 5)),))
+
+
+def _groups(rng: random.Random) -> Scene:
+    counts = rng.choice(((2, 1), (1, 2), (2, 2), (3, 1), (1, 3), (3, 2), (2, 3), (4, 1), (1, 4)))
+    return arrange(rng, counts=counts, relation=rng.choice((*RELATIONS, None)))
+
+
+def _word(rng: random.Random) -> Scene:
+    return write(rng, random_text(rng))
+
+
+KINDS: dict[str, Callable[[random.Random], Scene]] = {
+    "single": _single,
+    "pair": _pair,
+    "count": _count,
+    "groups": _groups,
+    "word": _word,
+}
+MIX = {"single": 0.22, "pair": 0.30, "count": 0.18, "groups": 0.10, "word": 0.20}
+"""Share of each kind of scene in training."""
+
+
+def draw(rng: random.Random, mix: dict[str, float] | None = None) -> Scene:
+    """One scene of the training distribution, or of another mix of KINDS."""
+    shares = mix or MIX
+    kind = rng.choices(list(shares), weights=list(shares.values()))[0]
+    return KINDS[kind](rng)

@@ -1,0 +1,110 @@
+"""`sd3demo train` from nothing to a model that the stock pipeline loads, and on from where it stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sd3demo.cli import main
+from sd3demo.errors import Refusal
+from sd3demo.flow.densities import LogitNormal
+from sd3demo.training.feed import LABELS
+from sd3demo.training.flow import FlowTraining, Recipe
+from sd3demo.training.run import train
+from sd3demo.training.settings import TrainSettings
+from sd3demo.training.tokenizers import LENGTH
+from sd3demo.training.transformer import mmdit
+
+CPU = torch.device("cpu")
+SMALL = {"depth": 2, "batch": 8, "ring": 256, "eager": True, "exam_prompts": 1, "device": "cpu"}
+
+
+def _step(training: FlowTraining, seed: int) -> None:
+    """One update on a made-up batch, drawn from torch's own state where training draws from it."""
+    generator = torch.Generator().manual_seed(seed)
+    x0 = torch.randn(4, 16, 16, 16, generator=generator)
+    t, eps = LogitNormal().sample((4,)), torch.randn_like(x0)
+    z = torch.lerp(x0, eps, t[:, None, None, None])
+    v, _ = training.module(z, t, torch.randn(4, 2 * LENGTH, 256), torch.randn(4, 224))
+    training.optimiser.zero_grad()
+    (v - (eps - x0)).square().mean().backward()
+    training.optimiser.step(scale=1.0)
+    training.steps += 1
+    training.update_average()
+
+
+def test_a_run_goes_on_exactly_from_its_state() -> None:
+    torch.manual_seed(0)
+    one = FlowTraining(mmdit(2), Recipe(), CPU)
+    for seed in range(3):
+        _step(one, seed)
+    state = {key: value for key, value in one.state_dict().items()}
+    saved = torch.utils._pytree.tree_map(lambda v: v.clone() if isinstance(v, torch.Tensor) else v, state)
+    for seed in range(3, 6):
+        _step(one, seed)
+    other = FlowTraining(mmdit(2), Recipe(), CPU)
+    other.load_state_dict(saved)
+    for seed in range(3, 6):
+        _step(other, seed)
+    assert (one.steps, one.examples) == (other.steps, other.examples)
+    for name, weight in one.module.state_dict().items():
+        assert torch.equal(weight, other.module.state_dict()[name]), name
+    for name, weight in one.average.items():
+        assert torch.equal(weight, other.average[name]), name
+
+
+def test_the_average_follows_the_weights() -> None:
+    training = FlowTraining(mmdit(2), Recipe(average=0.5), CPU)
+    name = "proj_out.bias"
+    training.steps = 100
+    with torch.no_grad():
+        training.module.transformer.proj_out.bias += 1
+    training.update_average()
+    assert torch.allclose(training.average[name], torch.full_like(training.average[name], 0.5))
+
+
+def test_labels_match_the_head() -> None:
+    assert FlowTraining(mmdit(2), Recipe(), CPU).module.head[-1].out_features == LABELS
+
+
+@pytest.mark.slow
+def test_a_minute_of_training_makes_a_model_that_the_stock_pipeline_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items() if name != "eager"]
+    out = tmp_path / "run"
+    assert main(["train", "--minutes", "1", "--out", str(out), "--eager", *flags, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["examples"] > 0
+    assert set(result["loss"]) == {"autoencoder", "clip", "t5", "flow"}
+    assert {"single", "typography", "soft-shape"} <= set(result["scores"])
+    shards = list((out / "model").rglob("*.safetensors"))
+    assert shards and all(shard.stat().st_size <= 15e6 for shard in shards)
+
+    from diffusers import StableDiffusion3Pipeline
+
+    pipeline = StableDiffusion3Pipeline.from_pretrained(out / "model")
+    picture = pipeline(
+        "a red circle", num_inference_steps=2, height=64, width=64, max_sequence_length=LENGTH
+    ).images[0]
+    assert picture.size == (64, 64)
+
+    again = TrainSettings(minutes=0.2, out=tmp_path / "next", resume=out, **SMALL)
+    flow = [progress for progress in train(again) if progress.stage == "exam"]
+    assert flow[-1].examples > result["examples"]
+    weights_alone = TrainSettings(minutes=0.1, out=tmp_path / "third", resume=out / "model", **SMALL)
+    assert [progress.stage for progress in train(weights_alone)][-1] == "exam"
+
+
+def test_a_resume_that_holds_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="holds no model or training run"):
+        list(train(TrainSettings(minutes=0.01, out=tmp_path / "a", resume=tmp_path, device="cpu")))
+
+
+def test_another_depth_than_the_models_is_refused(tmp_path: Path) -> None:
+    from sd3demo.training.folder import read_transformer
+
+    mmdit(2).save_pretrained(tmp_path / "transformer")
+    with pytest.raises(Refusal, match="give --depth 2"):
+        read_transformer(tmp_path, 4)
