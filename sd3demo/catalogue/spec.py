@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sd3demo.flow.grids import Convention
-
 Family = Literal["sd3", "exact"]
 Part = Literal["text", "flow", "vae"]
 Encoder = Literal["clip_l", "clip_g", "t5"]
+
+Schedule = Literal["uniform", "single", "diffusers", "linear", "comfy"]
+"""The grid conventions of flow.grids; a catalogue is data and imports nothing of ours."""
 
 COMPONENTS: Mapping[str, Part] = {
     "text_encoder": "text",
@@ -59,7 +60,7 @@ class Defaults:
     steps: int = 28
     cfg: float = 5.0
     shift: float = 3.0
-    schedule: Convention = "diffusers"
+    schedule: Schedule = "diffusers"
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         return _say(error.format_message(), 2)
     except click.ClickException as error:
-        return _say(_one_line(error.format_message()), 2)
+        return _say(f"{_one_line(error.format_message()).rstrip('.')}; see `{_command_of(error)} --help`", 2)
     except Refusal as error:
         return _say(_one_line(str(error)), 2)
     except Failure as error:
@@ -87,6 +87,11 @@ def _say(text: str, code: int) -> int:
     encoding = sys.stderr.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code
+
+
+def _command_of(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    return ctx.command_path if isinstance(ctx, click.Context) else "sd3demo"
 
 
 def _one_line(text: str) -> str:

@@ -150,10 +150,7 @@ def text_tokens(request: Resolved, spec: ModelSpec) -> int:
 
 
 def _stage(request: Resolved) -> Stage:
-    try:
-        sigmas = tuple(float(t) for t in time_grid(request.steps, request.shift, request.schedule))
-    except ValueError as error:
-        raise Refusal(str(error)) from error
+    sigmas = tuple(float(t) for t in time_grid(request.steps, request.shift, request.schedule))
     guidance = Guidance(request.cfg, (request.cfg_from, request.cfg_to))
     visits = SOLVERS[request.solver].visits(sigmas)
     return Stage(

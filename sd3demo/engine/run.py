@@ -7,7 +7,7 @@ background.
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,6 +39,7 @@ from sd3demo.models.protocol import Conditioning, Dials, FlowModel, Texts
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Loader: TypeAlias = Callable[[ModelSpec, torch.dtype], FlowModel]
+Events: TypeAlias = Generator[Event, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class Engine:
         *,
         recorders: Sequence[Callable[[Step], None]] = (),
         stop: Callable[[], bool] = never,
-    ) -> Iterator[Event]:
+    ) -> Events:
         """The events of a run, the last one Finished or Stopped.
 
         `recorders` see each Step beside those that the plan names. Raises Refusal for a model that is absent
@@ -94,9 +95,7 @@ class Engine:
         finally:
             self._lock.release()
 
-    def _run(
-        self, plan: Plan, extra: Sequence[Callable[[Step], None]], stop: Callable[[], bool]
-    ) -> Iterator[Event]:
+    def _run(self, plan: Plan, extra: Sequence[Callable[[Step], None]], stop: Callable[[], bool]) -> Events:
         clock, stage = Clock(), plan.stages[-1]
         if self._ready is None or self._ready.key != _key(plan):
             yield Loading(plan.spec.name, sum(size.bytes for size in plan.spec.components.values()))
