@@ -94,6 +94,30 @@ def _is_block_matrix(name: str, weight: Tensor) -> bool:
     return weight.ndim == 2 and "transformer_blocks" in name and "norm" not in name
 
 
+class Ledger:
+    """Running sums of a run's figures, on its device, so that no step waits to read them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(3, device=device)
+        self.strata = torch.zeros(2, STRATA, device=device)
+        self.steps = 0
+
+    def note(self, t: Tensor, error: Tensor, naming: Tensor, gradient: Tensor) -> None:
+        """One step: t and the velocity error (B,), the label loss and the gradient's norm."""
+        self.sums += torch.stack([error.mean(), naming, gradient])
+        where = (t * STRATA).long().clamp(max=STRATA - 1)
+        self.strata[0].index_add_(0, where, error)
+        self.strata[1].index_add_(0, where, torch.ones_like(error))
+        self.steps += 1
+
+    def means(self) -> dict[str, float]:
+        """The means, and the velocity loss of each eighth of t that was visited."""
+        loss, labels, gradient = (self.sums / self.steps).tolist()
+        sums, counts = self.strata.tolist()
+        by_t = {f"t{k + 1}/{STRATA}": sums[k] / counts[k] for k in range(STRATA) if counts[k]}
+        return {"loss": loss, "labels": labels, "gradient": gradient, **by_t}
+
+
 def train_flow(
     training: FlowTraining, feed: Feed, clock: Clock, *, compiled: bool = True
 ) -> Iterator[Progress]:
@@ -102,8 +126,7 @@ def train_flow(
     recipe, device, module = training.recipe, training.device, training.module
     forward = torch.compile(module) if compiled else module
     density = LogitNormal(0.0, 1.0)
-    losses = torch.zeros(3)
-    strata = torch.zeros(2, STRATA)
+    ledger = Ledger(device)
     module.train()
     while (done := clock.share()) < 1:
         zeroed = recipe.zeroed if training.examples >= recipe.zeroed_from else (0.0, 0.0, 0.0)
@@ -125,22 +148,10 @@ def train_flow(
         training.steps += 1
         training.examples += recipe.batch
         training.update_average()
-        losses += torch.tensor([error.mean().item(), naming.item(), norm.item()])
-        where = (t.cpu() * STRATA).long().clamp(max=STRATA - 1)
-        strata[0].index_add_(0, where, error.detach().cpu())
-        strata[1].index_add_(0, where, torch.ones(recipe.batch))
-        if training.steps % 100 == 0:
-            mean = losses / 100
-            by_t = {
-                f"t{k + 1}/{STRATA}": round((strata[0, k] / strata[1, k]).item(), 4) for k in range(STRATA)
-            }
-            yield Progress(
-                "flow",
-                training.examples,
-                {"loss": mean[0].item(), "labels": mean[1].item(), "gradient": mean[2].item(), **by_t},
-            )
-            losses.zero_()
-            strata.zero_()
+        ledger.note(t, error.detach(), naming.detach(), norm.detach())
+        if training.steps % 100 == 0 or clock.share() >= 1:
+            yield Progress("flow", training.examples, ledger.means())
+            ledger = Ledger(device)
 
 
 def _rate(recipe: Recipe, step: int, done: float) -> float:

@@ -65,10 +65,18 @@ def model_of(folder: Path) -> Path:
 
 
 def write_half(module: ModelMixin | PreTrainedModel, folder: Path) -> None:
-    """Save a part in half precision, in safetensors shards of at most 15 MB."""
+    """Save a part in half precision, in safetensors shards of at most 15 MB.
+
+    transformers loads a text encoder in the type that its config names, diffusers its parts in float32: the
+    config says float32, so that a pipeline loaded with no more said is of one type.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     module.half().save_pretrained(folder, max_shard_size=SHARD)
     module.float()
+    config = folder / "config.json"
+    values = json.loads(config.read_text())
+    if "dtype" in values:
+        config.write_text(json.dumps(values | {"dtype": "float32"}, indent=2) + "\n")
 
 
 def write_encoders(encoders: Encoders, model: Path) -> None:

@@ -1,6 +1,7 @@
 """`sd3demo train` from nothing to a model that the stock pipeline loads, and on from where it stopped."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,13 @@ def test_a_run_goes_on_exactly_from_its_state() -> None:
     one = FlowTraining(mmdit(2), Recipe(), CPU)
     for seed in range(3):
         _step(one, seed)
-    state = {key: value for key, value in one.state_dict().items()}
-    saved = torch.utils._pytree.tree_map(lambda v: v.clone() if isinstance(v, torch.Tensor) else v, state)
+    file = BytesIO()
+    torch.save(one.state_dict(), file)
     for seed in range(3, 6):
         _step(one, seed)
     other = FlowTraining(mmdit(2), Recipe(), CPU)
-    other.load_state_dict(saved)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
     for seed in range(3, 6):
         _step(other, seed)
     assert (one.steps, one.examples) == (other.steps, other.examples)
@@ -80,7 +82,8 @@ def test_a_minute_of_training_makes_a_model_that_the_stock_pipeline_loads(
     assert set(result["loss"]) == {"autoencoder", "clip", "t5", "flow"}
     assert {"single", "typography", "soft-shape"} <= set(result["scores"])
     shards = list((out / "model").rglob("*.safetensors"))
-    assert shards and all(shard.stat().st_size <= 15e6 for shard in shards)
+    assert len(shards) >= 5
+    assert all(shard.stat().st_size <= 15e6 for shard in shards)
 
     from diffusers import StableDiffusion3Pipeline
 
