@@ -46,7 +46,17 @@ def as_click(name: str, help: str, command: Command) -> click.Command:
     parameters.append(
         click.Option(["--json"], is_flag=True, help="Print one JSON object on stdout and nothing else there.")
     )
-    return click.Command(name, callback=call, params=parameters, help=help)
+    return click.Command(
+        name, callback=call, params=parameters, help="\n\n".join((help, *_arguments(command)))
+    )
+
+
+def _arguments(command: Command) -> Iterator[str]:
+    """A line of help for each argument given by position, of which click shows the name alone."""
+    for kind in command.settings:
+        for name, field in kind.model_fields.items():
+            if name in command.arguments:
+                yield f"{name.upper()}: {field.description}"
 
 
 def _parameters(kind: type[BaseModel], arguments: tuple[str, ...]) -> Iterator[click.Parameter]:

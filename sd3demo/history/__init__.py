@@ -1,4 +1,4 @@
-"""What stays of a run: a folder that is there whole or not at all, and pictures that tell how they were made."""
+"""What stays of a run: a folder, whole or not there at all, and pictures that tell how they were made."""
 
 from sd3demo.history.receipts import Receipt, read_pixels, read_receipt, receipts_of, to_png
 from sd3demo.history.store import Run, RunStore, write_whole

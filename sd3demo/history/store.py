@@ -97,6 +97,7 @@ class RunStore:
                 folder = self.root / (stem if attempt == 1 else f"{stem}-{attempt}")
                 if not folder.exists():
                     os.rename(aside, folder)
+                    aside = folder  # from here on this is what a failure takes away
                     _sync(self.root)
                     return folder
             raise FileExistsError(17, "too many runs in one second")
