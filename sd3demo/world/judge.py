@@ -1,8 +1,8 @@
 """The judge: what a picture shows, read from its pixels alone, at any size.
 
 The border tells the background; connected components of everything else are things or letters; each
-component's colour is the most frequent palette colour in its inside, and its outline, scaled to a fixed
-box, is compared with the outlines of every shape and letter. Nothing here knows the caption.
+component's colour is the most frequent palette colour in its inside, and its outline, brought to one
+place and size, is compared with the outlines of every shape and letter. Nothing here knows the caption.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from sd3demo.world.vocabulary import BACKGROUNDS, COLOURS, LETTERS, SHAPES, shad
 
 Array = NDArray[np.floating]
 BOX = 32
-"""Outlines are compared in a box of BOX x BOX."""
+"""Outlines are compared in a box of BOX x BOX samples."""
+REACH = 1.1
+"""Half the box's side, in units of the root of the outline's area; every shape and letter fits."""
+_SAMPLES = ((np.arange(BOX) + 0.5) / BOX * 2 - 1).astype(np.float32)
 FOREGROUND = 0.2
 """RGB distance from the background at which a pixel is something."""
 LEAST_AREA = 0.004
 """Share of the picture's area below which a component is a speck, not a thing."""
 MOST_AREA = 0.5
 """Share of the picture's area above which a component is clutter."""
-LIKENESS = {shape: 0.66 if shape == "star" else 0.75 for shape in SHAPES}
+LIKENESS = {shape: 0.66 if shape == "star" else 0.70 for shape in SHAPES}
 """Least intersection over union with a shape's outline to be called that shape; a star's thin tips blur
 away first."""
 LETTER_LIKENESS = 0.55
@@ -76,19 +79,18 @@ class Reading:
         return "".join(f.letter if f.is_letter else "?" for f in self.found)
 
 
-def _boxed(mask: Array) -> Array:
-    """A mask (h, w) scaled to BOX x BOX by area, as vectors of the same meaning whatever the size."""
-    return _averages(mask.shape[0]) @ mask @ _averages(mask.shape[1]).T
+def _boxed(cover: Array) -> Array:
+    """A cover (h, w) seen from its centroid at the scale of the root of its area, in BOX x BOX samples.
 
-
-@cache
-def _averages(length: int) -> Array:
-    """(BOX, length): rows average `length` samples over BOX equal intervals, exactly."""
-    edges = np.arange(BOX + 1) * length / BOX
-    low, high = edges[:-1, None], edges[1:, None]
-    cell = np.arange(length)[None]
-    overlap = np.clip(np.minimum(high, cell + 1) - np.maximum(low, cell), 0, None)
-    return (overlap / (length / BOX)).astype(np.float32)
+    Moments and not the extent: the tip of a star or of a diamond is the first thing that blurs away.
+    """
+    rows, columns = np.indices(cover.shape, dtype=np.float32)
+    area = float(cover.sum())
+    reach = REACH * area**0.5 * _SAMPLES
+    at = [float((axis * cover).sum()) / area + reach for axis in (rows, columns)]
+    grid = np.meshgrid(at[0], at[1], indexing="ij")
+    sampled: Array = ndimage.map_coordinates(cover, grid, order=1, mode="constant")
+    return sampled
 
 
 def _likeness(one: Array, others: Array) -> Array:
@@ -98,7 +100,7 @@ def _likeness(one: Array, others: Array) -> Array:
 
 @cache
 def _templates(glyphs: tuple[str, ...]) -> Array:
-    """(n, BOX, BOX): outlines of these shapes or letters, drawn large and cropped to their extent."""
+    """(n, BOX, BOX): outlines of these shapes or letters, drawn large."""
     boxes = []
     for glyph in glyphs:
         if glyph in SHAPES:
@@ -106,8 +108,7 @@ def _templates(glyphs: tuple[str, ...]) -> Array:
         else:
             scene = Scene("black", lettering=Lettering(glyph, "white", 0.5, 0.5, 0.8))
         mask = (render([scene], 256)[0, 0].numpy() - COLOURS["black"][0]) / (1 - COLOURS["black"][0])
-        rows, columns = np.nonzero(mask > 0.5)
-        boxes.append(_boxed(mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]))
+        boxes.append(_boxed(mask))
     return np.stack(boxes)
 
 
@@ -161,8 +162,7 @@ def _examine(picture: Array, ground: Array, label: NDArray[np.bool_], at: tuple[
         np.linalg.norm(cut - ground, axis=2) / max(float(np.linalg.norm(ink - ground)), 1e-3), 0, 1
     )
     cover = np.where(core, 1.0, cover * ndimage.binary_dilation(label)).astype(np.float32)
-    rows, columns = np.nonzero(cover > 0.5)
-    box = _boxed(cover[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    box = _boxed(cover)
     shapes = _likeness(box, _templates(SHAPES))
     letters = _likeness(box, _templates(tuple(LETTERS)))
     colour = _colour(inside)
