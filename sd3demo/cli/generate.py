@@ -31,8 +31,7 @@ def generate(request: Request, where: Where, report: Report) -> int:
         _check_file(where.out)
     spec = find(request.model)
     made = plan(request, spec, budget(where.device))
-    if spec.components or spec.name == "tiny":
-        locate(spec)  # a model that is not here is refused before anything heavy is imported
+    locate(spec)  # a model that is not here is refused before anything heavy is imported
     finished = run_to_end(made, report)
 
     store = RunStore(where.runs) if where.runs else RunStore.at_home()

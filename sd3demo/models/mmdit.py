@@ -125,8 +125,8 @@ def _mlp(layers: tuple[Linear, Linear], x: Tensor) -> Tensor:
 
 def _heads(heads: int, *streams: tuple[Attention, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value of all streams in a row, each (B, N, heads, D / heads), with QK-norm applied."""
-    rows = [torch.cat([layer(x) for layer in stream.qkv], dim=-1) for stream, x in streams]
-    row = torch.cat(rows, dim=1).unflatten(-1, (3, heads, -1))  # (B, N, 3, heads, D / heads)
+    rows = [_in_a_row([layer(x) for layer in stream.qkv], dim=-1) for stream, x in streams]
+    row = _in_a_row(rows, dim=1).unflatten(-1, (3, heads, -1))  # (B, N, 3, heads, D / heads)
     both, value = row[:, :, :2], row[:, :, 2]
     scales = [
         stream.scales.expand(x.shape[1], -1, -1, -1) for stream, x in streams if stream.scales is not None
@@ -135,6 +135,11 @@ def _heads(heads: int, *streams: tuple[Attention, Tensor]) -> tuple[Tensor, Tens
         both = torch.rms_norm(both, both.shape[-1:], eps=EPS) * torch.cat(scales)
     query, key = both.unbind(2)
     return query, key, value
+
+
+def _in_a_row(tensors: list[Tensor], dim: int) -> Tensor:
+    """Concatenation, without a copy of what stands alone."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
+from diffusers.hooks.group_offloading import GroupOffloadingHook
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
@@ -20,6 +21,8 @@ from sd3demo.flow.solvers import At
 from sd3demo.models.mmdit import MMDiT, forward, lay_out, positions_of
 from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations
 from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Texts
+
+GROUP_OFFLOADING = "group_offloading"  # under which name diffusers registers the hook
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Clip:
         if mode == "zeros":
             return like.new_zeros(1, tokens, config.hidden_size), like.new_zeros(1, config.projection_dim)
         ids = _ids(self.tokenizer, text, tokens)
-        out = self.model(ids.to(self.model.device), output_hidden_states=True)
+        out = self.model(ids.to(works_on(self.model)), output_hidden_states=True)
         return out.hidden_states[-2], out.text_embeds
 
 
@@ -48,7 +51,7 @@ class T5:
 
     def __call__(self, text: str, tokens: int) -> Tensor:
         """(1, tokens, D), padding included: the transformer attends to it."""
-        return self.model(_ids(self.tokenizer, text, tokens).to(self.model.device))[0]
+        return self.model(_ids(self.tokenizer, text, tokens).to(works_on(self.model)))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,7 @@ class SD3:
         return Conditioning(torch.cat(rows, dim=1), torch.cat((pooled_l, pooled_g), dim=-1), calls)
 
     def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        if _is_streamed(self.transformer):
+        if _streaming_hook(self.transformer) is not None:
             return _stock_branches(self.transformer, conditionings)
         bring(self.transformer)
         layers = self._layers if _stays(self.transformer) else lay_out(self.transformer)
@@ -191,9 +194,20 @@ def _stock_branches(network: SD3Transformer2DModel, conditionings: Mapping[Branc
     return branches
 
 
-def _is_streamed(module: nn.Module) -> bool:
-    """Whether diffusers' group offloading holds a module's blocks elsewhere until they are called."""
-    return any(hasattr(inner, "_diffusers_hook") for inner in module.modules())
+def works_on(module: nn.Module) -> torch.device:
+    """The device on which a module computes, wherever its weights wait meanwhile."""
+    hook = _streaming_hook(module)
+    return next(module.parameters()).device if hook is None else hook.group.onload_device
+
+
+def _streaming_hook(module: nn.Module) -> GroupOffloadingHook | None:
+    """The first hook of diffusers' group offloading in a module, which brings blocks as they are called."""
+    for inner in module.modules():
+        registry = getattr(inner, "_diffusers_hook", None)
+        hook = registry.get_hook(GROUP_OFFLOADING) if registry is not None else None
+        if hook is not None:
+            return hook
+    return None
 
 
 def _ids(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sd3demo.engine import Engine, machine
+from sd3demo.engine import Budget, Engine, machine
 from sd3demo.engine.placement import Placement
 from sd3demo.engine.previews import fit
 from sd3demo.engine.texts import TextCache, TextKey
@@ -112,6 +112,19 @@ def test_every_placement_gives_the_same_latents(
         assert ran.plan.placement == placement
         if latents is not None:
             torch.testing.assert_close(ran.latents, latents, rtol=0, atol=1e-4)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("placement", get_args(Placement))
+def test_every_placement_gives_on_a_gpu_what_the_cpu_gives(
+    checkpoint: Callable[..., Path], placement: str
+) -> None:
+    folder, engine = checkpoint("sd3.5-medium"), Engine()
+    expected = run(asked(folder)).latents
+    for _ in range(2):
+        request = asked(folder, placement=placement, precision="float32")
+        latents = run(request, engine=engine, budget=Budget("cuda")).latents
+        torch.testing.assert_close(latents.cpu(), expected, rtol=0, atol=1e-3)
 
 
 def test_bfloat16_is_near_float32(checkpoint: Callable[..., Path]) -> None:
