@@ -37,7 +37,7 @@ _TINY = ModelSpec(
     licence="Apache-2.0",
     native=64,
     vae_factor=4,
-    network=Network(depth=4, hidden=256, heads=4, joint_dim=256, pooled_dim=256, table=32, qk_norm=True),
+    network=Network(depth=4, hidden=256, heads=4, joint_dim=256, pooled_dim=224, table=40, qk_norm=True),
     components={},
     clip_tokens=20,
     t5_tokens=20,

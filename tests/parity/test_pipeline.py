@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 
+from sd3demo.catalogue import find
 from sd3demo.settings import Request
 from tests.checkpoints import KINDS
 from tests.engine.running import Ran, run
@@ -56,6 +57,16 @@ def test_the_latents_are_the_pipelines(
     folder = checkpoint(kind)
     ran = run(asked(folder, t5=t5, cfg=cfg, width=size[0], height=size[1]))
     expected = reference(folder, ran, t5=t5 == "on")
+    np.testing.assert_allclose(ran.latents.numpy(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("t5", ["on", "zeros"])
+def test_the_embedded_models_latents_are_the_pipelines(t5: str) -> None:
+    folder = find("tiny").folder
+    if not folder:
+        pytest.skip("the embedded model is not in assets/tiny")
+    ran = run(Request.model_validate({"prompt": PROMPT, "t5": t5, "seed": 3, "steps": STEPS}))
+    expected = reference(Path(folder), ran, t5=t5 == "on")
     np.testing.assert_allclose(ran.latents.numpy(), expected, rtol=0, atol=1e-4)
 
 
