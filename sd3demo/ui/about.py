@@ -1,0 +1,30 @@
+"""The About tab: the papers, the mathematics in one convention, and the models."""
+
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from sd3demo.catalogue import find
+from sd3demo.ui import form
+from sd3demo.ui.core import Core
+from sd3demo.ui.prose import prose
+
+TEXT = Path(__file__).with_name("about.md")
+
+
+def about(core: Core) -> None:
+    """The whole tab."""
+    with gr.Column(elem_id="about"):
+        prose(TEXT, "papers")
+        gr.HTML(_models(core))
+
+
+def _models(core: Core) -> str:
+    """A table of the models on offer, with what to do about those that are not here."""
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(form.model_title(find(name)))}</th>"
+        f"<td>{escape(form.about_model(find(name)))}</td></tr>"
+        for name in core.models
+    )
+    return f"<h2>Models</h2><table class='models'><tbody>{rows}</tbody></table>"

@@ -1,0 +1,151 @@
+"""What the page answers to each thing that a person does in the Generate tab."""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import quote
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from sd3demo.catalogue import ModelSpec, find
+from sd3demo.engine.events import Finished
+from sd3demo.errors import Refusal
+from sd3demo.flow.grids import resolution_shift
+from sd3demo.history import read_receipt, receipts_of, to_png
+from sd3demo.settings import Request, Resolved
+from sd3demo.ui import form, words
+from sd3demo.ui.core import Core, prepare
+from sd3demo.ui.examples import EXAMPLES
+from sd3demo.ui.stream import TITLES, Kept, View, sentence, views
+
+Updates: TypeAlias = list[object]
+"""For each output a value, `gr.update(...)`, or `gr.skip()`."""
+
+NAMES = tuple(Request.model_fields)
+OPEN = tuple(name for name, field in Request.model_fields.items() if field.default is None)
+"""The settings whose values are the model's own unless something else is asked for."""
+
+
+def run(core: Core, before: Resolved | None, reseed: bool, *values: form.Value) -> Iterator[Updates]:
+    """The run that the form asks for: pictures, strip, status, story, files, what it was, and its seed."""
+    given: dict[str, object] = dict(zip(NAMES, values, strict=True))
+    if reseed:
+        given["seed"] = new_seed()
+    yield [*_changes(View(), View()), gr.skip(), given["seed"]]
+    shown = View()
+    for view in views(partial(prepare, given, core), core.run, keep, before):
+        yield [*_changes(shown, view), view.request or gr.skip(), gr.skip()]
+        shown = view
+
+
+def stopped(status: str) -> object:
+    """What is said when Stop was pressed: the page itself knows where the run stood."""
+    if "<progress" not in status or words.WAITING in status:
+        return turned_away(status)
+    where = re.search(r"Step (\d+) of (\d+)", status)
+    return words.stopped(int(where[1]) if where else 0)
+
+
+def turned_away(status: str) -> object:
+    """What is said when a run ended before it began: stopped while it waited, or refused by a full line."""
+    return words.not_started() if words.WAITING in status else gr.skip()
+
+
+def new_seed() -> int:
+    return secrets.randbelow(2**32)
+
+
+def model(name: str) -> Updates:
+    """The values that a newly chosen model has of its own; the others stay."""
+    spec = find(name)
+    return [
+        update if setting in OPEN else gr.skip()
+        for setting, update in zip(NAMES, _filled(form.opening(spec), spec), strict=True)
+    ]
+
+
+def example(index: int, model: str) -> Updates:
+    """An example's settings over the model's own."""
+    spec, chosen = find(model), EXAMPLES[index]
+    return _filled(form.opening(spec) | {"prompt": chosen.prompt, **chosen.settings}, spec)
+
+
+def receipt(core: Core, file: str) -> Updates:
+    """A status, then the settings with which a dropped picture was made."""
+    path = Path(file)
+    try:
+        found = read_receipt(path)
+        request = found.request
+        if request.model not in core.models:
+            raise Refusal(f"{path.name} was made with {request.model}, which is not offered on this page")
+        alone = request.model_copy(update={"seed": request.seed + found.picture, "count": 1})
+        spec = find(request.model)
+        return [words.taken(path.name), *_filled(form.held(alone, spec), spec)]
+    except Refusal as error:
+        said = sentence(error, TITLES).replace(str(path), f"“{path.name}”")
+        return [words.failed(said), *[gr.skip() for _ in NAMES]]
+
+
+def greyed(*values: form.Value) -> Updates:
+    """Controls that change nothing now are greyed out and say why."""
+    held = dict(zip(NAMES, values, strict=True))
+    spec = find(str(held["model"]))
+    reasons = form.dormant(held, spec)
+    return [
+        gr.update(
+            interactive=name not in reasons,
+            info=form.about_model(spec) if name == "model" else reasons.get(name) or form.help_of(name),
+        )
+        for name in NAMES
+    ]
+
+
+def sides(shape: str, model: str) -> tuple[int, int]:
+    return form.shaped(shape, find(model))
+
+
+def suggested(model: str, width: int, height: int) -> float:
+    """The shift that eq. 23 gives for a size: the model's own times sqrt(pixels / native pixels)."""
+    spec = find(model)
+    return round(spec.defaults.shift * resolution_shift(int(width) * int(height), spec.native**2), 2)
+
+
+def suggestion(model: str, width: int, height: int) -> str:
+    """The words on the button that takes it."""
+    return f"Use {suggested(model, width, height):g}, which eq. 23 gives for {width} × {height}"
+
+
+def keep(request: Resolved, finished: Finished) -> tuple[Kept, ...]:
+    """The pictures as files with their receipts, where gradio serves them and later clears them away."""
+    kept = []
+    for pixels, receipt in zip(finished.pictures, receipts_of(request, finished), strict=True):
+        words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:40].strip("-")
+        name = f"{words or 'picture'}-{request.seed + receipt.picture}.png"
+        try:
+            path = save_bytes_to_cache(to_png(pixels, receipt), name, get_upload_folder())
+        except OSError as error:
+            raise Refusal(f"cannot write the picture: {error.strerror}; the page needs free space") from error
+        kept.append(Kept(path, f"gradio_api/file={quote(path)}", name))
+    return tuple(kept)
+
+
+def _changes(shown: View, now: View) -> Updates:
+    """Pictures, strip, status, story and files, each left alone where nothing is new."""
+    pairs = (
+        (shown.pictures, now.pictures),
+        (shown.strip, now.strip),
+        (shown.status, now.status),
+        (shown.story, now.story),
+        ([file.path for file in shown.files], [file.path for file in now.files]),
+    )
+    return [gr.skip() if before == after else after for before, after in pairs]
+
+
+def _filled(values: Mapping[str, form.Value], spec: ModelSpec) -> Updates:
+    """Every control with its value, and its ends, which the model and the value move."""
+    return [form.filled(name, values[name], spec) for name in NAMES]

@@ -1,0 +1,103 @@
+"""Pictures as HTML: what forms, what is finished, and the strip of how it came about.
+
+Previews have the size of the latent, so they are drawn as the blocks that they are; a small finished picture
+is enlarged the same way and a large one is left to the browser.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from sd3demo.engine.events import Pixels
+
+SMALL = 256  # pixels a side, up to which a finished picture is enlarged with its pixels kept sharp
+FRAMES = 8  # of the strip
+FRAME_SIDE = 64  # pixels, at most, of a picture in the strip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the strip: the prediction of the data at time t."""
+
+    t: float
+    source: str
+
+
+def forming(previews: Sequence[Pixels], step: int, count: int) -> str:
+    """The predictions after a step, in the place where the pictures will be."""
+    alt = f"Prediction of the picture after step {step} of {count}"
+    images = "".join(_figure(_uri(pixels), alt, pixels.shape, "forming") for pixels in previews)
+    return _grid(images, len(previews), f"Prediction after step {step} of {count}")
+
+
+def finished(sources: Sequence[str], names: Sequence[str], size: tuple[int, int], prompt: str) -> str:
+    """The pictures from their files, each with a link to the file itself."""
+    kind = "sharp" if max(size) <= SMALL else "smooth"
+    width, height = size
+    images = "".join(
+        _figure(source, f"Picture for: {prompt}", (height, width, 3), kind, _link(source, name))
+        for source, name in zip(sources, names, strict=True)
+    )
+    return _grid(images, len(sources), f"{width} × {height} px, shown enlarged" if kind == "sharp" else "")
+
+
+def waiting(size: tuple[int, int]) -> str:
+    """What stands there before the first picture: noise, where every picture begins."""
+    noise = np.random.default_rng(0).normal(0.5, 0.18, (16, 16, 3)).clip(0, 1)
+    pixels: Pixels = (noise * 255).astype(np.uint8)
+    width, height = size
+    image = _figure(_uri(pixels), "Noise, where every picture begins", (height, width, 3), "noise")
+    return _grid(image, 1, "Noise at t = 1, where every picture begins")
+
+
+def strip(frames: Sequence[Frame]) -> str:
+    """Predictions from noise to picture, each with its time."""
+    items = "".join(
+        f'<li><img src="{frame.source}" alt="Prediction at t = {frame.t:.2f}">'
+        f"<span><i>t</i> {frame.t:.2f}</span></li>"
+        for frame in frames
+    )
+    return f'<ol class="strip" aria-label="The prediction of the picture, from noise to data">{items}</ol>'
+
+
+def in_strip(index: int, count: int) -> bool:
+    """Whether a step has a place in the strip: up to eight are spread over the run."""
+    frames = min(FRAMES, count)
+    return any(index == round(frame * (count - 1) / max(frames - 1, 1)) for frame in range(frames))
+
+
+def framed(t: float, pixels: Pixels) -> Frame:
+    """A prediction for the strip, thinned out where it is large."""
+    stride = max(-(-max(pixels.shape[:2]) // FRAME_SIDE), 1)
+    return Frame(t, _uri(np.ascontiguousarray(pixels[::stride, ::stride])))
+
+
+def _grid(images: str, number: int, caption: str) -> str:
+    columns = 1 if number == 1 else 2 if number <= 4 else 3 if number <= 9 else 4
+    note = f'<p class="caption">{escape(caption)}</p>' if caption else ""
+    return f'<div class="pictures" style="--columns:{columns}">{images}</div>{note}'
+
+
+def _figure(source: str, alt: str, shape: tuple[int, ...], kind: str, link: str = "") -> str:
+    return (
+        f'<figure class="picture {kind}"><img src="{escape(source)}" alt="{escape(alt)}" '
+        f'style="aspect-ratio:{shape[1]}/{shape[0]}">{link}</figure>'
+    )
+
+
+def _link(source: str, name: str) -> str:
+    return (
+        f'<a class="download" href="{escape(source)}" download="{escape(name)}" '
+        f'title="The picture at its own size, with the receipt of how it was made">Download PNG</a>'
+    )
+
+
+def _uri(pixels: Pixels) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,190 @@
+"""The Generate tab: from a prompt to a picture, and to what it means."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+
+from sd3demo.catalogue import ModelSpec, find
+from sd3demo.ui import answers, canvas, form, words
+from sd3demo.ui.core import Core
+from sd3demo.ui.examples import EXAMPLES
+from sd3demo.ui.faces import groups
+from sd3demo.ui.prose import prose
+
+INTRODUCTION = Path(__file__).with_name("introduction.md")
+WAITING = f"() => {words.waiting()!r}"
+"""The page says so itself, before the server has answered."""
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What can be pressed, beside the settings."""
+
+    prompt: gr.Textbox
+    generate: gr.Button
+    stop: gr.Button
+    dice: gr.Button
+    reseed: gr.Checkbox
+    shape: gr.Radio
+    suggest: gr.Button
+    examples: gr.Dataset
+    receipt: gr.File
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a run fills."""
+
+    pictures: gr.HTML
+    strip: gr.HTML
+    status: gr.HTML
+    story: gr.HTML
+    files: gr.File
+
+    @property
+    def all(self) -> list[Component]:
+        return [self.pictures, self.strip, self.status, self.story, self.files]
+
+
+def generate(core: Core) -> None:
+    """The whole tab, to be read from left to right: what is asked, the picture, what it means."""
+    spec = find(core.models[0])
+    with gr.Row(elem_id="bench"):
+        settings, actions = _asked(core, spec)
+        shown = _shown(spec)
+    _connect(core, settings, actions, shown)
+
+
+def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
+    """The prompt with its buttons, and below them every other setting in its group."""
+    values = form.opening(spec)
+    reasons = form.dormant(values, spec)
+
+    def control(name: str) -> form.Control:
+        if name == "model":
+            return form.model_control(core.models)
+        return form.control(name, values[name], spec, reasons.get(name, ""))
+
+    settings: dict[str, form.Control] = {}
+    with gr.Column(elem_id="ask"):
+        settings["prompt"] = prompt = form.textbox("prompt")
+        with gr.Row(elem_id="buttons"):
+            start = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
+            stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
+        examples = gr.Dataset(
+            components=[gr.Textbox(visible=False)],
+            samples=[[example.title] for example in EXAMPLES],
+            type="index",
+            label="Examples",
+            elem_id="examples",
+        )
+    with gr.Column(elem_id="set"):
+        with gr.Row(elem_id="seed-row"):
+            settings["seed"] = control("seed")
+            dice = gr.Button("New seed", size="sm", elem_id="dice", min_width=90)
+        reseed = gr.Checkbox(label="Draw a new seed for every picture", container=False, elem_id="reseed")
+        for group in groups():
+            with gr.Accordion(group.title, open=group.open):
+                if "width" in group.fields:
+                    shape = gr.Radio(list(form.SHAPES), value="1:1", label="Shape", elem_id="shape")
+                for name in group.fields:
+                    settings[name] = control(name)
+                    if name == "shift":
+                        size = (int(values["width"]), int(values["height"]))
+                        words_on_it = answers.suggestion(spec.name, *size)
+                        suggest = gr.Button(words_on_it, size="sm", elem_id="suggest")
+        with gr.Accordion("Settings from a picture", open=False):
+            receipt = gr.File(
+                label="Drop a PNG that was made here", file_types=[".png"], height=120, elem_id="receipt"
+            )
+    return settings, Actions(prompt, start, stop, dice, reseed, shape, suggest, examples, receipt)
+
+
+def _shown(spec: ModelSpec) -> Shown:
+    """The picture with its progress, and beside it what was done."""
+    values = form.opening(spec)
+    with gr.Column(elem_id="show"):
+        pictures = gr.HTML(canvas.waiting((int(values["width"]), int(values["height"]))), elem_id="pictures")
+        status = gr.HTML("", elem_id="status")
+        strip = gr.HTML(elem_id="strip")
+        files = gr.File(visible=False, file_count="multiple")
+    with gr.Column(elem_id="tell"):
+        story = gr.HTML(elem_id="story")
+        prose(INTRODUCTION, "introduction")
+    return Shown(pictures, strip, status, story, files)
+
+
+def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions, shown: Shown) -> None:
+    """Which event has which answer. Only runs stand in the queue."""
+    controls = [settings[name] for name in answers.NAMES]
+    model, sides = settings["model"], [settings["width"], settings["height"]]
+    before = gr.State(None)
+
+    started = [actions.generate.click, actions.prompt.submit]
+    _at_once(started, None, [], [shown.status], js=WAITING)
+    run = gr.on(
+        started,
+        partial(answers.run, core),
+        [before, actions.reseed, *controls],
+        [*shown.all, before, settings["seed"]],
+        preprocess=False,  # the settings check their values, and their sentence says more
+        show_progress="minimal",
+        show_progress_on=shown.status,
+        concurrency_limit=1,
+        concurrency_id="model",
+        api_visibility="private",
+    )
+    halted = actions.stop.click(None, cancels=[run], queue=False, api_visibility="private")
+    for after, answer in ((run.failure, answers.turned_away), (halted.then, answers.stopped)):
+        # Told when the run is over, since the step under way still overwrites what is said before.
+        after(
+            answer,
+            shown.status,
+            shown.status,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    _at_once([actions.dice.click], answers.new_seed, [], [settings["seed"]])
+    _at_once([actions.suggest.click], answers.suggested, [model, *sides], [settings["shift"]])
+    _at_once([actions.shape.input], answers.sides, [actions.shape, model], sides)
+    _at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
+    take = partial(answers.receipt, core)
+    _at_once([actions.receipt.upload], take, [actions.receipt], [shown.status, *controls])
+    _at_once([model.input], answers.model, [model], controls)
+    _at_once(
+        [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "schedule")],
+        answers.greyed,
+        controls,
+        controls,
+    )
+    resized = [settings[name].change for name in ("model", "width", "height")]
+    _at_once(resized, answers.suggestion, [model, *sides], [actions.suggest])
+
+
+def _at_once(
+    triggers: Sequence[Callable[..., Dependency]],
+    answer: Callable[..., object] | None,
+    inputs: Sequence[Component],
+    outputs: Sequence[Component],
+    *,
+    js: str | None = None,
+) -> None:
+    """An answer that waits for no run. When the same thing is done quickly again, the last one counts."""
+    gr.on(
+        triggers,
+        answer,
+        inputs,
+        outputs,
+        js=js,
+        queue=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )

@@ -1,0 +1,81 @@
+"""The page: a header and its tabs, in the order in which they stand here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from sd3demo.errors import Refusal
+from sd3demo.ui.about import about
+from sd3demo.ui.core import Core, core
+from sd3demo.ui.densities import densities
+from sd3demo.ui.generate import generate
+from sd3demo.ui.infer import infer
+from sd3demo.ui.theme import theme
+
+TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
+    ("Generate", generate),
+    ("Densities", densities),
+    ("About", about),
+)
+"""A tab is one file and one line here."""
+
+TITLE = "sd3demo: Stable Diffusion 3 and I-Max, to be run"
+HEADER = """<header><h1>sd3demo</h1>
+<p>The Stable Diffusion 3 and I-Max papers, to be run: watch a picture come out of noise, change one thing,
+and see what it did.</p>
+<button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></header>"""
+
+LONGEST_QUEUE = 32  # runs that wait; who comes later is told to try again
+CLEARING, KEPT = 1800, 24 * 3600  # seconds: how often files are cleared away, and how old those are
+LARGEST_UPLOAD = "64mb"
+LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing larger is ever decoded
+
+
+def build(work: Core | None = None) -> gr.Blocks:
+    """The page over a core; over one of its own with every model of the catalogue by default."""
+    work = work or core()
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
+    ) as page:
+        gr.HTML(HEADER, elem_id="header")
+        with gr.Tabs():
+            for title, tab in TABS:
+                with gr.Tab(title, id=title.lower()):
+                    tab(work)
+        infer(work)
+    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4)
+    return page
+
+
+def launch(
+    page: gr.Blocks | None = None, *, host: str = "127.0.0.1", port: int | None = None, wait: bool = True
+) -> str:
+    """Serves the page and returns its address; with `wait` not before it is ended.
+
+    Raises Refusal for a port that is taken; without a port the first free one from 7860 on is used.
+    """
+    Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE
+    page = page or build()
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=theme(),
+            css_paths=Path(__file__).with_name("style.css"),
+            max_file_size=LARGEST_UPLOAD,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=["api", "settings"],
+            ssr_mode=False,
+            share=False,
+        )
+    except OSError as error:
+        raise Refusal(f"cannot listen on {host}, port {port}: it is taken; try another --port") from error
+    print(f"The page is at {address}", flush=True)
+    if wait:
+        page.block_thread()
+    return address

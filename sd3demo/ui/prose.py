@@ -1,0 +1,21 @@
+"""Texts of the page that are files of their own, with their equations set."""
+
+from pathlib import Path
+
+import gradio as gr
+
+DOLLARS: list[dict[str, str | bool]] = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "$", "right": "$", "display": False},
+]
+
+
+def prose(file: Path, elem_id: str) -> gr.Markdown:
+    """A text with LaTeX between dollars."""
+    return gr.Markdown(file.read_text(encoding="utf-8"), latex_delimiters=DOLLARS, elem_id=elem_id)
+
+
+def section(file: Path, title: str) -> gr.Markdown:
+    """One section of a text, from its heading of the second rank to the next one."""
+    parts = {part.partition("\n")[0]: part for part in file.read_text(encoding="utf-8").split("## ")[1:]}
+    return gr.Markdown(f"## {parts[title]}", latex_delimiters=DOLLARS)

@@ -1,0 +1,64 @@
+"""Chromium on two sizes of screen, over a page whose runs are made up: what is tested is the page."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from sd3demo.ui import Core
+from tests.ui.specimens import Rehearsal, serving, write_model
+
+SCREENS = {"desktop": {"width": 1366, "height": 768}, "phone": {"width": 360, "height": 740}}
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+PATIENCE = 20_000  # milliseconds: for a machine that does other things beside
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def rehearsal() -> Rehearsal:
+    return Rehearsal(seconds=0.08)
+
+
+@pytest.fixture(scope="session")
+def address(rehearsal: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    model = write_model(tmp_path_factory.mktemp("page") / "model")
+    with serving(Core((str(model), "sd3-medium"), rehearsal.run)) as address:
+        yield address
+
+
+@pytest.fixture(params=SCREENS)
+def context(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=SCREENS[request.param], has_touch=request.param == "phone")
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, address: str) -> Iterator[Page]:
+    """The page, opened; at the end it must have asked nobody else and complained of nothing."""
+    page = context.new_page()
+    outside: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda sent: _note(sent.url, address, outside))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#generate")
+    yield page
+    assert outside == []
+    assert errors == []
+
+
+def _note(url: str, address: str, outside: list[str]) -> None:
+    if not url.startswith((address, "data:", "blob:")):
+        outside.append(url)

@@ -1,0 +1,235 @@
+"""What a person does with the Generate tab, on a desktop and on a phone."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from sd3demo.history import read_receipt
+from tests.ui.specimens import Rehearsal
+
+pytestmark = pytest.mark.browser
+
+PROMPT = "a red circle above a blue square"
+PROMPT_BOX = "#set-prompt textarea"
+HTML = "<img src=x onerror=\"document.title='broken'\"> <b>bold</b>"
+
+
+def ask(page: Page, prompt: str = PROMPT) -> None:
+    page.locator(PROMPT_BOX).fill(prompt)
+    page.click("#generate")
+
+
+def until_step(page: Page, step: int) -> None:
+    reached = f"(/Step (\\d+) of/.exec(document.querySelector('#status').innerText) || [0, 0])[1] >= {step}"
+    page.wait_for_function(reached)
+
+
+def until_done(page: Page) -> None:
+    page.wait_for_selector("#status .done, #status .failed")
+
+
+def preview(page: Page) -> str:
+    return page.locator("#pictures img").first.get_attribute("src") or ""
+
+
+def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(page: Page, tmp_path: Path) -> None:
+    ask(page)
+    until_step(page, 2)
+    early = preview(page)
+    assert "left" in page.inner_text("#status")
+    until_step(page, 12)
+    assert preview(page) != early
+    assert page.locator("#pictures .wrap:visible").count() == 0  # nothing lies over the picture
+    until_done(page)
+    expect(page.locator("#strip li")).to_have_count(8)
+    expect(page.locator("#story")).to_contain_text("The path through latent space is 75.0 long")
+
+    shown = page.evaluate(
+        "fetch(document.querySelector('#pictures img').src).then(r => r.text()).then(t => t.length)"
+    )
+    assert shown > 0
+    with page.expect_download() as download:
+        page.get_by_text("Download PNG").click()
+    file = tmp_path / "home.png"
+    download.value.save_as(file)
+    assert download.value.suggested_filename == "a-red-circle-above-a-blue-square-0.png"
+    assert read_receipt(file).request.prompt == PROMPT
+
+
+def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(page: Page, rehearsal: Rehearsal) -> None:
+    before = len(rehearsal.ended)
+    ask(page)
+    until_step(page, 4)
+    page.click("#stop")
+    until_done(page)
+    said = page.inner_text("#status")
+    step = int(re.search(r"Stopped after (\d+) step", said)[1])
+    assert 4 <= step < 28
+    page.wait_for_timeout(600)
+    assert rehearsal.ended[before:] == ["closed"]
+    assert page.inner_text("#status") == said
+    assert page.locator(PROMPT_BOX).input_value() == PROMPT
+    ask(page)
+    until_done(page)
+    assert "Done" in page.inner_text("#status")
+
+
+def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
+    page: Page, rehearsal: Rehearsal, address: str
+) -> None:
+    other = page.context.new_page()
+    other.goto(address)
+    other.wait_for_selector("#generate")
+    ask(page, "mine")
+    until_step(page, 1)
+    before = len(rehearsal.ended)
+    ask(other, "theirs")
+    expect(other.locator("#status")).to_contain_text("Waiting for its turn")
+    other.wait_for_timeout(300)
+    other.click("#stop")
+    expect(other.locator("#status .failed")).to_contain_text("did not start")
+    until_done(page)
+    page.wait_for_timeout(500)
+    assert rehearsal.ended[before:] == ["finished"]
+    other.close()
+
+
+def test_a_closed_tab_ends_its_run(page: Page, rehearsal: Rehearsal, address: str) -> None:
+    before = len(rehearsal.ended)
+    tab = page.context.new_page()
+    tab.goto(address)
+    ask(tab)
+    until_step(tab, 2)
+    tab.close()
+    for _ in range(100):
+        page.wait_for_timeout(50)
+        if len(rehearsal.ended) > before:
+            break
+    assert rehearsal.ended[before:] == ["closed"]
+
+
+def test_two_visitors_get_their_own_pictures_in_turn(page: Page, rehearsal: Rehearsal, address: str) -> None:
+    other = page.context.new_page()
+    other.goto(address)
+    other.wait_for_selector("#generate")
+    ask(page, "mine")
+    until_step(page, 1)
+    ask(other, "theirs")
+    until_done(page)
+    until_done(other)
+    assert "Picture for: mine" in (page.locator("#pictures img").get_attribute("alt") or "")
+    assert "Picture for: theirs" in (other.locator("#pictures img").get_attribute("alt") or "")
+    assert rehearsal.most_at_once == 1
+    other.close()
+
+
+def test_what_was_changed_is_named_after_the_next_picture(page: Page) -> None:
+    ask(page)
+    until_done(page)
+    page.locator("#set-steps input[type=number]").fill("4")
+    page.locator("#set-steps input[type=number]").press("Tab")
+    page.click("#generate")
+    expect(page.locator("#story .changed")).to_contain_text("Steps 28 → 4")
+
+
+def test_an_example_fills_the_form(page: Page) -> None:
+    page.get_by_role("button", name="Four steps only").click()
+    expect(page.locator(PROMPT_BOX)).to_have_value("a red circle above a blue square")
+    expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
+
+
+def test_enter_in_the_prompt_starts_a_run(page: Page) -> None:
+    page.locator(PROMPT_BOX).fill(PROMPT)
+    page.locator(PROMPT_BOX).press("Enter")
+    until_step(page, 1)
+    until_done(page)
+
+
+def test_a_dropped_picture_brings_its_settings_back(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="Four steps only").click()
+    expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
+    page.locator("#set-seed input").fill("77")
+    page.click("#generate")
+    until_done(page)
+    with page.expect_download() as download:
+        page.get_by_text("Download PNG").click()
+    file = tmp_path / "home.png"
+    download.value.save_as(file)
+
+    page.reload()
+    page.wait_for_selector("#generate")
+    page.get_by_role("button", name="Settings from a picture").click()
+    page.locator("#receipt input[type=file]").set_input_files(file)
+    expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
+    expect(page.locator("#set-seed input")).to_have_value("77")
+    expect(page.locator("#status")).to_contain_text("The settings are those of home.png")
+
+
+def test_a_picture_of_no_receipt_is_refused_and_changes_nothing(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "foreign.png"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    page.get_by_role("button", name="Settings from a picture").click()
+    page.locator("#receipt input[type=file]").set_input_files(file)
+    expect(page.locator("#status .failed")).to_contain_text("foreign.png")
+    assert "/" not in page.inner_text("#status .failed")
+    expect(page.locator("#set-steps input[type=number]")).to_have_value("28")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("#set-seed input", "-1", "Seed is -1; it must lie in [0, 4294967295]."),
+        ("#set-seed input", "", "Seed is None"),
+        ("#set-prompt textarea", "", "Prompt is empty; describe a picture"),
+        ("#set-prompt textarea", "a" * 100_000, "Prompt has 100,000 characters"),
+        ("#set-prompt textarea", "bell \x07", "Prompt holds the control character U+0007"),
+    ],
+)
+def test_bad_input_is_a_sentence_on_the_page(page: Page, setting: str, value: str, sentence: str) -> None:
+    page.locator(PROMPT_BOX).fill(PROMPT)
+    page.locator(setting).fill(value)
+    page.click("#generate")
+    expect(page.locator("#status .failed")).to_contain_text(sentence)
+    assert page.locator("#pictures .noise").count() == 1  # the picture that stood there still does
+    assert page.locator(setting).input_value() == value
+
+
+def test_html_in_a_prompt_is_shown_as_text(page: Page) -> None:
+    title = page.title()
+    ask(page, HTML)
+    until_done(page)
+    assert page.locator("#pictures img").get_attribute("alt") == f"Picture for: {HTML}"
+    ask(page, "plain")
+    until_done(page)
+    page.wait_for_timeout(100)
+    expect(page.locator("#story .changed")).to_contain_text("<b>bold</b>")
+    assert page.title() == title
+
+
+def test_guidance_of_one_greys_out_what_it_makes_idle(page: Page) -> None:
+    page.get_by_role("button", name="No guidance").click()
+    page.get_by_role("button", name=re.compile("^Text")).click()
+    expect(page.locator("#set-negative textarea")).to_be_disabled()
+    expect(page.locator("#set-negative")).to_contain_text("Guidance is off at scale 1")
+
+
+def test_a_model_that_is_not_here_says_what_to_do(page: Page) -> None:
+    page.get_by_role("button", name="Advanced").click()
+    page.locator("#set-model input").click()
+    page.get_by_role("option", name="sd3-medium (not on this disk)").click()
+    expect(page.locator("#set-model")).to_contain_text(
+        "hf download stabilityai/stable-diffusion-3-medium-diffusers"
+    )
+    page.get_by_role("button", name="Size and number").click()
+    expect(page.locator("#set-width input[type=number]")).to_have_value("1024")
+    ask(page)
+    expect(page.locator("#status .failed")).to_contain_text("accept its licence")
+
+
+def test_nothing_sticks_out_of_the_screen(page: Page) -> None:
+    ask(page, "a long word: " + "x" * 300)
+    until_done(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0

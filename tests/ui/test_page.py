@@ -1,0 +1,81 @@
+"""The page as a program: light until it is asked, one run at a time, nothing sent elsewhere."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sd3demo.errors import Refusal
+from sd3demo.ui import build, core, launch
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "diffusers", "transformers", "plotly")
+
+
+def test_the_page_listens_before_anything_heavy_is_loaded() -> None:
+    code = (
+        "import sys, urllib.request; from sd3demo.ui import build, launch\n"
+        "address = launch(build(), wait=False)\n"
+        "assert urllib.request.urlopen(address).status == 200\n"
+        f"print(*set({HEAVY}) & set(sys.modules), sep=',')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_the_entry_of_the_space_is_short() -> None:
+    assert len((ROOT / "app.py").read_text().splitlines()) < 20
+
+
+def test_nothing_of_a_visit_is_sent_elsewhere_or_kept_for_ever() -> None:
+    page = build(core())
+    assert page.analytics_enabled is False
+    frequency, age = page.delete_cache
+    assert 0 < frequency <= age <= 24 * 3600
+    assert page.config["analytics_enabled"] is False
+
+
+def test_all_work_on_the_model_stands_in_one_line() -> None:
+    page = build(core())
+    queued = [fn for fn in page.fns.values() if fn.queue is not False]
+    assert len(queued) == 2  # the button's runs and the endpoint's
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in queued} == {("model", 1)}
+
+
+def test_programs_see_the_endpoint_and_not_the_buttons() -> None:
+    api = build(core()).get_api_info()
+    assert list(api["named_endpoints"]) == ["/infer"]
+    parameters = api["named_endpoints"]["/infer"]["parameters"]
+    assert [parameter["parameter_name"] for parameter in parameters] == [
+        "prompt",
+        "negative_prompt",
+        "seed",
+        "randomize_seed",
+        "width",
+        "height",
+        "guidance_scale",
+        "num_inference_steps",
+        "shift",
+        "t5",
+    ]
+    assert [parameter["parameter_has_default"] for parameter in parameters] == [False] + [True] * 9
+
+
+def test_a_port_that_is_taken_is_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(Refusal, match="it is taken; try another --port"):
+            launch(build(core()), port=taken.getsockname()[1], wait=False)
+
+
+@pytest.mark.slow
+def test_building_the_page_takes_less_than_a_second_of_work() -> None:
+    build(core())  # whatever is imported late is imported now
+    began = time.process_time()
+    build(core())
+    assert time.process_time() - began < 1
