@@ -9,12 +9,14 @@ from PIL import Image
 from sd3demo.errors import Refusal
 from sd3demo.ui.about import about
 from sd3demo.ui.core import Core, core
+from sd3demo.ui.densities import densities
 from sd3demo.ui.generate import generate
 from sd3demo.ui.infer import infer
 from sd3demo.ui.theme import theme
 
 TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
     ("Generate", generate),
+    ("Densities", densities),
     ("About", about),
 )
 """A tab is one file and one line here."""

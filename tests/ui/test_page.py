@@ -46,9 +46,9 @@ def test_all_work_on_the_model_stands_in_one_line() -> None:
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in queued} == {("model", 1)}
 
 
-def test_programs_see_the_endpoint_and_not_the_buttons() -> None:
+def test_programs_see_the_endpoints_and_not_the_buttons() -> None:
     api = build(core()).get_api_info()
-    assert list(api["named_endpoints"]) == ["/infer"]
+    assert list(api["named_endpoints"]) == ["/densities", "/schedule", "/infer"]
     parameters = api["named_endpoints"]["/infer"]["parameters"]
     assert [parameter["parameter_name"] for parameter in parameters] == [
         "prompt",

@@ -1,0 +1,179 @@
+"""A chart as data: what is drawn, and the same numbers as a table.
+
+Everything is drawn here, so every plot has its title, the equation that it shows, its units, and colours that
+can be read on white, on black and on a phone.
+"""
+
+import base64
+import csv as tables
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+Kind = Literal["line", "dashed", "dotted", "area", "bars", "dots"]
+
+COLOURS: Mapping[str, str] = {
+    "grey": "#8a8379",
+    "green": "#1d957d",
+    "orange": "#d9742b",
+    "violet": "#7d70d6",
+    "blue": "#3a86c8",
+    "pink": "#c9507f",
+    "olive": "#a08a1c",
+    "brown": "#9a6247",
+}
+"""Middle tones, which stand out on white as on black."""
+
+TEXT = "#7a746b"  # of a downloaded picture; the page's own style sheet sets the text that it shows
+RULE = "rgba(138, 131, 121, 0.25)"
+HEIGHT = 340  # pixels, and more for a long legend; the width is that of the page
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is along an axis, with its sign or unit; `shown` are its ends, those of the data by default."""
+
+    title: str
+    shown: tuple[float, float] | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One series of numbers; a value that is not finite is a gap.
+
+    `listed` is whether the legend names it.
+    """
+
+    name: str
+    x: Numbers  # (n,)
+    y: Numbers  # (n,)
+    colour: str
+    kind: Kind = "line"
+    strong: bool = False
+    listed: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A plot: `name` is that of its files, `source` the paper's section or equation."""
+
+    name: str
+    title: str
+    source: str
+    x: Axis
+    y: Axis
+    curves: tuple[Curve, ...]
+
+
+def figure(chart: Chart) -> go.Figure:
+    """The chart drawn, checked by plotly."""
+    return go.Figure(_drawing(chart)).update_layout(template="none")
+
+
+def figure_json(chart: Chart) -> str:
+    """The same for a browser, unchecked: plotly checks for 5 ms a figure, longer than all else takes."""
+    return str(plotly.io.to_json(_drawing(chart), validate=False))
+
+
+def csv(chart: Chart) -> str:
+    """The chart's numbers, a row for each point: curve, x, y under the titles of the axes."""
+    file = io.StringIO()
+    rows = tables.writer(file, lineterminator="\n")
+    rows.writerow(["curve", chart.x.title, chart.y.title])
+    for curve in chart.curves:
+        for x, y in zip(curve.x, curve.y, strict=True):
+            rows.writerow([curve.name, f"{x:.8g}", f"{y:.8g}" if np.isfinite(y) else ""])
+    return file.getvalue()
+
+
+def _drawing(chart: Chart) -> dict[str, object]:
+    return {"data": [_trace(curve) for curve in chart.curves], "layout": _layout(chart)}
+
+
+def _packed(values: Numbers) -> dict[str, str]:
+    """Numbers as plotly takes them fastest; one that is not finite is a gap."""
+    finite = np.where(np.isfinite(values), values, np.nan).astype("<f4")
+    return {"dtype": "f4", "bdata": base64.b64encode(finite.tobytes()).decode()}
+
+
+def _trace(curve: Curve) -> dict[str, object]:
+    colour = COLOURS[curve.colour]
+    x, y = _packed(curve.x), _packed(curve.y)
+    trace: dict[str, object] = {"name": curve.name, "x": x, "y": y, "showlegend": curve.listed}
+    if curve.kind == "bars":
+        return trace | {"type": "bar", "marker": {"color": colour}}
+    trace |= {"type": "scatter", "mode": "lines"}
+    width = 3.2 if curve.strong else 1.8
+    match curve.kind:
+        case "area":
+            line = {"color": colour, "width": 0, "shape": "hvh"}
+            return trace | {"line": line, "fill": "tozeroy", "opacity": 0.5}
+        case "dots":
+            dots = {"color": colour, "size": 6 if curve.strong else 4}
+            line = {"color": colour, "width": 2.4 if curve.strong else 1}
+            return trace | {"mode": "lines+markers", "marker": dots, "line": line}
+        case "dashed" | "dotted":
+            dash = "dash" if curve.kind == "dashed" else "dot"
+            return trace | {"line": {"color": colour, "width": width, "dash": dash}}
+        case _:
+            return trace | {"line": {"color": colour, "width": width}}
+
+
+def _layout(chart: Chart) -> dict[str, object]:
+    return {
+        "title": {
+            "text": f"<b>{chart.title}</b>",
+            "subtitle": {"text": chart.source, "font": {"size": 12}},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 0.96,
+            "yanchor": "top",
+            "font": {"size": 15},
+        },
+        "xaxis": _axis(chart.x),
+        "yaxis": _axis(chart.y),
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -0.24,
+            "yanchor": "top",
+            "font": {"size": 11},
+            "entrywidth": 110,
+        },
+        "showlegend": True,
+        "hovermode": "closest",
+        "height": HEIGHT + 11 * max(sum(curve.listed for curve in chart.curves) - 4, 0),
+        "margin": {"l": 54, "r": 12, "t": 66, "b": 44},
+        "font": {"color": TEXT, "size": 12, "family": "system-ui, sans-serif"},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": TEXT, "activecolor": COLOURS["green"]},
+        "bargap": 0.15,
+        "uirevision": chart.name,  # a zoom survives the next move of a slider
+    }
+
+
+def _axis(axis: Axis) -> dict[str, object]:
+    drawn: dict[str, object] = {
+        "title": {"text": axis.title, "standoff": 6},
+        "gridcolor": RULE,
+        "linecolor": RULE,
+        "zeroline": False,
+        "automargin": True,
+    }
+    if axis.shown:
+        ends = np.log10(axis.shown) if axis.log else axis.shown
+        drawn["range"] = [float(end) for end in ends]
+    if axis.log:
+        drawn |= {"type": "log", "exponentformat": "power", "dtick": 1}
+    return drawn

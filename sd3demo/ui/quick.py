@@ -1,0 +1,34 @@
+"""Answers that wait for no run: quick work stands beside the queue, not in it."""
+
+from collections.abc import Callable, Sequence
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+
+
+def at_once(
+    triggers: Sequence[Callable[..., Dependency]],
+    answer: Callable[..., object] | None,
+    inputs: Sequence[Component],
+    outputs: Sequence[Component],
+    *,
+    js: str | None = None,
+    raw: bool = False,
+) -> Dependency:
+    """When the same thing is done quickly again, the last one counts.
+
+    `raw` hands the values over unchecked, for an answer whose own sentence says more.
+    """
+    return gr.on(
+        triggers,
+        answer,
+        inputs,
+        outputs,
+        js=js,
+        preprocess=not raw,
+        queue=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
