@@ -10,6 +10,7 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Encoded, Finished, Loading, StepDone
 from sd3demo.engine.machine import Device, budget
+from sd3demo.engine.placement import GIB
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import RunStore, write_whole
 from sd3demo.history.store import result_of
@@ -32,6 +33,9 @@ def generate(request: Request, where: Where, report: Report) -> int:
     spec = find(request.model)
     made = plan(request, spec, budget(where.device))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
+    if not made.fits:
+        needed, free = max(made.memory.values()) / GIB, made.budget.memory / GIB
+        report.progress(f"this needs about {needed:.1f} GiB and {free:.1f} GiB are free; it may not succeed")
     finished = run_to_end(made, report)
 
     store = RunStore(where.runs) if where.runs else RunStore.at_home()

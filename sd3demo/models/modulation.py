@@ -64,6 +64,21 @@ def modulations(network: SD3Transformer2DModel, times: Sequence[float], pooled: 
     ]
 
 
+def repeated(modulation: Modulation, count: int) -> Modulation:
+    """Each row `count` times in a row, for as many pictures of one text."""
+    if count == 1:
+        return modulation
+    blocks = tuple(
+        BlockModulation(_repeated(block.image, count), _repeated(block.text, count))
+        for block in modulation.blocks
+    )
+    return Modulation(blocks, _repeated(modulation.out, count))
+
+
+def _repeated(rows: Rows, count: int) -> Rows:
+    return tuple(row.repeat_interleave(count, dim=0) for row in rows)
+
+
 def _zero(rows: Tensor, chunks: int) -> Rows:
     """adaLN-Zero's order: (shift, scale, gate) twice, thrice with dual attention; each (T, B, D)."""
     parts = rows.chunk(chunks, dim=-1)

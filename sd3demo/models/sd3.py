@@ -19,7 +19,7 @@ from sd3demo.catalogue import ModelSpec, Part
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
 from sd3demo.models.mmdit import MMDiT, forward, lay_out, positions_of
-from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations
+from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations, repeated
 from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Texts
 
 GROUP_OFFLOADING = "group_offloading"  # under which name diffusers registers the hook
@@ -140,7 +140,7 @@ def _ahead_branches(
             positions[size] = positions_of(network, *size).to(dtype)
         latent = x.to(dtype).repeat(len(wanted), 1, 1, 1)
         text = torch.cat([texts[name].expand(len(x), -1, -1) for name in wanted])
-        rows = modulation(at.t, wanted, len(x))
+        rows = repeated(modulation(at.t, wanted), len(x))
         out = forward(layers, latent, text, positions[size], rows)
         return out.to(x.dtype).chunk(len(wanted))
 
@@ -159,17 +159,16 @@ class _Modulations:
         self._network = network
         self._pooled = {name: c.pooled.to(network.device, network.dtype) for name, c in conditionings.items()}
         self._times = list(dict.fromkeys(times))
-        self._made: dict[tuple[float, tuple[Branch, ...], int], Modulation] = {}
+        self._made: dict[tuple[float, tuple[Branch, ...]], Modulation] = {}
 
-    def __call__(self, t: float, wanted: tuple[Branch, ...], count: int) -> Modulation:
-        key = (t, wanted, count)
-        if key not in self._made:
+    def __call__(self, t: float, wanted: tuple[Branch, ...]) -> Modulation:
+        if (t, wanted) not in self._made:
             start = self._times.index(t) if t in self._times else None
             window = [t] if start is None else self._times[start : start + WINDOW]
-            pooled = torch.cat([self._pooled[name].expand(count, -1) for name in wanted])
+            pooled = torch.cat([self._pooled[name] for name in wanted])
             made = modulations(self._network, window, pooled)
-            self._made = {(time, wanted, count): row for time, row in zip(window, made, strict=True)}
-        return self._made[key]
+            self._made = {(time, wanted): row for time, row in zip(window, made, strict=True)}
+        return self._made[t, wanted]
 
 
 def _stock_branches(network: SD3Transformer2DModel, conditionings: Mapping[Branch, Conditioning]) -> Branches:

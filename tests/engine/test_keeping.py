@@ -153,3 +153,11 @@ def test_the_memory_of_the_first_gpu_is_what_nvidia_smi_says(
     found = machine.budget("auto")
     assert (found.device == "cuda") == (memory is not None)
     assert memory is None or found.memory == memory
+
+
+def test_a_picture_of_sd3s_batch_is_the_single_picture_of_its_seed(checkpoint: Callable[..., Path]) -> None:
+    folder = checkpoint("sd3.5-medium")
+    batch = run(asked(folder, count=3, seed=7)).latents
+    for index in range(3):
+        alone = run(asked(folder, seed=7 + index)).latents
+        torch.testing.assert_close(batch[index : index + 1], alone, rtol=0, atol=1e-4)
