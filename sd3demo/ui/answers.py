@@ -15,13 +15,12 @@ from gradio.utils import get_upload_folder
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine.events import Finished
 from sd3demo.errors import Refusal
-from sd3demo.flow.grids import resolution_shift
 from sd3demo.history import read_receipt, receipts_of, to_png
 from sd3demo.settings import Request, Resolved
 from sd3demo.ui import form, words
 from sd3demo.ui.core import Core, prepare
 from sd3demo.ui.examples import EXAMPLES
-from sd3demo.ui.stream import TITLES, Kept, View, sentence, views
+from sd3demo.ui.stream import TITLES, Kept, Past, View, sentence, views
 
 Updates: TypeAlias = list[object]
 """For each output a value, `gr.update(...)`, or `gr.skip()`."""
@@ -31,7 +30,7 @@ OPEN = tuple(name for name, field in Request.model_fields.items() if field.defau
 """The settings whose values are the model's own unless something else is asked for."""
 
 
-def run(core: Core, before: Resolved | None, reseed: bool, *values: form.Value) -> Iterator[Updates]:
+def run(core: Core, before: Past | None, reseed: bool, *values: form.Value) -> Iterator[Updates]:
     """The run that the form asks for: pictures, strip, status, story, files, what it was, and its seed."""
     given: dict[str, object] = dict(zip(NAMES, values, strict=True))
     if reseed:
@@ -39,7 +38,7 @@ def run(core: Core, before: Resolved | None, reseed: bool, *values: form.Value) 
     yield [*_changes(View(), View()), gr.skip(), given["seed"]]
     shown = View()
     for view in views(partial(prepare, given, core), core.run, keep, before):
-        yield [*_changes(shown, view), view.request or gr.skip(), gr.skip()]
+        yield [*_changes(shown, view), view.past or gr.skip(), gr.skip()]
         shown = view
 
 
@@ -109,15 +108,20 @@ def sides(shape: str, model: str) -> tuple[int, int]:
     return form.shaped(shape, find(model))
 
 
-def suggested(model: str, width: int, height: int) -> float:
-    """The shift that eq. 23 gives for a size: the model's own times sqrt(pixels / native pixels)."""
-    spec = find(model)
-    return round(spec.defaults.shift * resolution_shift(int(width) * int(height), spec.native**2), 2)
+def suggested(model: str, width: form.Value, height: form.Value) -> object:
+    """The shift that eq. 23 gives for a size."""
+    try:
+        return form.suggested_shift(find(model), width, height)
+    except Refusal:
+        return gr.skip()  # half a number, while it is typed
 
 
-def suggestion(model: str, width: int, height: int) -> str:
+def suggestion(model: str, width: form.Value, height: form.Value) -> object:
     """The words on the button that takes it."""
-    return f"Use {suggested(model, width, height):g}, which eq. 23 gives for {width} × {height}"
+    try:
+        return form.suggestion(find(model), width, height)
+    except Refusal:
+        return gr.skip()
 
 
 def keep(request: Resolved, finished: Finished) -> tuple[Kept, ...]:

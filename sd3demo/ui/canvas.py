@@ -18,6 +18,12 @@ from sd3demo.engine.events import Pixels
 SMALL = 256  # pixels a side, up to which a finished picture is enlarged with its pixels kept sharp
 FRAMES = 8  # of the strip
 FRAME_SIDE = 64  # pixels, at most, of a picture in the strip
+COMPARE = (
+    '<label class="compare">The picture before <input type="range" min="0" max="100" value="0" oninput="'
+    "this.closest('.html-container').querySelector('.pictures').style.setProperty('--cut', this.value + '%')"
+    '"></label>'
+)
+"""Uncovers the picture before, from the left."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +41,20 @@ def forming(previews: Sequence[Pixels], step: int, count: int) -> str:
     return _grid(images, len(previews), f"Prediction after step {step} of {count}")
 
 
-def finished(sources: Sequence[str], names: Sequence[str], size: tuple[int, int], prompt: str) -> str:
-    """The pictures from their files, each with a link to the file itself."""
+def finished(
+    sources: Sequence[str], names: Sequence[str], size: tuple[int, int], prompt: str, *, before: str = ""
+) -> str:
+    """The pictures from their files, each with a link to the file itself; a slider shows the one before."""
     kind = "sharp" if max(size) <= SMALL else "smooth"
     width, height = size
     images = "".join(
-        _figure(source, f"Picture for: {prompt}", (height, width, 3), kind, _link(source, name))
+        _figure(
+            source, f"Picture for: {prompt}", (height, width, 3), kind, _earlier(before) + _link(source, name)
+        )
         for source, name in zip(sources, names, strict=True)
     )
-    return _grid(images, len(sources), f"{width} × {height} px, shown enlarged" if kind == "sharp" else "")
+    caption = f"{width} × {height} px, shown enlarged" if kind == "sharp" else f"{width} × {height} px"
+    return _grid(images, len(sources), caption, COMPARE if before else "")
 
 
 def waiting(size: tuple[int, int]) -> str:
@@ -77,10 +88,15 @@ def framed(t: float, pixels: Pixels) -> Frame:
     return Frame(t, _uri(np.ascontiguousarray(pixels[::stride, ::stride])))
 
 
-def _grid(images: str, number: int, caption: str) -> str:
+def _grid(images: str, number: int, caption: str, control: str = "") -> str:
     columns = 1 if number == 1 else 2 if number <= 4 else 3 if number <= 9 else 4
-    note = f'<p class="caption">{escape(caption)}</p>' if caption else ""
+    note = f'<p class="caption"><span>{escape(caption)}</span>{control}</p>'
     return f'<div class="pictures" style="--columns:{columns}">{images}</div>{note}'
+
+
+def _earlier(source: str) -> str:
+    """The picture before, over this one, cut away but for what the slider uncovers."""
+    return f'<img class="earlier" src="{escape(source)}" alt="The picture before">' if source else ""
 
 
 def _figure(source: str, alt: str, shape: tuple[int, ...], kind: str, link: str = "") -> str:

@@ -6,6 +6,7 @@ Nothing heavy is here until a first plan is run: then the engine, and torch with
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import CATALOGUE, find, locate
@@ -44,6 +45,11 @@ def prepare(values: Mapping[str, object], core: Core) -> Plan:
     made = plan(request, spec, budget())
     locate(spec)
     return made
+
+
+def warm() -> None:
+    """Begins to bring the engine in beside whatever goes on: somebody is about to ask for a picture."""
+    threading.Thread(target=import_module, args=("sd3demo.engine.run",), daemon=True).start()
 
 
 def _engine_when_wanted() -> Run:

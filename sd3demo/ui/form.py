@@ -165,6 +165,17 @@ def shaped(shape: str, spec: ModelSpec) -> tuple[int, int]:
     return width, height
 
 
+def suggested_shift(spec: ModelSpec, width: Value, height: Value) -> float:
+    """The model's own shift times sqrt(pixels / native pixels), SD3's eq. 23. Raises Refusal for no size."""
+    asked = {"prompt": "-", "model": spec.name, "width": width, "height": height, "shift": "auto"}
+    return round(resolve(parse(Request, asked), spec, Budget()).shift, 2)
+
+
+def suggestion(spec: ModelSpec, width: Value, height: Value) -> str:
+    """The words on the button that takes it."""
+    return f"Use {suggested_shift(spec, width, height):g}, which eq. 23 gives for {width} × {height}"
+
+
 def model_title(spec: ModelSpec) -> str:
     """A model's name for people: a folder's last part."""
     name = spec.name if spec.name in CATALOGUE else Path(spec.name).name

@@ -1,20 +1,20 @@
 """The Generate tab: from a prompt to a picture, and to what it means."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
-from gradio.events import Dependency
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.ui import answers, canvas, form, words
-from sd3demo.ui.core import Core
+from sd3demo.ui.core import Core, warm
 from sd3demo.ui.examples import EXAMPLES
 from sd3demo.ui.faces import groups
 from sd3demo.ui.prose import prose
+from sd3demo.ui.quick import at_once
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 WAITING = f"() => {words.waiting()!r}"
@@ -96,8 +96,7 @@ def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Action
                     settings[name] = control(name)
                     if name == "shift":
                         size = (int(values["width"]), int(values["height"]))
-                        words_on_it = answers.suggestion(spec.name, *size)
-                        suggest = gr.Button(words_on_it, size="sm", elem_id="suggest")
+                        suggest = gr.Button(form.suggestion(spec, *size), size="sm", elem_id="suggest")
         with gr.Accordion("Settings from a picture", open=False):
             receipt = gr.File(
                 label="Drop a PNG that was made here", file_types=[".png"], height=120, elem_id="receipt"
@@ -126,7 +125,7 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
     before = gr.State(None)
 
     started = [actions.generate.click, actions.prompt.submit]
-    _at_once(started, None, [], [shown.status], js=WAITING)
+    at_once(started, None, [], [shown.status], js=WAITING)
     run = gr.on(
         started,
         partial(answers.run, core),
@@ -151,40 +150,20 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
             api_visibility="private",
         )
 
-    _at_once([actions.dice.click], answers.new_seed, [], [settings["seed"]])
-    _at_once([actions.suggest.click], answers.suggested, [model, *sides], [settings["shift"]])
-    _at_once([actions.shape.input], answers.sides, [actions.shape, model], sides)
-    _at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
+    at_once([actions.prompt.focus, actions.examples.click], warm, [], [])
+    at_once([actions.dice.click], answers.new_seed, [], [settings["seed"]])
+    at_once([actions.suggest.click], answers.suggested, [model, *sides], [settings["shift"]], raw=True)
+    at_once([actions.shape.input], answers.sides, [actions.shape, model], sides)
+    at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
     take = partial(answers.receipt, core)
-    _at_once([actions.receipt.upload], take, [actions.receipt], [shown.status, *controls])
-    _at_once([model.input], answers.model, [model], controls)
-    _at_once(
+    at_once([actions.receipt.upload], take, [actions.receipt], [shown.status, *controls])
+    at_once([model.input], answers.model, [model], controls)
+    at_once(
         [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "schedule")],
         answers.greyed,
         controls,
         controls,
+        raw=True,
     )
     resized = [settings[name].change for name in ("model", "width", "height")]
-    _at_once(resized, answers.suggestion, [model, *sides], [actions.suggest])
-
-
-def _at_once(
-    triggers: Sequence[Callable[..., Dependency]],
-    answer: Callable[..., object] | None,
-    inputs: Sequence[Component],
-    outputs: Sequence[Component],
-    *,
-    js: str | None = None,
-) -> None:
-    """An answer that waits for no run. When the same thing is done quickly again, the last one counts."""
-    gr.on(
-        triggers,
-        answer,
-        inputs,
-        outputs,
-        js=js,
-        queue=False,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-    )
+    at_once(resized, answers.suggestion, [model, *sides], [actions.suggest], raw=True)

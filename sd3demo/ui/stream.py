@@ -28,6 +28,14 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What was asked for, and where the browser finds the first picture of it."""
+
+    request: Resolved
+    source: str
+
+
+@dataclass(frozen=True)
 class View:
     """All that a run shows; an empty part leaves what stands on the page."""
 
@@ -36,15 +44,15 @@ class View:
     status: str = ""
     story: str = ""
     files: tuple[Kept, ...] = ()
-    request: Resolved | None = None
-    """Of the finished pictures."""
+    past: Past | None = None
+    """Of the finished pictures, to compare the next ones with."""
 
 
 def views(
     prepare: Callable[[], Plan],
     run: Run,
     keep: Callable[[Resolved, Finished], tuple[Kept, ...]],
-    before: Resolved | None,
+    before: Past | None,
 ) -> Iterator[View]:
     """What the page shows from the click to the picture, or to the sentence that says why there is none.
 
@@ -76,7 +84,7 @@ def _shown(
     made: Plan,
     events: Events,
     keep: Callable[[Resolved, Finished], tuple[Kept, ...]],
-    before: Resolved | None,
+    before: Past | None,
     view: View,
 ) -> Iterator[View]:
     frames: tuple[canvas.Frame, ...] = ()
@@ -106,13 +114,22 @@ def _shown(
                         [file.name for file in files],
                         (request.width, request.height),
                         request.prompt,
+                        before=_comparable(request, before),
                     ),
                     strip=canvas.strip(frames),
                     status=words.done(event),
-                    story=words.story(made, event, before),
+                    story=words.story(made, event, before.request if before else None),
                     files=files,
-                    request=request,
+                    past=Past(request, files[0].source),
                 )
             case _:
                 continue
         yield view
+
+
+def _comparable(request: Resolved, before: Past | None) -> str:
+    """The picture before, where it can lie under this one: both alone and of one shape."""
+    if before is None or request.count != 1 or before.request.count != 1:
+        return ""
+    alike = request.width * before.request.height == request.height * before.request.width
+    return before.source if alike else ""

@@ -105,9 +105,10 @@ def _figures(made: Plan, finished: Finished) -> str:
 def _began(made: Plan) -> str:
     request = made.request
     seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {made.seeds[0]} to {made.seeds[-1]}"
+    pictures = "the picture" if request.count == 1 else f"{request.count} pictures"
     shift = "" if request.schedule == "linear" or request.shift == 1 else f", at shift {request.shift:g}"
     return (
-        f"Noise drawn with {seeds} was carried to the picture in {_count(request.steps, 'step')} "
+        f"Noise drawn with {seeds} was carried to {pictures} in {_count(request.steps, 'step')} "
         f"of {_solver(request)}, from <i>t</i> = 1 to 0 on the {request.schedule} schedule{shift}."
     )
 

@@ -133,6 +133,11 @@ def test_what_was_changed_is_named_after_the_next_picture(page: Page) -> None:
     page.click("#generate")
     expect(page.locator("#story .changed")).to_contain_text("Steps 28 → 4")
 
+    earlier, slider = page.locator(".earlier"), page.locator(".compare input")
+    covered = earlier.evaluate("image => getComputedStyle(image).clipPath")
+    slider.fill("50")
+    assert earlier.evaluate("image => getComputedStyle(image).clipPath") != covered
+
 
 def test_an_example_fills_the_form(page: Page) -> None:
     page.get_by_role("button", name="Four steps only").click()

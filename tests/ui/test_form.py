@@ -8,6 +8,7 @@ import pytest
 from sd3demo.catalogue import CATALOGUE, ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan import resolve
+from sd3demo.errors import Refusal
 from sd3demo.settings import Request, bounds_of, choices_of, parse
 from sd3demo.ui import form
 from sd3demo.ui.faces import FACES, HEADING, groups, typeset
@@ -122,3 +123,16 @@ def test_a_setting_that_nobody_placed_stands_in_the_last_group() -> None:
 )
 def test_help_has_the_signs_of_mathematics(plain: str, set_: str) -> None:
     assert typeset(plain) == set_
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shift"), [(1024, 1024, 3), (2048, 2048, 6), (512, 512, 1.5), (2048, 512, 3)]
+)
+def test_the_suggested_shift_is_that_of_equation_23(width: int, height: int, shift: float) -> None:
+    assert form.suggested_shift(find("sd3-medium"), width, height) == shift
+
+
+@pytest.mark.parametrize("width", ["", "x", 7, 1000.5, float("nan")])
+def test_half_a_number_suggests_no_shift(width: object) -> None:
+    with pytest.raises(Refusal):
+        form.suggested_shift(find("sd3-medium"), width, 1024)

@@ -11,7 +11,7 @@ from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.events import Event, Finished, Stopped
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Request, Resolved, parse
-from sd3demo.ui.stream import Kept, View, views
+from sd3demo.ui.stream import Kept, Past, View, views
 from tests.ui.specimens import events
 
 HTML = "<script>alert(1)</script> & <img src=x onerror=alert(2)>"
@@ -41,7 +41,7 @@ def test_a_run_shows_each_step_and_ends_in_the_picture() -> None:
     last = seen[-1]
     assert 'src="file=0.png"' in last.pictures
     assert 'download="0.png"' in last.pictures
-    assert last.request == made().request
+    assert last.past == Past(made().request, "file=0.png")
     assert [file.name for file in last.files] == ["0.png"]
     assert "Done in 1.4 s" in last.status  # reading the model is not counted
 
@@ -115,10 +115,29 @@ def test_closing_what_is_shown_closes_the_run() -> None:
     assert closed
 
 
+@pytest.mark.parametrize(
+    ("asked", "earlier", "is_there"),
+    [
+        ({}, {}, True),
+        ({"width": 512, "height": 512}, {}, True),
+        ({"width": 512, "height": 768}, {}, False),
+        ({"count": 2}, {}, False),
+        ({}, {"count": 2}, False),
+    ],
+)
+def test_the_picture_before_lies_under_the_new_one_where_the_two_can_be_compared(
+    asked: dict[str, object], earlier: dict[str, object], is_there: bool
+) -> None:
+    past = Past(made(steps=2, **earlier).request, "file=before.png")
+    last = list(views(lambda: made(steps=2, **asked), events, keep, past))[-1]
+    assert ("file=before.png" in last.pictures) is is_there
+    assert ("range" in last.pictures) is is_there
+
+
 @pytest.mark.parametrize("field", ["prompt", "negative", "prompt_3"])
 def test_html_in_a_prompt_is_shown_as_text(field: str) -> None:
     asked = made(steps=2, **{field: HTML})
-    before = made(steps=2).request
+    before = Past(made(steps=2).request, "file=before.png")
     for view in views(lambda: asked, events, keep, before):
         for part in (view.pictures, view.strip, view.status, view.story):
             assert "<script" not in part
