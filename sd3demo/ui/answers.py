@@ -75,7 +75,7 @@ def example(index: int, model: str) -> Updates:
 
 
 def receipt(core: Core, file: str) -> Updates:
-    """A status, then the settings with which a dropped picture was made."""
+    """A status, an empty place for the next file, and the settings with which a dropped picture was made."""
     path = Path(file)
     try:
         found = read_receipt(path)
@@ -84,10 +84,10 @@ def receipt(core: Core, file: str) -> Updates:
             raise Refusal(f"{path.name} was made with {request.model}, which is not offered on this page")
         alone = request.model_copy(update={"seed": request.seed + found.picture, "count": 1})
         spec = find(request.model)
-        return [words.taken(path.name), *_filled(form.held(alone, spec), spec)]
+        return [words.taken(path.name), None, *_filled(form.held(alone, spec), spec)]
     except Refusal as error:
         said = sentence(error, TITLES).replace(str(path), f"“{path.name}”")
-        return [words.failed(said), *[gr.skip() for _ in NAMES]]
+        return [words.failed(said), None, *[gr.skip() for _ in NAMES]]
 
 
 def greyed(*values: form.Value) -> Updates:

@@ -97,10 +97,12 @@ def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Action
                     if name == "shift":
                         size = (int(values["width"]), int(values["height"]))
                         suggest = gr.Button(form.suggestion(spec, *size), size="sm", elem_id="suggest")
-        with gr.Accordion("Settings from a picture", open=False):
-            receipt = gr.File(
-                label="Drop a PNG that was made here", file_types=[".png"], height=120, elem_id="receipt"
-            )
+        receipt = gr.File(
+            label="Settings from a picture: drop a PNG that was made here, anywhere on the page",
+            file_types=[".png"],
+            height=110,
+            elem_id="receipt",
+        )
     return settings, Actions(prompt, start, stop, dice, reseed, shape, suggest, examples, receipt)
 
 
@@ -156,7 +158,7 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
     at_once([actions.shape.input], answers.sides, [actions.shape, model], sides)
     at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
     take = partial(answers.receipt, core)
-    at_once([actions.receipt.upload], take, [actions.receipt], [shown.status, *controls])
+    at_once([actions.receipt.upload], take, [actions.receipt], [shown.status, actions.receipt, *controls])
     at_once([model.input], answers.model, [model], controls)
     at_once(
         [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "schedule")],

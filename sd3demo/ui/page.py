@@ -21,6 +21,7 @@ TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
 )
 """A tab is one file and one line here."""
 
+HERE = Path(__file__).parent
 TITLE = "sd3demo: Stable Diffusion 3 and I-Max, to be run"
 HEADER = """<header><h1>sd3demo</h1>
 <p>The Stable Diffusion 3 and I-Max papers, to be run: watch a picture come out of noise, change one thing,
@@ -65,7 +66,8 @@ def launch(
             prevent_thread_lock=True,
             quiet=True,
             theme=theme(),
-            css_paths=Path(__file__).with_name("style.css"),
+            css_paths=HERE / "style.css",
+            js=(HERE / "drop.js").read_text(encoding="utf-8"),
             max_file_size=LARGEST_UPLOAD,
             enable_monitoring=False,
             run_history=False,

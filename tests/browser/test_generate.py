@@ -1,5 +1,6 @@
 """What a person does with the Generate tab, on a desktop and on a phone."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -32,6 +33,20 @@ def until_done(page: Page) -> None:
 
 def preview(page: Page) -> str:
     return page.locator("#pictures img").first.get_attribute("src") or ""
+
+
+def drop(page: Page, file: Path) -> None:
+    """A file let go over the header, as far from the place for files as can be."""
+    page.evaluate(
+        """([name, content]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], name, {type: "image/png"}));
+            const event = new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true});
+            document.querySelector("#header").dispatchEvent(event);
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )
 
 
 def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(page: Page, tmp_path: Path) -> None:
@@ -165,8 +180,7 @@ def test_a_dropped_picture_brings_its_settings_back(page: Page, tmp_path: Path) 
 
     page.reload()
     page.wait_for_selector("#generate")
-    page.get_by_role("button", name="Settings from a picture").click()
-    page.locator("#receipt input[type=file]").set_input_files(file)
+    drop(page, file)
     expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
     expect(page.locator("#set-seed input")).to_have_value("77")
     expect(page.locator("#status")).to_contain_text("The settings are those of home.png")
@@ -175,8 +189,9 @@ def test_a_dropped_picture_brings_its_settings_back(page: Page, tmp_path: Path) 
 def test_a_picture_of_no_receipt_is_refused_and_changes_nothing(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "foreign.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    page.get_by_role("button", name="Settings from a picture").click()
     page.locator("#receipt input[type=file]").set_input_files(file)
+    expect(page.locator("#status .failed")).to_contain_text("foreign.png")
+    drop(page, file)  # there is room for the next one
     expect(page.locator("#status .failed")).to_contain_text("foreign.png")
     assert "/" not in page.inner_text("#status .failed")
     expect(page.locator("#set-steps input[type=number]")).to_have_value("28")
