@@ -30,7 +30,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes a small random checkpoint of a kind of tests.checkpoints.KINDS, once, and answers with its folder."""
+    """Writes a small random checkpoint of one of tests.checkpoints.KINDS, once; answers with its folder."""
     from tests.checkpoints import KINDS, write_checkpoint
 
     written: dict[tuple[str, bool], Path] = {}
