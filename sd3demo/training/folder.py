@@ -75,8 +75,10 @@ def write_half(module: ModelMixin | PreTrainedModel, folder: Path) -> None:
     module.float()
     config = folder / "config.json"
     values = json.loads(config.read_text())
+    values.pop("_name_or_path", None)  # where this machine had it is nobody's business
     if "dtype" in values:
-        config.write_text(json.dumps(values | {"dtype": "float32"}, indent=2) + "\n")
+        values["dtype"] = "float32"
+    config.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def write_encoders(encoders: Encoders, model: Path) -> None:

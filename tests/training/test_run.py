@@ -83,6 +83,7 @@ def test_a_minute_of_training_makes_a_model_that_the_stock_pipeline_loads(
     assert {"single", "typography", "soft-shape"} <= set(result["scores"])
     shards = list((out / "model").rglob("*.safetensors"))
     assert len(shards) >= 5
+    assert not any(str(tmp_path) in config.read_text() for config in (out / "model").rglob("*.json"))
     assert all(shard.stat().st_size <= 15e6 for shard in shards)
 
     from diffusers import StableDiffusion3Pipeline
