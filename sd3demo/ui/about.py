@@ -1,5 +1,6 @@
 """The About tab: the papers, the mathematics in one convention, and the models."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -24,7 +25,12 @@ def _models(core: Core) -> str:
     """A table of the models on offer, with what to do about those that are not here."""
     rows = "".join(
         f"<tr><th scope='row'>{escape(form.model_title(find(name)))}</th>"
-        f"<td>{escape(form.about_model(find(name)))}</td></tr>"
+        f"<td>{_code(escape(form.about_model(find(name))))}</td></tr>"
         for name in core.models
     )
     return f"<h2>Models</h2><table class='models'><tbody>{rows}</tbody></table>"
+
+
+def _code(text: str) -> str:
+    """Commands between backticks, as HTML."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)

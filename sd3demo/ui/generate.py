@@ -98,9 +98,9 @@ def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Action
                         size = (int(values["width"]), int(values["height"]))
                         suggest = gr.Button(form.suggestion(spec, *size), size="sm", elem_id="suggest")
         receipt = gr.File(
-            label="Settings from a picture: drop a PNG that was made here, anywhere on the page",
+            label="Settings from a PNG that was made here",
             file_types=[".png"],
-            height=110,
+            height=128,
             elem_id="receipt",
         )
     return settings, Actions(prompt, start, stop, dice, reseed, shape, suggest, examples, receipt)
