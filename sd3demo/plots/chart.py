@@ -17,7 +17,7 @@ import plotly.io
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-Kind = Literal["line", "dashed", "dotted", "area", "bars", "dots"]
+Kind = Literal["line", "dashed", "dotted", "area", "bars", "dots", "points"]
 
 COLOURS: Mapping[str, str] = {
     "grey": "#8a8379",
@@ -71,6 +71,8 @@ class Chart:
     x: Axis
     y: Axis
     curves: tuple[Curve, ...]
+    square: bool = False
+    """Whether a unit is as long on both axes."""
 
 
 def figure(chart: Chart) -> go.Figure:
@@ -120,6 +122,8 @@ def _trace(curve: Curve) -> dict[str, object]:
             dots = {"color": colour, "size": 6 if curve.strong else 4}
             line = {"color": colour, "width": 2.4 if curve.strong else 1}
             return trace | {"mode": "lines+markers", "marker": dots, "line": line}
+        case "points":
+            return trace | {"mode": "markers", "marker": {"color": colour, "size": 3, "opacity": 0.6}}
         case "dashed" | "dotted":
             dash = "dash" if curve.kind == "dashed" else "dot"
             return trace | {"line": {"color": colour, "width": width, "dash": dash}}
@@ -140,7 +144,7 @@ def _layout(chart: Chart) -> dict[str, object]:
             "font": {"size": 15},
         },
         "xaxis": _axis(chart.x),
-        "yaxis": _axis(chart.y),
+        "yaxis": _axis(chart.y) | ({"scaleanchor": "x"} if chart.square else {}),
         "legend": {
             "orientation": "h",
             "x": 0,

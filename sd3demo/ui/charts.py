@@ -27,9 +27,12 @@ SAVE_CSV = """(text, name) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
-SAVE_PNG = """() => { Plotly.downloadImage(
-  document.querySelector('#plot-NAME .js-plotly-plot'),
-  {format: 'png', filename: 'sd3demo-NAME', width: 900, height: 520, scale: 2}); }"""
+SAVE_PNG = """() => {
+  const plot = document.querySelector('#plot-NAME .js-plotly-plot');
+  const width = plot?.layout.yaxis.scaleanchor ? 560 : 900;
+  if (plot) Plotly.downloadImage(
+    plot, {format: 'png', filename: 'sd3demo-NAME', width, height: 520, scale: 2});
+}"""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,18 @@ def frame(name: str) -> Frame:
     return Frame(name, plot, csv)
 
 
-def savable(frames: Sequence[Frame], chart: Callable[..., Chart], inputs: Sequence[Component]) -> None:
+def savable(
+    frames: Sequence[Frame],
+    chart: Callable[..., Chart],
+    inputs: Sequence[Component],
+    *,
+    raw: bool = True,
+) -> None:
     """Connects the CSV buttons; `chart` takes a frame's name and the values of the inputs."""
     text, file = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
     for place in frames:
         written = at_once(
-            [place.csv.click], partial(_written, chart, place.name), inputs, [text, file], raw=True
+            [place.csv.click], partial(_written, chart, place.name), inputs, [text, file], raw=raw
         )
         written.success(None, [text, file], None, js=SAVE_CSV, api_visibility="private")
 

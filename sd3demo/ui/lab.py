@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Named = Literal["uniform", "logit-normal", "mode", "cosmap"]
 Pixels = Annotated[int, Field(ge=1, le=2**30)]
+Location = Annotated[float, Field(ge=-5, le=5)]
+Scale = Annotated[float, Field(ge=0.05, le=5)]
+ModeScale = Annotated[float, Field(ge=-1, le=2 / (math.pi - 2))]
 
 COLOURS: Mapping[Named, str] = {
     "uniform": "grey",
@@ -45,13 +48,10 @@ class Lab(Settings):
     densities: tuple[Named, ...] = Field(
         ("logit-normal", "mode", "cosmap"), description="Several can lie over one another."
     )
-    m: float = Field(0.0, ge=-5, le=5, description="Below 0 leans to the data, above 0 to the noise.")
-    s: float = Field(1.0, ge=0.05, le=5, description="Small gathers the times, large spreads them.")
-    mode_s: float = Field(
-        1.29,
-        ge=-1,
-        le=2 / (math.pi - 2),
-        description="Above 0 the middle, below 0 the ends; beyond [−1, 2/(π−2)] it turns back.",
+    m: Location = Field(0.0, description="Below 0 leans to the data, above 0 to the noise.")
+    s: Scale = Field(1.0, description="Small gathers the times, large spreads them.")
+    mode_s: ModeScale = Field(
+        1.29, description="Above 0 the middle, below 0 the ends; beyond [−1, 2/(π−2)] it turns back."
     )
     pixels: Pixels = Field(1024**2, description="m, of the pictures that are wanted: width × height.")
     native: Pixels = Field(256**2, description="n, of the pictures before: width × height.")

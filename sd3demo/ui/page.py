@@ -12,11 +12,13 @@ from sd3demo.ui.core import Core, core
 from sd3demo.ui.densities import densities
 from sd3demo.ui.generate import generate
 from sd3demo.ui.infer import infer
+from sd3demo.ui.plane import plane
 from sd3demo.ui.theme import theme
 
 TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
     ("Generate", generate),
     ("Densities", densities),
+    ("Flow lab", plane),
     ("About", about),
 )
 """A tab is one file and one line here."""

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.tabs import open_tab
+
 pytestmark = pytest.mark.browser
 
 FIRST = 60_000  # milliseconds: torch and plotly come in with the first plot
 
 
 def opened(page: Page) -> Page:
-    page.get_by_role("tab", name="Densities").click()
+    open_tab(page, "Densities")
     page.wait_for_selector("#plot-tail .js-plotly-plot .legend", timeout=FIRST)
     return page
 

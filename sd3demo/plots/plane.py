@@ -1,0 +1,83 @@
+"""A flow in the plane: where its samples lie, which way they came, and what it still gets wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sd3demo.flow.solvers import Step
+from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
+
+EDGE = 3.0
+ACROSS, UP = Axis("first coordinate", (-EDGE, EDGE)), Axis("second coordinate", (-EDGE, EDGE))
+
+
+def cloud(data: Numbers, samples: Numbers, steps: int) -> Chart:
+    """Samples made in a number of Euler steps over the data, (n, 2) both."""
+    return Chart(
+        f"samples-{steps}",
+        f"Samples in {steps} step{'s' if steps > 1 else ''}",
+        "Euler, SD3 eq. 1; over the data",
+        ACROSS,
+        UP,
+        (
+            Curve("data", data[:, 0], data[:, 1], "grey", "points"),
+            Curve("samples", samples[:, 0], samples[:, 1], "green", "points"),
+        ),
+        square=True,
+    )
+
+
+def trajectories(steps: Sequence[Step], title: str) -> Chart:
+    """The paths that points take from noise to data, and the straight lines between their ends."""
+    stops = np.stack([steps[0].x.numpy(), *(step.x_next.numpy() for step in steps)])  # (count + 1, B, 2)
+    ends = stops[[0, -1]]
+    return Chart(
+        "trajectories",
+        title,
+        "dz = v dt, SD3 eq. 1; chords: dotted",
+        ACROSS,
+        UP,
+        (
+            Curve("chord", *_strung(ends), "grey", "dotted"),
+            Curve("path", *_strung(stops), "green"),
+            Curve("noise", stops[0, :, 0], stops[0, :, 1], "blue", "points"),
+            Curve("sample", stops[-1, :, 0], stops[-1, :, 1], "orange", "points"),
+        ),
+        square=True,
+    )
+
+
+def losses(steps: Sequence[int], values: Sequence[float]) -> Chart:
+    """The training loss as it falls."""
+    x, y = np.array(steps, dtype=np.float64), np.array(values)
+    return Chart(
+        "loss",
+        "Training loss",
+        "E‖v(z, t) − (ε − x₀)‖², SD3 eq. 8; t from π(t)",
+        Axis("step of the training"),
+        Axis("loss"),
+        (Curve("loss", x, y, "green"),),
+    )
+
+
+def losses_by_t(first: Sequence[float], now: Sequence[float]) -> Chart:
+    """The loss at evenly spaced levels of t, at the start and now."""
+    t = np.arange(1, len(now) + 1) / len(now)
+    return Chart(
+        "loss-by-t",
+        "Loss by t",
+        "at eight levels, on held-out points, SD3 B.3",
+        Axis("time t  (0 data, 1 noise)", (0, 1.05)),
+        Axis("loss"),
+        (
+            Curve("after 50 steps", t, np.array(first), "grey", "dots"),
+            Curve("now", t, np.array(now), "green", "dots", strong=True),
+        ),
+    )
+
+
+def _strung(stops: Numbers) -> tuple[Numbers, Numbers]:
+    """Many paths, (stops, B, 2), as one curve with a gap after each."""
+    gap = np.full((1, *stops.shape[1:]), np.nan)
+    paths = np.concatenate([stops, gap]).swapaxes(0, 1).reshape(-1, 2).astype(np.float64)
+    return paths[:, 0], paths[:, 1]

@@ -1,0 +1,50 @@
+"""The flow lab in a real browser: a flow is trained, reflowed and stopped before one's eyes."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.tabs import open_tab
+
+pytestmark = pytest.mark.browser
+
+FIRST = 120_000  # milliseconds: torch and plotly come in with the first training
+
+
+def opened(page: Page, steps: int) -> None:
+    open_tab(page, "Flow lab")
+    box = page.locator("#plane-steps input[type=number]")
+    box.fill(str(steps))
+    box.press("Tab")
+
+
+def straightness(page: Page) -> float:
+    text = page.inner_text("#plane-figures").replace("\n", " ")
+    found = re.search(r"Straight ([\d.]+)", text)
+    assert found, text
+    return float(found[1])
+
+
+def test_a_flow_is_trained_and_reflow_straightens_it(page: Page) -> None:
+    opened(page, 200)
+    page.get_by_label("Rings").check()
+    page.click("#plane-train")
+    expect(page.locator("#plane-status")).to_contain_text("200 steps of training done", timeout=FIRST)
+    page.wait_for_selector("#plot-samples-50 .js-plotly-plot .legend")
+    bent = straightness(page)
+    page.click("#plane-reflow")
+    expect(page.locator("#plane-figures")).to_contain_text("after one round of reflow", timeout=FIRST)
+    assert straightness(page) > bent + 0.1
+    expect(page.locator("#plot-trajectories")).to_contain_text("Paths after reflow")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_training_can_be_stopped(page: Page) -> None:
+    opened(page, 5000)
+    page.click("#plane-train")
+    expect(page.locator("#plane-status")).to_contain_text("Step ", timeout=FIRST)
+    page.click("#plane-stop")
+    expect(page.locator("#plane-status")).to_contain_text("Stopped after")
+    page.click("#plane-reflow")
+    expect(page.locator("#plane-status")).to_contain_text("No flow is trained yet; press Train first")
