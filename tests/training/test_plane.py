@@ -105,7 +105,7 @@ def test_one_round_of_reflow_straightens_the_paths_and_keeps_their_ends(data: st
     after.load_state_dict(before.state_dict())
     list(train(after, reflowed(before), LogitNormal(), steps=400))
     bent, straight = measured(before, NOISE), measured(after, NOISE)
-    assert float(straight.straightness.mean()) > 0.95 > float(bent.straightness.mean()) + 0.02
+    assert float(straight.straightness.mean()) > max(0.95, float(bent.straightness.mean()) + 0.04)
     assert float(straight.length.mean()) < float(bent.length.mean())
     ends = walk(before, NOISE, 50)[-1].x_next
     off = [float((walk(flow, NOISE, 1)[-1].x_next - ends).norm(dim=1).mean()) for flow in (before, after)]
