@@ -12,13 +12,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (ROOT / "assets/tiny/model_index.json").exists(),
-        reason="the embedded model is not in assets/tiny",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 def run(*words: str, cwd: Path, env: dict[str, str] | None = None) -> str:
