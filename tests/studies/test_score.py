@@ -7,9 +7,9 @@ import pytest
 from sd3demo.cli import main
 from sd3demo.engine import Engine
 from sd3demo.errors import Refusal
-from sd3demo.studies.score import GENEVAL, Marked, Sampling, Scores, ScoreSettings, score
+from sd3demo.studies.score import GENEVAL, Marked, Sampling, Scores, ScoreSettings, _rate, score
 from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, exams, mark
+from sd3demo.world.prompts import CATEGORIES, Mark, exams, mark
 
 QUICK = {"steps": 2, "cfg": 1.0}
 
@@ -29,6 +29,13 @@ def test_each_picture_is_marked_and_the_rate_is_their_mean() -> None:
     assert rate.error == pytest.approx((rate.rate * (1 - rate.rate) / 3) ** 0.5)
     assert rate.ceiling == 1  # lone things survive the autoencoder
     assert result.overall is None  # one category is not GenEval's six
+
+
+def test_a_rate_is_the_share_that_passed_with_its_binomial_error() -> None:
+    rate = _rate([Mark(passed, {"count": float(passed)}) for passed in (True, False, True, True)], 0.9)
+    assert (rate.rate, rate.ceiling, rate.n) == (0.75, 0.9, 4)
+    assert rate.error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
+    assert rate.parts == {"count": 0.75}
 
 
 def test_the_settings_reach_the_pictures() -> None:
