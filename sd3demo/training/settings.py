@@ -60,6 +60,9 @@ class TrainSettings(Settings):
     average: float = Field(
         0.999, ge=0, le=0.99999, description="Decay of the weights' moving average, which is what ships."
     )
+    alone: float = Field(
+        0.0, ge=0, le=1, description="Share of scenes that show one thing alone before the full mix is drawn."
+    )
     ring: int = Field(16384, ge=256, le=10_000_000, description="Encoded pictures at hand.")
     uses: int = Field(4, ge=1, le=1000, description="Times that a picture serves before it is replaced.")
     exam_minutes: float = Field(

@@ -218,6 +218,12 @@ MIX = {"single": 0.22, "pair": 0.30, "count": 0.18, "groups": 0.10, "word": 0.20
 """Share of each kind of scene in training."""
 
 
+def easier(alone: float) -> dict[str, float]:
+    """MIX with this share of the scenes replaced by ones that show a single thing: easy before hard."""
+    shares = {kind: share * (1 - alone) for kind, share in MIX.items()}
+    return {**shares, "single": shares["single"] + alone}
+
+
 def draw(rng: random.Random, mix: dict[str, float] | None = None) -> Scene:
     """One scene of the training distribution, or of another mix of KINDS."""
     shares = mix or MIX

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sd3demo.world.captions import HELD_OUT_FRAMES, caption
 from sd3demo.world.letters import SEGMENTS, WIDTH
 from sd3demo.world.render import covers, render
-from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw
+from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw, easier
 from sd3demo.world.shapes import DISTANCES
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -34,6 +34,14 @@ def _scenes(count: int, seed: int = 0) -> list[Scene]:
 def test_the_mix_names_every_kind_and_sums_to_one() -> None:
     assert set(MIX) == set(KINDS)
     assert math.isclose(sum(MIX.values()), 1)
+
+
+@pytest.mark.parametrize("alone", [0.0, 0.4, 1.0])
+def test_an_easier_mix_is_more_single_things_and_the_rest_in_proportion(alone: float) -> None:
+    mix = easier(alone)
+    assert math.isclose(sum(mix.values()), 1)
+    assert math.isclose(mix["single"], MIX["single"] * (1 - alone) + alone)
+    assert math.isclose(mix["pair"] * MIX["word"], mix["word"] * MIX["pair"])
 
 
 def test_things_lie_inside_and_apart() -> None:
