@@ -98,12 +98,22 @@ def _centre(rng: random.Random, scene: Scene) -> tuple[float, float]:
 
 
 MIX = {"single": 0.15, "pair": 0.25, "count": 0.2, "groups": 0.1, "word": 0.3}
+FINISHING_MIX = {"single": 0.1, "pair": 0.15, "count": 0.1, "groups": 0.05, "word": 0.6}
+"""Small letters are what the decoder finds hardest."""
 
 
-def windows(rng: random.Random, count: int, *, size: int, window: int, device: torch.device | str) -> Tensor:
+def windows(
+    rng: random.Random,
+    count: int,
+    *,
+    size: int,
+    window: int,
+    device: torch.device | str,
+    mix: dict[str, float] = MIX,
+) -> Tensor:
     """Pictures (count, 3, window, window): windows of scenes drawn `size` pixels wide, on what is to be
     seen."""
-    scenes = [draw(rng, MIX) for _ in range(count)]
+    scenes = [draw(rng, mix) for _ in range(count)]
     spots = torch.tensor([_centre(rng, scene) for scene in scenes]) * size - window / 2
     origins = spots.round().clamp(0, size - window)
     return render(scenes, size, window=window, origins=origins, device=device)
@@ -140,12 +150,7 @@ def train_autoencoder(
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
             full, small = module(pictures, noise=LATENT_NOISE)
-        error = full - pictures
-        loss = (
-            error.square().mean()
-            + 0.1 * error.abs().mean()
-            + 0.25 * (small - functional.avg_pool2d(pictures, 2)).square().mean()
-        )
+        loss, error = _loss(full, small, pictures)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -153,10 +158,63 @@ def train_autoencoder(
         average.update_parameters(module)
         seen, step = seen + count, step + 1
         if step % 100 == 0 or clock.share() >= 1:
-            psnr = -10 * math.log10(error.detach().square().mean().item() + 1e-12)
-            yield Progress("autoencoder", seen, {"loss": loss.item(), "psnr": psnr})
+            yield Progress("autoencoder", seen, {"loss": loss.item(), "psnr": _psnr(error)})
     module.load_state_dict(average.module.state_dict())
     fold(module)
+
+
+def finish_decoder(
+    vae: AutoencoderKL,
+    clock: Clock,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    batch: int = 12,
+    learning_rate: float = 5e-4,
+    matrix_rate: float = 2e-3,
+) -> Iterator[Progress]:
+    """Train the decoder alone, in place, until the clock stops: latents keep the meaning that a flow has
+    learned."""
+    rng = random.Random(seed)
+    decoder = vae.to(device, memory_format=torch.contiguous_format).decoder.train().requires_grad_(True)
+    optimiser = MuonWithAdamW(
+        decoder.named_parameters(), learning_rate=learning_rate, matrix_rate=matrix_rate
+    )
+    average = torch.optim.swa_utils.AveragedModel(
+        decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
+    )
+    seen, step = 0, 0
+    while (done := clock.share()) < 1:
+        size = rng.choice((64, 64, 64, 128, 256))
+        pictures = windows(rng, batch, size=size, window=64, device=device, mix=FINISHING_MIX)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad():
+                z = vae.encode(pictures * 2 - 1).latent_dist.mean.float()
+                half = functional.avg_pool2d(z, 2)
+            full = decoder(z + LATENT_NOISE * torch.randn_like(z)).float() / 2 + 0.5
+            small = decoder(half + LATENT_NOISE * torch.randn_like(half)).float() / 2 + 0.5
+        loss, error = _loss(full, small, pictures)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        optimiser.step(scale=min(1, (step + 1) / 100) * min(1.0, 1.6 * (1 - done) + 0.01))
+        average.update_parameters(decoder)
+        seen, step = seen + batch, step + 1
+        if step % 100 == 0 or clock.share() >= 1:
+            yield Progress("decoder", seen, {"loss": loss.item(), "psnr": _psnr(error)})
+    decoder.load_state_dict(average.module.state_dict())
+
+
+def _loss(full: Tensor, small: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of reconstructions at full and at half size, and the error at full size."""
+    error = full - pictures
+    halved = (small - functional.avg_pool2d(pictures, 2)).square().mean()
+    return error.square().mean() + 0.1 * error.abs().mean() + 0.25 * halved, error.detach()
+
+
+def _psnr(error: Tensor) -> float:
+    return -10 * math.log10(error.square().mean().item() + 1e-12)
 
 
 @torch.no_grad()
@@ -164,4 +222,4 @@ def reconstruction_psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of decoded posterior means against pictures (B, 3, H, W) in [0, 1]."""
     latents = vae.encode(pictures * 2 - 1).latent_dist.mean
     decoded = (vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)
-    return -10 * math.log10((decoded - pictures).square().mean().item())
+    return _psnr(decoded - pictures)

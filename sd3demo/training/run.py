@@ -11,7 +11,7 @@ import torch
 
 from sd3demo.errors import Refusal
 from sd3demo.training import folder as files
-from sd3demo.training.autoencoder import autoencoder, train_autoencoder
+from sd3demo.training.autoencoder import autoencoder, finish_decoder, train_autoencoder
 from sd3demo.training.clock import Clock
 from sd3demo.training.encoders import (
     CLIP_G_WIDTH,
@@ -60,6 +60,11 @@ def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iter
     if not (model / "vae").exists():
         yield from _make_autoencoder(settings, model, device)
     if settings.stage == "autoencoder":
+        return
+    if settings.stage == "decoder":
+        vae = files.read_autoencoder(model, device)
+        yield from finish_decoder(vae, clock, device=device, seed=settings.seed)
+        files.write_half(vae.eval(), model / "vae")
         return
     if not (model / "text_encoder_3").exists():
         yield from _make_encoders(settings, model, device)

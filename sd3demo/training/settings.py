@@ -31,8 +31,10 @@ class TrainSettings(Settings):
     )
     depth: int = Field(4, ge=1, le=24, description="Blocks of the MM-DiT; its width is 64 times as many.")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Of the initial weights and the scenes.")
-    stage: Literal["all", "autoencoder", "encoders", "flow"] = Field(
-        "all", description="Train up to this stage."
+    stage: Literal["all", "autoencoder", "encoders", "flow", "decoder"] = Field(
+        "all",
+        description="Train up to this stage; decoder finishes the autoencoder's decoder alone, under a flow "
+        "that is trained already.",
     )
     autoencoder_share: float = Field(
         0.2, ge=0.001, le=0.9, description="Share of the minutes for a new autoencoder."

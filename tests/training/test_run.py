@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from sd3demo.cli import main
 from sd3demo.errors import Refusal
@@ -54,6 +55,17 @@ def test_a_run_goes_on_exactly_from_its_state() -> None:
         assert torch.equal(weight, other.module.state_dict()[name]), name
     for name, weight in one.average.items():
         assert torch.equal(weight, other.average[name]), name
+
+
+def test_finishing_the_decoder_leaves_the_latents_as_they_are(tmp_path: Path) -> None:
+    settings = {**SMALL, "resume": Path("assets/tiny"), "out": tmp_path, "stage": "decoder"}
+    before = AutoencoderKL.from_pretrained("assets/tiny/vae")
+    reports = list(train(TrainSettings.model_validate({**settings, "minutes": 0.05})))
+    after = AutoencoderKL.from_pretrained(tmp_path / "model" / "vae")
+    assert {report.stage for report in reports} == {"decoder"}
+    same = {name: torch.equal(value, after.state_dict()[name]) for name, value in before.state_dict().items()}
+    assert all(equal for name, equal in same.items() if name.startswith("encoder"))
+    assert not all(equal for name, equal in same.items() if name.startswith("decoder"))
 
 
 def test_the_average_follows_the_weights() -> None:
