@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from sd3demo.catalogue import CATALOGUE, find, how_to_get, locate
+from sd3demo.catalogue import CATALOGUE, find, how_to_get, locate, read_folder
 from sd3demo.catalogue.spec import Schedule
 from sd3demo.catalogue.weights import measure, read_header, weights_hash
 from sd3demo.errors import Refusal
@@ -143,6 +143,29 @@ def test_a_folder_without_weights_is_refused(folder: Path) -> None:
     for file in (folder / "transformer").glob("*.safetensors"):
         file.unlink()
     assert "transformer holds no weights" in refusal(folder)
+
+
+def test_a_family_shares_all_but_the_transformer(folder: Path) -> None:
+    import torch
+    from diffusers import SD3Transformer2DModel
+
+    from sd3demo.models import fingerprint
+    from sd3demo.models.loading import load
+
+    shutil.copytree(folder / "transformer", folder / "transformer-1")
+    config = json.loads((folder / "transformer-1" / "config.json").read_text())
+    config["num_layers"] -= 1
+    config["dual_attention_layers"] = []
+    smaller = SD3Transformer2DModel.from_config(config)
+    smaller.save_pretrained(folder / "transformer-1")
+    whole, family = read_folder(folder), read_folder(folder, "transformer-1")
+    assert family.network.depth == whole.network.depth - 1
+    assert family.components["transformer"].parameters == sum(
+        w.numel() for w in smaller.state_dict().values()
+    )
+    assert family.components["vae"] == whole.components["vae"]
+    assert fingerprint(family) != fingerprint(whole)
+    assert len(load(family, folder, torch.float32).transformer.transformer_blocks) == family.network.depth
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".ckpt", ".pkl"])

@@ -45,6 +45,9 @@ _TINY = ModelSpec(
     defaults=Defaults(steps=28, cfg=4.0, shift=1.0, schedule="uniform"),
 )
 
+_FAMILY: Mapping[str, str] = {"tiny": "transformer"}
+"""The embedded model's depths: names, and where within its folder each one's transformer lies."""
+
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
     family="sd3",
@@ -100,8 +103,8 @@ CATALOGUE: Mapping[str, ModelSpec] = {
 def find(name: str) -> ModelSpec:
     """The spec of a catalogue name, a hub id or a folder. Raises Refusal with what exists."""
     by_hub = {spec.hub: spec for spec in CATALOGUE.values() if spec.hub}
-    if name == "tiny":
-        return _embedded()
+    if name in _FAMILY:
+        return _embedded(name)
     spec = CATALOGUE.get(name) or by_hub.get(name)
     if spec is not None:
         return spec
@@ -145,15 +148,15 @@ def how_to_get(spec: ModelSpec) -> str:
     )
 
 
-def _embedded() -> ModelSpec:
-    """The model inside: its folder's own figures, or the entry above while it is absent."""
+def _embedded(name: str) -> ModelSpec:
+    """The model inside: its folder's own figures, or its entry above while it is absent."""
     folder = _assets() / "tiny"
-    if not (folder / "model_index.json").is_file():
-        return _TINY
-    read = read_folder(folder)
+    if not (folder / _FAMILY[name] / "config.json").is_file():
+        return CATALOGUE[name]
+    read = read_folder(folder, _FAMILY[name])
     limit = min(read.t5_limit, _TINY.t5_limit)
     return replace(
-        read, name="tiny", licence=_TINY.licence, t5_tokens=limit, t5_limit=limit, defaults=_TINY.defaults
+        read, name=name, licence=_TINY.licence, t5_tokens=limit, t5_limit=limit, defaults=_TINY.defaults
     )
 
 

@@ -10,8 +10,11 @@ PIPELINES = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "Sta
 PIPELINE_T5_TOKENS = 256  # StableDiffusion3Pipeline's own default, where the tokenizer does not ask for fewer
 
 
-def read_folder(folder: Path) -> ModelSpec:
-    """The spec of a checkpoint on this disk. Raises Refusal with what is missing or damaged."""
+def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
+    """The spec of a checkpoint on this disk, with the transformer that lies in that folder within it.
+
+    Raises Refusal with what is missing or damaged.
+    """
     folder = folder.expanduser()
     if not (folder / "model_index.json").is_file():
         raise Refusal(f"{folder} has no model_index.json; a model is a folder in diffusers format")
@@ -28,10 +31,11 @@ def read_folder(folder: Path) -> ModelSpec:
                 f"{folder}/model_index.json names no {needed}; only text_encoder_3 (T5) may be left out"
             )
 
-    network = _network(read_json(folder / "transformer" / "config.json"), folder)
+    config = read_json(folder / transformer / "config.json")
+    network = _network(config, folder / transformer)
     vae = read_json(folder / "vae" / "config.json")
     factor = 2 ** (len(vae.get("block_out_channels", ())) - 1) if vae.get("block_out_channels") else 8
-    sample = read_json(folder / "transformer" / "config.json").get("sample_size", 128)
+    sample = config.get("sample_size", 128)
     shift = read_json(folder / "scheduler" / "scheduler_config.json").get("shift", 1.0)
     t5_limit = min(_token_limit(folder / "tokenizer_3", 512), 512) if "text_encoder_3" in present else 512
     return ModelSpec(
@@ -41,12 +45,15 @@ def read_folder(folder: Path) -> ModelSpec:
         native=int(sample) * factor,
         vae_factor=factor,
         network=network,
-        components={name: measure(folder / name) for name in present},
+        components={
+            name: measure(folder / (transformer if name == "transformer" else name)) for name in present
+        },
         clip_tokens=_token_limit(folder / "tokenizer", 77),
         t5_tokens=min(PIPELINE_T5_TOKENS, t5_limit),
         t5_limit=t5_limit,
         defaults=Defaults(shift=float(shift)),
         folder=str(folder),
+        transformer=transformer,
     )
 
 
@@ -66,7 +73,7 @@ def _network(config: dict, folder: Path) -> Network:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Refusal(
-            f"{folder}/transformer/config.json is not an SD3Transformer2DModel's: {error} is missing"
+            f"{folder}/config.json is not an SD3Transformer2DModel's: {error} is missing"
         ) from error
 
 

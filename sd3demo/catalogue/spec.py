@@ -84,6 +84,12 @@ class ModelSpec:
     hub: str = ""
     revision: str = ""
     folder: str = ""
+    transformer: str = "transformer"
+    """The folder of the transformer within it; a family of depths shares all else."""
+
+    def folder_of(self, component: str) -> str:
+        """Where a component's weights lie within the checkpoint's folder."""
+        return self.transformer if component == "transformer" else component
 
     @property
     def multiple(self) -> int:

@@ -17,7 +17,8 @@ def load(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
 
 def fingerprint(spec: ModelSpec) -> str:
     """The hash of a model's weights, by which a receipt knows them again."""
-    return weights_hash(locate(spec) if spec.components else Path(), sorted(spec.components))
+    folders = [spec.folder_of(component) for component in spec.components]
+    return weights_hash(locate(spec) if folders else Path(), folders)
 
 
 def _sd3(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:

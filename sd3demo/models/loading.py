@@ -32,7 +32,7 @@ def load(spec: ModelSpec, folder: Path, dtype: torch.dtype) -> SD3:
         return SD3(
             spec=spec,
             transformer=cast(
-                SD3Transformer2DModel, _module(SD3Transformer2DModel, folder / "transformer", dtype)
+                SD3Transformer2DModel, _module(SD3Transformer2DModel, folder / spec.transformer, dtype)
             ),
             vae=cast(AutoencoderKL, _module(AutoencoderKL, folder / "vae", dtype)),
             clip_l=_clip(folder, "", dtype),
