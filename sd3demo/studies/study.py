@@ -1,0 +1,197 @@
+"""What a study is: settings, cells to measure, and the table that their raw values make. It knows no page.
+
+A study is one file with a `STUDY` and one line in `STUDIES`. Its cells are measured one after another, each
+is kept as soon as it is measured, and the table is made of what was kept: so a study that was stopped goes
+on where it stood, another n extends it, and studies that ask for the same measurement share it.
+
+A cell is known by all that its values depend on: the measurement and its version, what was given to it, and
+the weights of the model. Nothing heavy is imported before the first cell is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from sd3demo.catalogue import find, locate
+from sd3demo.catalogue.weights import weights_hash
+from sd3demo.errors import Refusal
+from sd3demo.settings import Settings
+from sd3demo.studies.kept import Kept
+
+if TYPE_CHECKING:
+    from sd3demo.engine import Engine
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Scalar: TypeAlias = bool | int | float | str | None
+Raw: TypeAlias = Mapping[str, Json]
+"""What was measured of a cell, as JSON."""
+
+STUDIES: Mapping[str, str] = {}
+"""Name and purpose of each study; `sd3demo.studies.<name>`, with _ for -, holds its `STUDY`."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How a cell is measured: `take` sees the cell and nothing else, so that equal cells have equal values.
+
+    Another `version` measures anew what was kept under an older one.
+    """
+
+    name: str
+    version: int
+    take: Callable[[Cell, Engine], Raw]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work. `given` is all that its values depend on, beside the measurement and the weights.
+
+    `arm` is its place in the study's table: equal cells of two arms are measured once.
+    """
+
+    measurement: Measurement
+    model: str
+    given: Mapping[str, Json]
+    arm: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cell with its raw values; the `done`-th of `count`, `seconds` after the start.
+
+    `fresh` is whether it was measured now and not kept from before; `left` are the seconds that the rest
+    should take at the pace so far.
+    """
+
+    cell: Cell
+    raw: Raw
+    done: int
+    count: int
+    fresh: bool
+    seconds: float
+    left: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, with its unit where it has one and a sentence that says what it is."""
+
+    name: str
+    unit: str = ""
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row's values, and the settings under which the same study gives this row alone."""
+
+    values: tuple[Scalar, ...]
+    again: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The result of a study."""
+
+    study: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str
+
+    def column(self, name: str) -> tuple[Scalar, ...]:
+        """One column's values, from the first row to the last."""
+        (index,) = (index for index, column in enumerate(self.columns) if column.name == name)
+        return tuple(row.values[index] for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment. All three functions take the study's own settings first.
+
+    `cells` are ordered so that any first part of them gives a fair table; `table` takes any part of what
+    they gave and leaves out rows of which nothing is known yet. `models` names all models that are asked.
+    """
+
+    settings: type[Settings]
+    models: Callable[..., Sequence[str]]
+    cells: Callable[..., Sequence[Cell]]
+    table: Callable[..., Table]
+
+
+News: TypeAlias = "Measured | Table"
+
+
+def find_study(name: str) -> Study:
+    """The study of a name. Raises Refusal with those that exist."""
+    if name not in STUDIES:
+        raise Refusal(f"unknown study {name!r}; choose one of {', '.join(STUDIES)}")
+    study: Study = import_module(f"sd3demo.studies.{name.replace('-', '_')}").STUDY
+    return study
+
+
+def run(
+    study: Study, settings: Settings, engine: Engine, keep: Path | None, *, anew: bool = False
+) -> Generator[News, None, None]:
+    """Each cell as it is measured, or found under `keep`, and at last the table.
+
+    To stop, close the generator: what was measured is kept. `anew` measures again what was kept. Raises
+    Refusal for what the models cannot do, before anything is measured where that can be known.
+    """
+    cells = study.cells(settings)
+    keys = keys_of(cells)
+    kept = Kept(keep, {cell.measurement.name for cell in cells})
+    missing = len(set(keys)) if anew else len({key for key in keys if key not in kept})
+    renewed: set[str] = set()
+    measured: list[Measured] = []
+    started = time.perf_counter()
+    for cell, key in zip(cells, keys, strict=True):
+        fresh = key not in kept or (anew and key not in renewed)
+        if fresh:
+            raw = cell.measurement.take(cell, engine)
+            kept.add(cell.measurement.name, key, {"model": cell.model, **cell.given}, raw)
+            renewed.add(key)
+        seconds = time.perf_counter() - started
+        left = seconds / len(renewed) * (missing - len(renewed)) if renewed else 0.0
+        measured.append(Measured(cell, kept[key], len(measured) + 1, len(cells), fresh, seconds, left))
+        yield measured[-1]
+    yield study.table(settings, measured)
+
+
+def standing(study: Study, settings: Settings, keep: Path | None) -> tuple[int, int]:
+    """How many cells of a study are kept already, and how many there are; nothing is measured."""
+    cells = study.cells(settings)
+    kept = Kept(keep, {cell.measurement.name for cell in cells})
+    return sum(key in kept for key in keys_of(cells)), len(cells)
+
+
+def keys_of(cells: Sequence[Cell]) -> list[str]:
+    """32 hex digits for each cell, by which its values are known again.
+
+    Raises Refusal for a model that is not here.
+    """
+    weights = {model: _weights(model) for model in {cell.model for cell in cells}}
+    return [_key(cell, weights[cell.model]) for cell in cells]
+
+
+def _key(cell: Cell, weights: str) -> str:
+    identity = {
+        "measurement": cell.measurement.name,
+        "version": cell.measurement.version,
+        "weights": weights,
+        "given": cell.given,
+    }
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _weights(model: str) -> str:
+    """The hash of a model's weights, from its files alone."""
+    spec = find(model)
+    return weights_hash(locate(spec) if spec.components else Path(), sorted(spec.components))
