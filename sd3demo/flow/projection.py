@@ -8,22 +8,59 @@ picture at the larger size, and P a low-pass, the prediction of the data becomes
 for a strength (full, low).  The paper has (0, alpha), and so v~ = v + (alpha / t) P(z - t v - g).
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from torch import Tensor
 
 from sd3demo.flow.lowpass import LowPass, haar, radial
 from sd3demo.flow.solvers import At, Velocity
+from sd3demo.flow.strengths import STRENGTHS, Pair, Strength
 
-__all__ = ["STRENGTHS", "Pair", "Strength", "haar", "project", "projected", "radial"]
+__all__ = [
+    "STRENGTHS",
+    "Correction",
+    "Pair",
+    "Strength",
+    "Watch",
+    "haar",
+    "project",
+    "projected",
+    "radial",
+    "unwatched",
+]
 
-Pair: TypeAlias = tuple[float, float]
-"""(full, low): the share of the whole gap to the guide that is closed, and of its low frequencies."""
 
-Strength: TypeAlias = Callable[[float, int, int], Pair]
-"""The strength at (t, index, count)."""
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What a method made of the model's velocity at one evaluation: all tensors (B, C, H, W).
+
+    `v` is the model's, after guidance, and `corrected` what the solver was given; `target` is what the
+    prediction of the data was drawn to, by `strength` through `low_pass`. At strength (0, 0) `corrected` is
+    `v` itself.
+    """
+
+    at: At
+    x: Tensor
+    v: Tensor
+    corrected: Tensor
+    target: Tensor
+    strength: Pair
+    low_pass: LowPass
+
+    @property
+    def denoised(self) -> Tensor:
+        """The model's own prediction of the data, x0 = x - t v."""
+        return self.x - self.at.t * self.v
+
+
+Watch: TypeAlias = Callable[[Correction], None]
+"""Told of each evaluation, before the solver goes on; live tensors, not to be changed."""
+
+
+def unwatched(correction: Correction) -> None:
+    """Nobody looks."""
 
 
 def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) -> Tensor:
@@ -49,55 +86,20 @@ def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) 
     return result
 
 
-def projected(velocity: Velocity, guide: Tensor, *, low_pass: LowPass, strength: Strength) -> Velocity:
+def projected(
+    velocity: Velocity, guide: Tensor, *, low_pass: LowPass, strength: Strength, watch: Watch = unwatched
+) -> Velocity:
     """A velocity drawn to the guide; classifier-free guidance belongs inside, before the projection.
 
     Where the strength is (0, 0) it is the velocity itself, to the last bit.
     """
 
     def drawn(x: Tensor, at: At) -> Tensor:
-        v = velocity(x, at)
+        v = corrected = velocity(x, at)
         pair = strength(at.t, at.index, at.count)
-        if pair == (0, 0):
-            return v
-        return (x - project(x - at.t * v, guide, low_pass, pair)) / at.t
+        if pair != (0, 0):
+            corrected = (x - project(x - at.t * v, guide, low_pass, pair)) / at.t
+        watch(Correction(at, x, v, corrected, guide, pair, low_pass))
+        return corrected
 
     return drawn
-
-
-def _paper(t: float, index: int, count: int) -> Pair:
-    """1.5 at noise, 0.5 at data, by the time."""
-    return 0.0, 1 - 0.5 * math.cos(math.pi * t)
-
-
-def _release(t: float, index: int, count: int) -> Pair:
-    """1 at noise, 0 at data, by the number of the step."""
-    return 0.0, _falling(index, count)
-
-
-def _constant(t: float, index: int, count: int) -> Pair:
-    """The guide's low frequencies, throughout."""
-    return 0.0, 1.0
-
-
-def _cosine_shift(t: float, index: int, count: int) -> Pair:
-    """From the whole guide at first to its low frequencies at last: the default of the authors' code."""
-    c = _falling(index, count)
-    return c, 1 - c
-
-
-def _off(t: float, index: int, count: int) -> Pair:
-    return 0.0, 0.0
-
-
-def _falling(index: int, count: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * index / count))
-
-
-STRENGTHS: Mapping[str, Strength] = {
-    "paper": _paper,
-    "release": _release,
-    "constant": _constant,
-    "cosine-shift": _cosine_shift,
-    "off": _off,
-}
