@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.spec import Defaults, ModelSpec, Network, Size
+from sd3demo.catalogue.weights import weights_hash
 from sd3demo.errors import Refusal
 
 _COMMUNITY = "Stability AI Community License"
@@ -123,6 +124,12 @@ def locate(spec: ModelSpec) -> Path:
     if spec.hub and (folder / "model_index.json").is_file():
         return folder
     raise Refusal(how_to_get(spec))
+
+
+def fingerprint(spec: ModelSpec) -> str:
+    """The hash of a model's weights, by which they are known again. Raises Refusal where they are absent."""
+    folders = [spec.folder_of(component) for component in spec.components]
+    return weights_hash(locate(spec) if folders else Path(), folders)
 
 
 def how_to_get(spec: ModelSpec) -> str:

@@ -7,7 +7,8 @@ background.
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,14 +28,14 @@ from sd3demo.engine.events import (
 )
 from sd3demo.engine.plan import Plan, Stage
 from sd3demo.engine.previews import PreviewMap, fit
-from sd3demo.engine.recorders import RECORDERS
+from sd3demo.engine.recorders import RECORDERS, Scene, Witnessing
 from sd3demo.engine.residence import place
 from sd3demo.engine.texts import TextCache, TextKey, encoders_of, negative_texts, prompt_texts
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.guidance import Branch, Branches, guided
 from sd3demo.flow.solvers import SOLVERS, At, Step
 from sd3demo.models import fingerprint, load
-from sd3demo.models.protocol import Conditioning, Dials, FlowModel, Texts
+from sd3demo.models.protocol import Attentive, Conditioning, Dials, FlowModel, Texts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -95,13 +96,24 @@ class Engine:
         finally:
             self._lock.release()
 
+    @contextmanager
+    def hold(self, plan: Plan) -> Iterator[Ready]:
+        """The model of a plan, in its place, for a question that is no run; runs wait meanwhile."""
+        with self._lock:
+            yield self._bring(plan)
+
+    def _bring(self, plan: Plan) -> Ready:
+        """The model of a plan: the one that is kept, or read anew."""
+        if self._ready is None or self._ready.key != _key(plan):
+            self._ready = None  # the one before makes room first
+            self._ready = _prepare(plan, self._loader)
+        return self._ready
+
     def _run(self, plan: Plan, extra: Sequence[Callable[[Step], None]], stop: Callable[[], bool]) -> Events:
         clock, stage = Clock(), plan.stages[-1]
         if self._ready is None or self._ready.key != _key(plan):
             yield Loading(plan.spec.name, sum(size.bytes for size in plan.spec.components.values()))
-            self._ready = None  # the one before makes room first
-            self._ready = _prepare(plan, self._loader)
-        ready = self._ready
+        ready = self._bring(plan)
         clock.lap("load")
 
         conditionings = self._encode(ready, plan, stage)
@@ -112,14 +124,14 @@ class Engine:
             return
 
         yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
-        recorders = {
-            name: RECORDERS[name](ready.preview) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)
-        }
+        scene = _scene(ready, plan, conditionings["conditional"])
+        recorders = {name: RECORDERS[name](scene) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)}
+        witnesses = [recorder.witness for recorder in recorders.values() if isinstance(recorder, Witnessing)]
         watchers: list[Callable[[Step], None]] = [*recorders.values(), *extra]
         branches = Counted(ready.model.branches(conditionings, Dials(stage.visits)))
         noise = initial_noise(plan.seeds, ready.model.spec, stage)
         x = noise.to(ready.device)
-        velocity = guided(branches, stage.guidance)
+        velocity = guided(branches, stage.guidance, witnesses)
         for step in SOLVERS[stage.solver](velocity, x, stage.sigmas, regime=stage.guidance.wanted):
             x, at = step.x_next, step.at
             _check(step)
@@ -147,6 +159,7 @@ class Engine:
             weights_sha256=ready.weights,
             seconds=clock.laps,
             records={name: records[name] for name in plan.recorders},
+            words=scene.words if "attention" in plan.recorders else (),
         )
 
     def _encode(self, ready: Ready, plan: Plan, stage: Stage) -> dict[Branch, Conditioning]:
@@ -200,6 +213,19 @@ def initial_noise(seeds: Sequence[int], spec: ModelSpec, stage: Stage) -> Tensor
 def noise_hash(noise: Tensor) -> str:
     """SHA-256 of a picture's noise, as the bytes of its float32 numbers in little-endian order."""
     return hashlib.sha256(noise.contiguous().numpy().astype("<f4").tobytes()).hexdigest()
+
+
+def _scene(ready: Ready, plan: Plan, conditioning: Conditioning) -> Scene:
+    """What recorders may look at. Words are read only where somebody records the attention on them."""
+    model = ready.model
+    if "attention" not in plan.recorders or plan.placement == "streamed" or not isinstance(model, Attentive):
+        return Scene(ready.preview)
+    reading = model.read(prompt_texts(plan.request), encoders_of(plan.request))
+
+    def attention(x: Tensor, t: float, blocks: Sequence[int]) -> Iterator[Tensor]:
+        return model.attention(x, t, conditioning, reading.groups, blocks)
+
+    return Scene(ready.preview, reading.words, plan.spec.network.depth, attention)
 
 
 def _prepare(plan: Plan, loader: Loader) -> Ready:

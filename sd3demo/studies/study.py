@@ -19,8 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from sd3demo.catalogue import find, locate
-from sd3demo.catalogue.weights import weights_hash
+from sd3demo.catalogue import find, fingerprint
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings
 from sd3demo.studies.kept import Kept
@@ -176,7 +175,7 @@ def keys_of(cells: Sequence[Cell]) -> list[str]:
 
     Raises Refusal for a model that is not here.
     """
-    weights = {model: _weights(model) for model in {cell.model for cell in cells}}
+    weights = {model: fingerprint(find(model)) for model in {cell.model for cell in cells}}
     return [_key(cell, weights[cell.model]) for cell in cells]
 
 
@@ -189,9 +188,3 @@ def _key(cell: Cell, weights: str) -> str:
     }
     text = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _weights(model: str) -> str:
-    """The hash of a model's weights, from its files alone."""
-    spec = find(model)
-    return weights_hash(locate(spec) if spec.components else Path(), sorted(spec.components))

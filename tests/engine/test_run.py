@@ -124,6 +124,17 @@ def test_two_runs_take_turns_and_one_that_waits_can_be_stopped() -> None:
     assert isinstance(ends[0], Finished)
 
 
+def test_a_model_that_is_held_is_the_one_that_runs_use_and_they_wait_for_it() -> None:
+    engine = Engine()
+    made = plan(exactly(steps=2), EXACT, HERE)
+    with engine.hold(made) as ready:
+        assert isinstance(ready.model, Exact)
+        assert list(engine.run(made, stop=lambda: True)) == [Stopped("native", 0)]
+    assert not any(isinstance(event, Loading) for event in engine.run(made))
+    with engine.hold(made) as again:
+        assert again is ready
+
+
 def test_inference_mode_does_not_leak_into_whoever_reads_the_events() -> None:
     for _ in Engine().run(plan(exactly(steps=2), EXACT, HERE)):
         assert not torch.is_inference_mode_enabled()
