@@ -12,7 +12,7 @@ from sd3demo.engine.events import Encoded, Finished, Loading, StepDone
 from sd3demo.engine.machine import Device, budget
 from sd3demo.engine.placement import GIB
 from sd3demo.errors import Failure, Refusal
-from sd3demo.history import RunStore, write_whole
+from sd3demo.history import own, write_whole
 from sd3demo.history.store import result_of
 from sd3demo.settings import Request, Settings
 
@@ -38,7 +38,7 @@ def generate(request: Request, where: Where, report: Report) -> int:
         report.progress(f"this needs about {needed:.1f} GiB and {free:.1f} GiB are free; it may not succeed")
     finished = run_to_end(made, report)
 
-    store = RunStore(where.runs) if where.runs else RunStore.at_home()
+    store = own(where.runs)
     run = store.save(made.request, finished)
     images = list(run.images)
     if where.out is not None:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
+from sd3demo.history import of_page
 from sd3demo.settings import Settings
 
 
@@ -16,11 +17,25 @@ class Address(Settings):
     port: Annotated[int, Field(ge=1, le=65535)] = Field(7860, description="The port of the page.")
 
 
-def serve(address: Address, report: Report) -> int:
-    from sd3demo.ui import launch
+class Keeping(Settings):
+    """Where finished runs go."""
 
-    launch(host=address.host, port=address.port)
+    runs: str | None = Field(
+        None,
+        description="The folder that keeps runs, or off. The user's data folder by default; off where other "
+        "people reach the page, since whoever opens it sees all of its history.",
+    )
+    runs_gib: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(
+        None, description="GiB that all runs together may have, 4 by default; the oldest make room."
+    )
+
+
+def serve(address: Address, keeping: Keeping, report: Report) -> int:
+    history = of_page(keeping.runs, keeping.runs_gib, address.host)
+    from sd3demo.ui import build, core, launch
+
+    launch(build(core(history=history)), host=address.host, port=address.port)
     return 0
 
 
-COMMAND = Command(serve, (Address,))
+COMMAND = Command(serve, (Address, Keeping))

@@ -1,12 +1,19 @@
 """What stays of a run: a folder, whole or not there at all, and pictures that tell how they were made."""
 
+from sd3demo.history.checking import Comparison, alone, compare
+from sd3demo.history.places import of_page, own
 from sd3demo.history.receipts import Receipt, read_pixels, read_receipt, receipts_of, to_png
 from sd3demo.history.store import Run, RunStore, write_whole
 
 __all__ = [
+    "Comparison",
     "Receipt",
     "Run",
     "RunStore",
+    "alone",
+    "compare",
+    "of_page",
+    "own",
     "read_pixels",
     "read_receipt",
     "receipts_of",

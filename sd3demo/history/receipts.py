@@ -108,7 +108,7 @@ def read_pixels(path: Path, receipt: Receipt) -> Pixels:
             if image.size != (receipt.request.width, receipt.request.height):
                 raise Refusal(f"{path} changed while it was read; try again")
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise Refusal(f"{path} cannot be decoded: {error}; the file is damaged") from error
 
 

@@ -1,25 +1,33 @@
 """Finished runs on the disk. A run is a folder with request.json, result.json and the pictures.
 
 It is written aside, brought to the disk, and renamed into its place in one step: whoever looks finds all of
-it or nothing.
+it or nothing. What a killed process leaves aside is known by its lock, which died with the process, and is
+taken away when the next run is saved.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sd3demo.engine.events import Finished
 from sd3demo.errors import Refusal
 from sd3demo.history.receipts import receipts_of, to_png
+from sd3demo.history.thumbnails import thumbnail
 from sd3demo.settings import Resolved, identity
 
-NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}(-\d+)?")
+NAME = re.compile(r"(\d{8}-\d{6})(-\d{3})?-[0-9a-f]{8}(-\d+)?")
+LIMIT = 4 * 2**30  # bytes of all runs together
+NEW, OLD = ".new-", ".old-"  # what is being written, and what is being taken away
+THUMBNAIL = "thumbnail.webp"
 
 
 @dataclass(frozen=True)
@@ -30,18 +38,21 @@ class Run:
     folder: Path
     images: tuple[Path, ...]
 
+    @property
+    def made(self) -> datetime:
+        """When it was finished."""
+        return datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
 
 class RunStore:
-    """The runs under one folder, which is made when the first of them is saved."""
+    """The runs under one folder, which is made when the first of them is saved.
 
-    def __init__(self, root: Path) -> None:
+    All together have at most `limit` bytes: the oldest make room, but never for want of room the newest.
+    """
+
+    def __init__(self, root: Path, limit: int = LIMIT) -> None:
         self.root = root
-
-    @classmethod
-    def at_home(cls) -> "RunStore":
-        """The store of this user: `sd3demo/runs` where the system keeps programs' data."""
-        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        return cls(Path(data) / "sd3demo" / "runs")
+        self.limit = limit
 
     def save(self, request: Resolved, finished: Finished) -> Run:
         """Keeps a finished run. Raises Refusal, and leaves nothing, where it cannot be written."""
@@ -50,24 +61,32 @@ class RunStore:
         files = {
             "request.json": _text(request.model_dump(mode="json")),
             "result.json": _text(result_of(finished) | {"images": list(pictures)}),
+            THUMBNAIL: thumbnail(finished.pictures[0]),
             **pictures,
         }
-        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{identity(request)[:8]}"
+        now = time.time_ns() // 10**6
+        moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 1000))
         try:
-            folder = self._write(stem, files)
+            folder = self._write(f"{moment}-{now % 1000:03}-{identity(request)[:8]}", files)
         except OSError as error:
             raise Refusal(
                 f"cannot keep the run in {self.root}: {error.strerror}; free some space or choose another"
                 " folder"
             ) from error
+        self.tidy(keep=folder.name)
         return Run(folder.name, folder, tuple(folder / name for name in pictures))
+
+    def ids(self) -> list[str]:
+        """The names of all runs, the newest first."""
+        try:
+            names = [name for name in os.listdir(self.root) if NAME.fullmatch(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(names, key=_age, reverse=True)
 
     def runs(self) -> list[Run]:
         """All runs, the newest first."""
-        if not self.root.is_dir():
-            return []
-        folders = [folder for folder in self.root.iterdir() if NAME.fullmatch(folder.name)]
-        return [self._read(folder) for folder in sorted(folders, reverse=True)]
+        return [self._read(self.root / id) for id in self.ids()]
 
     def find(self, id: str) -> Run:
         """The run of that id. Raises Refusal where there is none."""
@@ -78,9 +97,32 @@ class RunStore:
 
     def discard(self, run: Run) -> None:
         """Takes a run away: out of sight in one step, then from the disk."""
-        aside = self.root / f".old-{run.id}-{os.getpid()}"
+        aside = self.root / f"{OLD}{run.id}-{os.getpid()}"
         os.rename(run.folder, aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+    def size(self, id: str) -> int:
+        """Bytes of a run's files; 0 when it is gone meanwhile."""
+        try:
+            with os.scandir(self.root / id) as files:
+                return sum(file.stat().st_size for file in files)
+        except OSError:
+            return 0
+
+    def tidy(self, keep: str = "") -> None:
+        """Takes away what dead processes left, then the oldest runs above the limit, but for one."""
+        if self.root.is_dir():
+            for name in os.listdir(self.root):
+                if name.startswith((NEW, OLD)):
+                    _clear(self.root / name)
+        left = self.limit - self.size(keep)
+        for id in self.ids():
+            if id == keep:
+                continue
+            left -= self.size(id)
+            if left < 0:
+                with contextlib.suppress(OSError):  # another process was faster
+                    self.discard(Run(id, self.root / id, ()))
 
     def _read(self, folder: Path) -> Run:
         images = sorted(folder.glob("*.png"), key=lambda image: (len(image.name), image.name))
@@ -88,22 +130,61 @@ class RunStore:
 
     def _write(self, stem: str, files: Mapping[str, bytes]) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        with _locked(self.root) as aside:
+            try:
+                for name, content in files.items():
+                    _write_through(aside / name, content)
+                _sync(aside)
+                for attempt in range(1, 1000):
+                    folder = self.root / (stem if attempt == 1 else f"{stem}-{attempt}")
+                    if not folder.exists():
+                        os.rename(aside, folder)
+                        aside = folder  # from here on this is what a failure takes away
+                        _sync(self.root)
+                        return folder
+                raise FileExistsError(17, "too many runs at once")
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[Path]:
+    """A new folder to write in, locked for as long as this process works on it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=NEW, dir=root))
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            for name, content in files.items():
-                _write_through(aside / name, content)
-            _sync(aside)
-            for attempt in range(1, 1000):
-                folder = self.root / (stem if attempt == 1 else f"{stem}-{attempt}")
-                if not folder.exists():
-                    os.rename(aside, folder)
-                    aside = folder  # from here on this is what a failure takes away
-                    _sync(self.root)
-                    return folder
-            raise FileExistsError(17, "too many runs in one second")
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
+            with contextlib.suppress(
+                OSError
+            ):  # a file system without locks, on which nothing is swept either
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():  # else it was swept before it was locked
+                yield folder
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _clear(folder: Path) -> None:
+    """Takes a folder away unless somebody is writing in it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # its lock is held
+    finally:
+        os.close(descriptor)
+
+
+def _age(id: str) -> tuple[str, int]:
+    """For sorting: the time, then the number of a run among equal ones of one moment."""
+    stem, number = re.fullmatch(r"(.*-[0-9a-f]{8})(?:-(\d+))?", id).groups()  # type: ignore[union-attr]
+    return stem, int(number or 1)
 
 
 def result_of(finished: Finished) -> dict[str, object]:

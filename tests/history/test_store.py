@@ -1,6 +1,7 @@
 """A run is on the disk whole or not at all."""
 
 import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sd3demo.errors import Refusal
-from sd3demo.history import Run, RunStore, read_receipt, write_whole
+from sd3demo.history import Run, RunStore, of_page, own, read_receipt, write_whole
 from sd3demo.settings import Resolved
 from tests.engine.running import EXACT, exactly, run
 
@@ -47,6 +48,7 @@ def test_a_run_is_its_request_its_result_and_its_pictures(store: RunStore) -> No
         "1.png",
         "request.json",
         "result.json",
+        "thumbnail.webp",
     ]
     request = json.loads((kept.folder / "request.json").read_text())
     assert Resolved.model_validate(request) == RAN.plan.request
@@ -68,7 +70,7 @@ def test_a_store_that_was_never_used_is_empty_and_is_not_made(store: RunStore) -
     assert not store.root.exists()
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(7))
 def test_a_full_disk_gives_a_sentence_and_leaves_nothing(
     store: RunStore, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,8 +123,108 @@ def test_files_are_written_all_or_none(tmp_path: Path, after: int, monkeypatch: 
     assert sorted(path.name for path in everything(tmp_path)) == ["a.png", "b.png"]
 
 
-def test_the_home_of_runs_is_where_the_system_keeps_programs_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that says nothing of runs."""
+    for name in ("SD3DEMO_RUNS", "SD3DEMO_RUNS_GIB", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert RunStore.at_home().root == tmp_path / "sd3demo" / "runs"
+    return monkeypatch
+
+
+def test_the_home_of_runs_is_where_the_system_keeps_programs_data(
+    tmp_path: Path, bare: pytest.MonkeyPatch
+) -> None:
+    assert own().root == tmp_path / "sd3demo" / "runs"
+    bare.setenv("SD3DEMO_RUNS", str(tmp_path / "named"))
+    assert own().root == tmp_path / "named"
+    assert own(tmp_path / "flag").root == tmp_path / "flag"
+    bare.setenv("SD3DEMO_RUNS", "off")  # a wish for the page; the command line has to keep its pictures
+    assert own().root == tmp_path / "sd3demo" / "runs"
+
+
+@pytest.mark.parametrize(
+    ("runs", "environment", "host", "kept"),
+    [
+        (None, {}, "127.0.0.1", True),
+        (None, {}, "0.0.0.0", False),
+        (None, {"SPACE_ID": "somebody/space"}, "127.0.0.1", False),
+        (None, {"SPACE_ID": "somebody/space", "SD3DEMO_RUNS": "/data/runs"}, "0.0.0.0", True),
+        (None, {"SD3DEMO_RUNS": "off"}, "127.0.0.1", False),
+        ("off", {"SD3DEMO_RUNS": "/data/runs"}, "127.0.0.1", False),
+        ("/data/runs", {"SPACE_ID": "somebody/space"}, "0.0.0.0", True),
+        ("/data/runs", {"SD3DEMO_RUNS": "off"}, "0.0.0.0", True),
+    ],
+)
+def test_visitors_see_no_history_of_others_unless_somebody_asked_for_it(
+    runs: str | None, environment: dict[str, str], host: str, kept: bool, bare: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        bare.setenv(name, value)
+    assert (of_page(runs, host=host) is not None) is kept
+
+
+def test_the_limit_of_all_runs_can_be_set(bare: pytest.MonkeyPatch) -> None:
+    assert own().limit == 4 * 2**30
+    assert own(gib=0.5).limit == 2**29
+    bare.setenv("SD3DEMO_RUNS_GIB", "2")
+    assert (own().limit, own(gib=0.5).limit) == (2**31, 2**29)
+
+
+@pytest.mark.parametrize("given", ["much", "-1", "0", "nan", "inf"])
+def test_a_limit_that_is_none_is_a_sentence(given: str, bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("SD3DEMO_RUNS_GIB", given)
+    with pytest.raises(Refusal, match=r"SD3DEMO_RUNS_GIB is .* must be a number of GiB above 0"):
+        own()
+
+
+def test_the_oldest_runs_make_room_and_never_the_one_just_made(store: RunStore) -> None:
+    first = save(store)
+    size = store.size(first.id)
+    assert size == sum(path.stat().st_size for path in everything(first.folder))
+    store.limit = 3 * size + size // 2
+    kept = [first, *[save(store) for _ in range(4)]]
+    assert store.ids() == [run.id for run in reversed(kept[2:])]
+    store.limit = 1
+    last = save(store)
+    assert store.ids() == [last.id]
+    assert len(everything(store.root)) == len(everything(last.folder))
+
+
+def test_runs_are_listed_from_the_newest_whenever_they_were_made(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for moment in (1.0e9, 1.0e9 + 0.001, 1.0e9 + 0.25, 1.0e9 + 3600, *[2.0e9] * 11):
+        monkeypatch.setattr("time.time_ns", lambda at=moment: int(at * 1e9) + 1)
+        made.append(save(store).id)
+    assert store.ids() == made[::-1]
+    assert store.find(made[0]).made.isoformat() == "2001-09-09T01:46:40+00:00"
+
+
+def test_a_run_of_an_older_version_is_listed_too(store: RunStore) -> None:
+    kept = save(store)
+    old = store.root / "20240101-000000-0123abcd"
+    kept.folder.rename(old)
+    assert store.ids() == [old.name]
+    assert store.find(old.name).made.year == 2024
+
+
+def test_what_dead_processes_left_is_swept_and_what_is_being_written_is_not(store: RunStore) -> None:
+    save(store)
+    dead, deleted, alive = (store.root / name for name in (".new-dead", ".old-run-1", ".new-alive"))
+    for folder in (dead, deleted, alive):
+        folder.mkdir()
+        (folder / "0.png").write_bytes(b"half")
+    (store.root / "notes.txt").write_text("not ours")
+    descriptor = os.open(alive, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        save(store)
+        assert (dead.exists(), deleted.exists(), alive.exists()) == (False, False, True)
+    finally:
+        os.close(descriptor)
+    save(store)
+    assert not alive.exists()
+    assert (store.root / "notes.txt").exists()
+    assert len(store.ids()) == 3
