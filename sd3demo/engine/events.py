@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), sRGB
-Record = NDArray[np.float32] | NDArray[np.uint8]
+Record = NDArray[np.float64] | NDArray[np.float32] | NDArray[np.float16] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Finished:
     """The result. Lists have an entry a picture; `calls` counts the network's evaluations of one picture.
 
     `seconds` are those of the phases; `records` hold what the recorders that the plan names have found.
+    `words` are the words, (encoder, text), that a record of attention speaks of.
     """
 
     pictures: tuple[Pixels, ...]
@@ -80,6 +81,7 @@ class Finished:
     weights_sha256: str
     seconds: Mapping[str, float]
     records: Mapping[str, Record] = field(default_factory=dict)
+    words: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

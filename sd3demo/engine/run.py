@@ -28,14 +28,15 @@ from sd3demo.engine.events import (
 )
 from sd3demo.engine.plan import Plan, Stage
 from sd3demo.engine.previews import PreviewMap, fit
-from sd3demo.engine.recorders import RECORDERS, Scene, Witnessing
+from sd3demo.engine.recorders import RECORDERS, Witnessing
 from sd3demo.engine.residence import place
+from sd3demo.engine.scenes import scene_of
 from sd3demo.engine.texts import TextCache, TextKey, encoders_of, negative_texts, prompt_texts
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.guidance import Branch, Branches, guided
 from sd3demo.flow.solvers import SOLVERS, At, Step
 from sd3demo.models import fingerprint, load
-from sd3demo.models.protocol import Attentive, Conditioning, Dials, FlowModel, Texts
+from sd3demo.models.protocol import Conditioning, Dials, FlowModel, Texts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -124,7 +125,7 @@ class Engine:
             return
 
         yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
-        scene = _scene(ready, plan, conditionings["conditional"])
+        scene = scene_of(plan, ready.model, ready.preview, conditionings["conditional"])
         recorders = {name: RECORDERS[name](scene) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)}
         witnesses = [recorder.witness for recorder in recorders.values() if isinstance(recorder, Witnessing)]
         watchers: list[Callable[[Step], None]] = [*recorders.values(), *extra]
@@ -213,19 +214,6 @@ def initial_noise(seeds: Sequence[int], spec: ModelSpec, stage: Stage) -> Tensor
 def noise_hash(noise: Tensor) -> str:
     """SHA-256 of a picture's noise, as the bytes of its float32 numbers in little-endian order."""
     return hashlib.sha256(noise.contiguous().numpy().astype("<f4").tobytes()).hexdigest()
-
-
-def _scene(ready: Ready, plan: Plan, conditioning: Conditioning) -> Scene:
-    """What recorders may look at. Words are read only where somebody records the attention on them."""
-    model = ready.model
-    if "attention" not in plan.recorders or plan.placement == "streamed" or not isinstance(model, Attentive):
-        return Scene(ready.preview)
-    reading = model.read(prompt_texts(plan.request), encoders_of(plan.request))
-
-    def attention(x: Tensor, t: float, blocks: Sequence[int]) -> Iterator[Tensor]:
-        return model.attention(x, t, conditioning, reading.groups, blocks)
-
-    return Scene(ready.preview, reading.words, plan.spec.network.depth, attention)
 
 
 def _prepare(plan: Plan, loader: Loader) -> Ready:

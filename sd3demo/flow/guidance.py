@@ -11,6 +11,7 @@ sum(len(guidance.wanted(at)) for at in solver.visits(grid)).  No torch is needed
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -80,11 +81,20 @@ class Guidance:
         return v
 
 
-def guided(branches: Branches, guidance: Guidance) -> Velocity:
+Witness: TypeAlias = "Callable[[At, Mapping[Branch, Tensor], Tensor], None]"
+"""Told at each call of the network where it was asked, what each branch answered, and the guided velocity."""
+
+
+def guided(branches: Branches, guidance: Guidance, witnesses: Sequence[Witness] = ()) -> Velocity:
     """The one velocity that the solver integrates."""
 
     def velocity(x: Tensor, at: At) -> Tensor:
-        return guidance(branches(x, at, guidance.wanted(at)), at)
+        wanted = guidance.wanted(at)
+        answers = branches(x, at, wanted)
+        v = guidance(answers, at)
+        for witness in witnesses:
+            witness(at, dict(zip(wanted, answers, strict=True)), v)
+        return v
 
     return velocity
 

@@ -78,12 +78,8 @@ def forward(model: MMDiT, latent: Tensor, text: Tensor, positions: Tensor, modul
 def joint_block(block: Block, image: Tensor, text: Tensor, rows: BlockModulation) -> tuple[Tensor, Tensor]:
     """Joint attention over both streams, then each stream's own feed-forward."""
     n = image.shape[1]
-    shift, scale, gate, shift_mlp, scale_mlp, gate_mlp, *second = rows.image
-    q, k, v = _heads(
-        block.heads,
-        (block.image, _modulated(image, shift, scale)),
-        (block.text, _modulated(text, *rows.text[:2])),
-    )
+    _, _, gate, shift_mlp, scale_mlp, gate_mlp, *second = rows.image
+    q, k, v = queries_keys_values(block, image, text, rows)
     asking = q if block.text.out else q[:, :n]
     mixed = _attend(asking, k, v)  # (B, N + M, D), or (B, N, D) in the last block
 
@@ -100,6 +96,17 @@ def joint_block(block: Block, image: Tensor, text: Tensor, rows: BlockModulation
     text = torch.addcmul(text, gate, block.text.out(mixed[:, n:]))
     text = torch.addcmul(text, gate_mlp, _mlp(block.text_mlp, _modulated(text, shift_mlp, scale_mlp)))
     return image, text
+
+
+def queries_keys_values(
+    block: Block, image: Tensor, text: Tensor, rows: BlockModulation
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Those of a block's joint attention, each (B, N + M, heads, D / heads): patches first, then text."""
+    return _heads(
+        block.heads,
+        (block.image, _modulated(image, *rows.image[:2])),
+        (block.text, _modulated(text, *rows.text[:2])),
+    )
 
 
 def positions_of(network: SD3Transformer2DModel, height: int, width: int) -> Tensor:

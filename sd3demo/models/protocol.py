@@ -5,9 +5,9 @@ them. Latents are those that the flow works on, (B, C, H, W) with about unit var
 W) in [-1, 1].
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -82,4 +82,31 @@ class FlowModel(Protocol):
 
     def to_image(self, latent: Tensor) -> Tensor:
         """Latents to pictures (B, 3, H, W) in [-1, 1], not clamped."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The words of a text as the network's tokens hold them.
+
+    A word is (encoder, text); `groups`, (M, U), has a one where text token m belongs to word u. Padding and
+    other tokens that are no part of the text are words of their own.
+    """
+
+    words: tuple[tuple[str, str], ...]
+    groups: Tensor  # (M, U)
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A model that can say what its patches attend to."""
+
+    def read(self, texts: Texts, encoders: Encoders) -> Reading:
+        """The words of a text, in the order of its tokens."""
+        ...
+
+    def attention(
+        self, x: Tensor, t: float, conditioning: Conditioning, groups: Tensor, blocks: Sequence[int]
+    ) -> Iterator[Tensor]:
+        """For each block, in increasing order: each patch's share of attention on each word, (B, N, U)."""
         ...

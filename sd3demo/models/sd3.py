@@ -4,7 +4,7 @@ Texts are encoded as `StableDiffusion3Pipeline` does: the second-last layer of b
 to T5's width, then T5's tokens; the CLIPs' pooled vectors side by side.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -18,9 +18,10 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderMo
 from sd3demo.catalogue import ModelSpec, Part
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
+from sd3demo.models import attention, reading
 from sd3demo.models.mmdit import MMDiT, forward, lay_out, positions_of
 from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations, repeated
-from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Texts
+from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Reading, Texts
 
 GROUP_OFFLOADING = "group_offloading"  # under which name diffusers registers the hook
 
@@ -91,6 +92,30 @@ class SD3:
         bring(self.transformer)
         layers = self._layers if _stays(self.transformer) else lay_out(self.transformer)
         return _ahead_branches(self.transformer, layers, conditionings, dials)
+
+    def read(self, texts: Texts, encoders: Encoders) -> Reading:
+        clips, t5 = [], reading.zeros(encoders.t5_tokens)
+        for clip, text, mode in (
+            (self.clip_l, texts.clip_l, encoders.clip_l),
+            (self.clip_g, texts.clip_g, encoders.clip_g),
+        ):
+            if mode == "on":
+                clips.append(reading.read(clip.tokenizer, text, self.spec.clip_tokens))
+        if encoders.t5 == "omit":
+            t5 = []
+        elif self.t5 is not None and encoders.t5 != "zeros":
+            text = "" if encoders.t5 == "empty" else texts.t5
+            t5 = reading.read(self.t5.tokenizer, text, encoders.t5_tokens)
+        return reading.reading(clips or [reading.zeros(self.spec.clip_tokens)], t5)
+
+    def attention(
+        self, x: Tensor, t: float, conditioning: Conditioning, groups: Tensor, blocks: Sequence[int]
+    ) -> Iterator[Tensor]:
+        bring(self.transformer)
+        layers = self._layers if _stays(self.transformer) else lay_out(self.transformer)
+        return attention.of_network(
+            self.transformer, layers, x, t, conditioning, groups=groups, blocks=blocks
+        )
 
     @cached_property
     def _layers(self) -> MMDiT:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sd3demo.engine import Budget, Engine, plan
 from sd3demo.engine.events import Encoded, Event, Finished, Loading, StageStarted, StepDone, Stopped
-from sd3demo.engine.recorders import FRAMES, RECORDERS
+from sd3demo.engine.recorders import RECORDERS
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.lengths import path_length
@@ -178,11 +178,11 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         run(exactly(), EXACT, budget=Budget("cuda"))
 
 
-def test_a_film_strip_has_frames_spread_over_the_run() -> None:
+def test_a_film_has_a_state_and_a_prediction_at_every_step() -> None:
     ran = run(exactly(steps=20, count=2), EXACT, recorders=("film", "norms"))
-    assert ran.finished.records["film"].shape == (FRAMES, 2, 16, 16, 3)
+    assert ran.finished.records["film"].shape == (21, 2, 2, 16, 16, 3)
     assert ran.finished.records["norms"].shape == (20, 2, 2)
-    assert np.array_equal(ran.finished.records["film"][-1][0], last_preview(ran))
+    assert np.array_equal(ran.finished.records["film"][-2, 1, 0], last_preview(ran))
 
 
 def test_the_last_preview_is_the_picture_where_the_latent_is_the_picture() -> None:
