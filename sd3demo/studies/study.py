@@ -32,7 +32,9 @@ Scalar: TypeAlias = bool | int | float | str | None
 Raw: TypeAlias = Mapping[str, Json]
 """What was measured of a cell, as JSON."""
 
-STUDIES: Mapping[str, str] = {}
+STUDIES: Mapping[str, str] = {
+    "path-length": "How long and how straight the way from noise to picture is (SD3, table 6).",
+}
 """Name and purpose of each study; `sd3demo.studies.<name>`, with _ for -, holds its `STUDY`."""
 
 
@@ -89,7 +91,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row's values, and the settings under which the same study gives this row alone."""
+    """A row's values, and the fewest settings under which the same study gives this row again."""
 
     values: tuple[Scalar, ...]
     again: Mapping[str, Json]
@@ -115,13 +117,15 @@ class Study:
     """An experiment. All three functions take the study's own settings first.
 
     `cells` are ordered so that any first part of them gives a fair table; `table` takes any part of what
-    they gave and leaves out rows of which nothing is known yet. `models` names all models that are asked.
+    they gave, at least one, and leaves out rows of which nothing is known yet. `models` names all models
+    that are asked. `charts` are names of `plots.studies.CHARTS`, each of which draws the table.
     """
 
     settings: type[Settings]
     models: Callable[..., Sequence[str]]
     cells: Callable[..., Sequence[Cell]]
     table: Callable[..., Table]
+    charts: tuple[str, ...]
 
 
 News: TypeAlias = "Measured | Table"

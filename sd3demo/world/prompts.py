@@ -12,9 +12,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sd3demo.world.captions import BACKGROUND_FRAMES, HELD_OUT_FRAMES, WORD_FRAMES, article
-from sd3demo.world.judge import Found, Reading
 from sd3demo.world.scenes import Scene, arrange, write
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -26,6 +26,9 @@ from sd3demo.world.vocabulary import (
     colours_on,
     plural,
 )
+
+if TYPE_CHECKING:
+    from sd3demo.world.judge import Found, Reading
 
 POSITION_MARGIN = 0.1
 """How much farther along an axis one centre must lie than the other, in units of the side, as in GenEval."""

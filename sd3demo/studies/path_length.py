@@ -1,0 +1,122 @@
+"""Path length, SD3 paper, table 6: how long the way from noise to picture is, and how straight.
+
+L = sum || v dt || over the steps, guided and unnormalised; the chord is || z_1 - z_0 ||; a straight flow
+between unit-variance ends of D numbers has about sqrt(2 D). Measured over prompts, each with a seed of its
+own, against one setting at a time.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from sd3demo.catalogue import CATALOGUE, find, locate
+from sd3demo.errors import Refusal
+from sd3demo.flow.grids import Convention
+from sd3demo.settings import Steps, Text
+from sd3demo.studies.pictures import Sampled, cells_of, of_request, plan_of
+from sd3demo.studies.several import numbers_of, words_of
+from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
+from sd3demo.studies.summary import error, grouped, mean, number, numbers
+
+USUAL = {"steps": "5, 10, 20, 50", "shift": "1, 2, 3, 6", "cfg": "1, 2, 4, 8", "t5": "on, zeros"}
+COLUMNS = (
+    Column("length", "", "sum of || v dt ||, the guided velocity's, in the latent's units"),
+    Column("length error", "", "its standard error over the pictures"),
+    Column("chord", "", "|| noise - latent of the picture ||"),
+    Column("chord error"),
+    Column("straightness", "", "chord / length; 1 is straight"),
+    Column("straightness error"),
+    Column("straight", "", "sqrt(2 D), the length that a straight flow of unit variance would have"),
+    Column("calls", "", "evaluations of the network for a picture"),
+    Column("n", "", "pictures"),
+)
+
+
+class PathLength(Sampled):
+    """What is varied, over which pictures."""
+
+    along: Literal["steps", "shift", "cfg", "t5", "model"] = Field(
+        "steps", description="The setting that is varied; the others stay."
+    )
+    values: Text = Field(
+        "", description="Its values, with commas between; some usual ones, or all depths, when empty."
+    )
+    n: int = Field(2, ge=1, le=10_000, description="Prompts a category; a larger n extends what was kept.")
+    steps: Steps | None = of_request("steps", 50)
+    schedule: Convention | None = of_request("schedule")
+
+
+def values_of(settings: PathLength) -> tuple[Scalar, ...]:
+    """The values of the setting that is varied, as a request takes them."""
+    text = settings.values or USUAL.get(settings.along, "")
+    if settings.along == "model":
+        return words_of(text) if text else depths_beside(settings.model)
+    try:
+        return words_of(text) if settings.along == "t5" else numbers_of(text)
+    except ValueError as error:
+        raise Refusal(
+            f"values is {text!r}; give numbers with commas between, such as {USUAL[settings.along]}"
+        ) from error
+
+
+def depths_beside(model: str) -> tuple[str, ...]:
+    """The embedded model's depths that are here, the shallowest first; the model alone when it has none."""
+    family = [name for name in CATALOGUE if name.split("-")[0] == "tiny" and _is_here(name)]
+    if model not in family:
+        return (model,)
+    return tuple(sorted(family, key=lambda name: find(name).network.depth))
+
+
+def models(settings: PathLength) -> Sequence[str]:
+    return [str(value) for value in values_of(settings)] if settings.along == "model" else [settings.model]
+
+
+def cells(settings: PathLength) -> list[Cell]:
+    arms: list[dict[str, Scalar]] = [{settings.along: value} for value in values_of(settings)]
+    return cells_of(settings, arms, at=dict)
+
+
+def table(settings: PathLength, measured: Sequence[Measured]) -> Table:
+    groups = grouped(measured, lambda arm: arm[settings.along])
+    return Table(
+        "path-length",
+        (Column(settings.along), *COLUMNS),
+        tuple(_row(settings, value, found) for value, found in groups.items()),
+        f"Path length (SD3, table 6) of {settings.model} against {settings.along}: means over pictures with "
+        "standard errors. The paper's models work at another resolution, so its lengths are no comparison.",
+    )
+
+
+def _row(settings: PathLength, value: Scalar, found: list[Measured]) -> Row:
+    lengths, chords = numbers(found, "length"), numbers(found, "chord")
+    straight = [min(c / l, 1.0) if l else 1.0 for l, c in zip(lengths, chords, strict=True)]  # noqa: E741
+    again = settings.model_dump(mode="json") | {"values": str(value)}
+    means: list[Scalar] = []
+    for values in (lengths, chords, straight):
+        means += [mean(values), error(values)]
+    return Row(
+        (value, *means, straight_length(found[0].cell.given), int(number(found[0], "calls")), len(found)),
+        again,
+    )
+
+
+def straight_length(given: Mapping) -> float:
+    """sqrt(2 D) for the latent of a cell."""
+    from sd3demo.flow.lengths import expected_straight_length
+
+    made = plan_of(given)
+    spec, request = made.spec, made.request
+    entries = spec.network.channels * (request.width // spec.vae_factor) * (request.height // spec.vae_factor)
+    return expected_straight_length(entries)
+
+
+def _is_here(name: str) -> bool:
+    try:
+        locate(find(name))
+    except Refusal:
+        return False
+    return True
+
+
+STUDY = Study(PathLength, models, cells, table, charts=("path-length", "straightness"))
