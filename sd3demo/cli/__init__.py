@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "List the models that are known by name.",
     "score": "Score a model on the embedded world, category by category.",
     "train": "Train the embedded model until the clock stops.",
+    "space": "Check, build or upload the Hugging Face Space.",
     "serve": "Open the app in a browser; the same as `python app.py`.",
 }
 """Name and help of each command; `sd3demo.cli.<name>` holds its `COMMAND`."""

@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import CATALOGUE, find, locate
-from sd3demo.engine import Plan, plan
+from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.events import Event
-from sd3demo.engine.machine import budget
 from sd3demo.errors import Refusal
+from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
+from sd3demo.ui.zerogpu import here, on_gpu
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -25,15 +26,29 @@ Run: TypeAlias = Callable[[Plan], Events]
 
 @dataclass(frozen=True)
 class Core:
-    """`models` are names of the catalogue or folders, the first of them chosen at first."""
+    """`models` are names of the catalogue or folders, the first of them chosen at first.
+
+    `history` keeps finished runs; None where visitors share the page, for it shows all of them to everybody.
+    """
 
     models: tuple[str, ...]
     run: Run
+    history: RunStore | None = None
 
 
-def core(models: tuple[str, ...] = tuple(CATALOGUE)) -> Core:
-    """The core over an engine of its own."""
-    return Core(models, _engine_when_wanted())
+def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None) -> Core:
+    """The core over an engine of its own; on ZeroGPU its runs borrow a GPU, one by one."""
+    engine = _engine_when_wanted()
+
+    def run(plan: Plan) -> Events:
+        yield from engine().run(plan)
+
+    def hold(budget: Budget) -> None:
+        request = parse(Request, {"prompt": "-", "model": models[0]})
+        with engine().hold(plan(request, find(models[0]), budget)):
+            pass
+
+    return Core(models, on_gpu(run, hold), history)
 
 
 def prepare(values: Mapping[str, object], core: Core) -> Plan:
@@ -42,7 +57,7 @@ def prepare(values: Mapping[str, object], core: Core) -> Plan:
     if request.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
     spec = find(request.model)
-    made = plan(request, spec, budget())
+    made = plan(request, spec, here())
     locate(spec)
     return made
 
@@ -52,16 +67,16 @@ def warm() -> None:
     threading.Thread(target=import_module, args=("sd3demo.engine.run",), daemon=True).start()
 
 
-def _engine_when_wanted() -> Run:
+def _engine_when_wanted() -> Callable[[], "Engine"]:
     made: list[Engine] = []
     lock = threading.Lock()
 
-    def run(plan: Plan) -> Events:
+    def engine() -> "Engine":
         with lock:
             if not made:
                 from sd3demo.engine import Engine
 
                 made.append(Engine())
-        yield from made[0].run(plan)
+            return made[0]
 
-    return run
+    return engine

@@ -1,0 +1,219 @@
+"""The bundle: whole or not there, what would be built now, and it runs with its requirements alone."""
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from packaging.requirements import Requirement
+
+from sd3demo import deploy
+from sd3demo.cli import main
+from sd3demo.deploy.card import BROUGHT, Project, required
+from sd3demo.errors import Failure, Refusal
+from sd3demo.history import read_receipt
+from tests.deploy.environments import closure, environment
+
+NOT_NEEDED = ("pytest", "hypothesis", "playwright", "mypy", "PyWavelets", "hatchling")
+
+
+@pytest.fixture(scope="module")
+def project() -> Project:
+    return deploy.read_project()
+
+
+@pytest.fixture(scope="module")
+def built(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("space") / "bundle"
+    deploy.build(project, folder)
+    return folder
+
+
+class FakeHub:
+    """Notes what it is asked, and looks at the folder while it is there."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[tuple] = []
+
+    def create_repo(self, repo_id: str, *, repo_type: str, space_sdk: str, exist_ok: bool) -> None:
+        if self.error:
+            raise self.error
+        self.asked.append(("create", repo_id, repo_type, space_sdk, exist_ok))
+
+    def upload_folder(self, *, folder_path: Path, **words: object) -> None:
+        files = {path.relative_to(folder_path).as_posix() for path in folder_path.rglob("*")}
+        self.asked.append(("upload", words["repo_id"], words["repo_type"], words["delete_patterns"], files))
+
+
+def test_a_bundle_holds_what_runs_and_nothing_of_the_workshop(built: Path, project: Project) -> None:
+    names = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
+    assert {"app.py", "README.md", "requirements.txt", "Spacefile", "LICENSE"} <= names
+    assert {"sd3demo/ui/style.css", "assets/tiny/model_index.json"} <= names
+    assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "."))]
+    assert deploy.checked(project, built) == ()
+
+
+def test_a_bundle_that_was_changed_since_is_told_file_by_file(
+    built: Path, project: Project, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    deploy.build(project, folder)
+    (folder / "app.py").write_text("print()")
+    (folder / "LICENSE").unlink()
+    (folder / "secret.txt").write_text("a")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace("colorTo: gray", "colorTo: grey"))
+    found = deploy.checked(project, folder)
+    assert [finding.split(";")[0] for finding in found] == [
+        "colorTo is 'grey'",
+        f"LICENSE is missing from {folder}",
+        f"app.py in {folder} is not what would be built now",
+        f"README.md in {folder} is not what would be built now",
+        f"{folder} holds secret.txt, which no Space needs",
+    ]
+
+
+def test_nothing_is_left_where_a_bundle_cannot_be_written(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(Refusal, match="No space left on device; choose another folder"):
+        deploy.build(project, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_not_touched(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(Refusal, match="is not empty; give a new folder"):
+        deploy.build(project, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_empty_folder_may_be_named(project: Project, tmp_path: Path) -> None:
+    assert deploy.build(project, tmp_path / "new") == len(deploy.bundle(project))
+    assert not list(tmp_path.glob(".space-*"))
+
+
+def test_too_much_or_a_file_from_outside_is_refused(project: Project, tmp_path: Path) -> None:
+    def with_spacefile(**update: object) -> Project:
+        made = project.spacefile.model_copy(update=update)
+        return Project(**{**vars(project), "spacefile": made})
+
+    with pytest.raises(Refusal, match="MB and the Spacefile allows 1; leave files out"):
+        deploy.bundle(with_spacefile(limits=deploy.Limits(megabytes=1)))
+    for name in ("../shared", "/etc/hostname", "nothing.txt"):
+        with pytest.raises(Refusal, match="which is not in"):
+            deploy.bundle(with_spacefile(files=(name,)))
+
+
+def test_a_push_makes_the_space_and_replaces_what_it_held(project: Project) -> None:
+    hub = FakeHub()
+    assert deploy.push(project, "someone/sd3demo", hub) == "https://huggingface.co/spaces/someone/sd3demo"
+    (create, upload) = hub.asked
+    assert create == ("create", "someone/sd3demo", "space", "gradio", True)
+    assert upload[:4] == ("upload", "someone/sd3demo", "space", ["*"])
+    assert {"app.py", "README.md", "requirements.txt"} <= upload[4]
+
+
+@pytest.mark.parametrize("repo", ["sd3demo", "a/b/c", "a b/c", "", "someone/" + "x" * 100, "../etc"])
+def test_a_name_that_is_none_is_refused_before_anything_is_built(repo: str, project: Project) -> None:
+    with pytest.raises(Refusal, match="repo is "):
+        deploy.push(project, repo, FakeHub())
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (LocalTokenNotFoundError("no token"), "run `hf auth login` first"),
+        (OSError("no route to host"), "the Hub did not take someone/sd3demo: no route to host"),
+    ],
+)
+def test_a_hub_that_says_no_is_a_sentence(error: Exception, sentence: str, project: Project) -> None:
+    with pytest.raises(Failure) as failure:
+        deploy.push(project, "someone/sd3demo", FakeHub(error))
+    assert sentence in str(failure.value)
+
+
+def test_a_refusal_of_the_hubs_server_is_a_sentence(project: Project) -> None:
+    import httpx
+
+    answer = httpx.Response(403, request=httpx.Request("POST", "https://huggingface.co/api/repos/create"))
+    with pytest.raises(Failure, match="the Hub did not take someone/sd3demo"):
+        deploy.push(project, "someone/sd3demo", FakeHub(HfHubHTTPError("403 Forbidden", response=answer)))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["space", "look"], "unknown action 'look'; choose one of check, build, push"),
+        (["space", "build"], "target is missing; give a new folder"),
+        (["space", "push"], "target is missing; give a repository, owner/name"),
+        (["space", "check", "/nowhere"], "/nowhere holds no README.md that can be read"),
+    ],
+)
+def test_bad_words_on_the_command_line_are_one_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+def test_the_closure_follows_what_distributions_ask_for_and_nothing_else() -> None:
+    names = set(closure([Requirement("gradio")]))
+    assert {"gradio", "starlette", "pydantic-core"} <= names
+    assert not names & {"torch", "mcp", "authlib"}
+
+
+@pytest.mark.slow
+def test_the_app_starts_from_a_bundle_with_what_its_requirements_name_and_nothing_else(
+    built: Path, tmp_path: Path
+) -> None:
+    """As on a Space: the SDK, the Hub's client and requirements.txt; then a picture through the API."""
+    wanted = required((built / "requirements.txt").read_text())
+    sdk = [Requirement(name) for name in sorted(BROUGHT - {"spaces"})]  # `spaces` acts on ZeroGPU alone
+    python = environment(tmp_path / "venv", [*wanted, *sdk])
+    for name in NOT_NEEDED:
+        look = f"import importlib.metadata as m; m.version({name!r})"
+        assert subprocess.run([python, "-c", look], capture_output=True).returncode == 1
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}
+    env = kept | {"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "SYSTEM": "spaces", "SPACE_ID": "a/b"}
+    code = f"from sd3demo.ui import launch; import app; launch(app.demo, port={port})"
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen([python, "-c", code], cwd=built, env=env, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}/"
+        _wait_for(address, server, tmp_path / "log")
+        client = Client(address, verbose=False, download_files=str(tmp_path / "got"))
+        picture, seed = client.predict("a red circle", seed=3, num_inference_steps=3, api_name="/infer")
+        drawn = client.predict(steps=4, api_name="/schedule")
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert read_receipt(Path(picture)).request.seed == seed == 3
+    assert len(drawn["sigmas"]) == 5
+
+
+def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the page does not listen: {log.read_text()}")
