@@ -19,7 +19,7 @@ from sd3demo.training.clock import Clock
 from sd3demo.training.feed import LABELS, Feed
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.progress import Progress
-from sd3demo.training.transformer import Trained
+from sd3demo.training.transformer import PlainAttention, Trained
 
 STRATA = 8
 
@@ -53,6 +53,8 @@ class FlowTraining:
 
     def __init__(self, transformer: SD3Transformer2DModel, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
+        if device.type == "cpu":
+            transformer.set_attn_processor(PlainAttention())
         self.module = Trained(transformer, LABELS).to(device)
         self.average = {name: value.detach().clone() for name, value in transformer.state_dict().items()}
         self.optimiser = MuonWithAdamW(

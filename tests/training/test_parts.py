@@ -11,7 +11,7 @@ from sd3demo.training.encoders import CLIP_G_WIDTH, CLIP_L_WIDTH, clip_encoder, 
 from sd3demo.training.feed import LABELS, Encoders, Feed, Zeroed, embed, patch_labels
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.tokenizers import LENGTH, clip_tokenizer, piece_ids, t5_tokenizer
-from sd3demo.training.transformer import TABLE, Trained, mmdit, position_table
+from sd3demo.training.transformer import TABLE, PlainAttention, Trained, mmdit, position_table
 from sd3demo.world.captions import caption
 from sd3demo.world.scenes import Scene, Thing, draw, write
 from sd3demo.world.vocabulary import COLOURS, HELD_OUT_WORDS, LETTERS, SHAPES, vocabulary
@@ -78,8 +78,9 @@ def test_windows_show_something() -> None:
     assert (views.flatten(2).std(2).amax(1) > 0.02).float().mean() > 0.8
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("depth", [2, 3, 4])
-def test_the_training_pass_is_the_stock_forward_pass(depth: int) -> None:
+def test_the_training_pass_is_the_stock_forward_pass(depth: int, plain: bool) -> None:
     torch.manual_seed(depth)
     transformer = mmdit(depth)
     for parameter in transformer.parameters():  # away from the zeros that hide a wrong modulation
@@ -88,6 +89,8 @@ def test_the_training_pass_is_the_stock_forward_pass(depth: int) -> None:
     context, pooled = torch.randn(3, 2 * LENGTH, 256), torch.randn(3, CLIP_L_WIDTH + CLIP_G_WIDTH)
     with torch.no_grad():
         stock = transformer(z, context, pooled, t * 1000, return_dict=False)[0]
+        if plain:
+            transformer.set_attn_processor(PlainAttention())
         ours, labels = Trained(transformer, LABELS)(z, t, context, pooled)
     assert torch.allclose(ours, stock, atol=1e-5)
     assert labels.shape == (3, 64, LABELS)
