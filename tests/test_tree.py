@@ -13,14 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Who may import whom. `engine.events` allows that module alone; the package's own version is everybody's.
 BASE = {"errors", "catalogue", "flow", "world"}
-ENGINE = BASE | {"settings", "models", "engine"}
-RECORDS = {"settings", "catalogue", "errors", "engine.events"}
+ENGINE = BASE | {"settings", "extrapolation", "models", "engine"}
+RECORDS = {"settings", "catalogue", "errors", "engine.events", "engine.traces"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "catalogue": {"errors"},
     "flow": set(),
     "world": set(),
     "settings": {"errors", "catalogue", "flow"},
+    "extrapolation": {"errors", "catalogue", "flow", "settings"},
     "models": {"errors", "catalogue", "flow"},
     "engine": ENGINE,
     "studies": ENGINE,
@@ -44,7 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 
 # Modules that answer with nothing heavy loaded: they may not even import it inside a function.
-LIGHT = ("settings", "catalogue", "flow.grids", "engine.plan")
+LIGHT = ("settings", "extrapolation", "catalogue", "flow.grids", "engine.plan")
 HEAVY = ("torch", "diffusers", "transformers")
 # Importing any of these loads nothing heavy, at whatever depth.
 QUICK = (*LIGHT, "cli", "ui")

@@ -6,6 +6,7 @@ MM-DiT.
 """
 
 from sd3demo.catalogue import ModelSpec, Network
+from sd3demo.settings import Resolved
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes
 MLP = 4  # an MM-DiT's feed-forward layer is four times as wide as its stream
@@ -14,6 +15,11 @@ MLP = 4  # an MM-DiT's feed-forward layer is four times as wide as its stream
 def image_tokens(spec: ModelSpec, width: int, height: int) -> int:
     """Tokens of a picture: its patches."""
     return (width // spec.multiple) * (height // spec.multiple)
+
+
+def text_tokens(request: Resolved, spec: ModelSpec) -> int:
+    """Tokens of the text: the CLIPs' side by side in one row of tokens, then T5's."""
+    return spec.clip_tokens + (0 if request.t5 == "omit" else request.max_sequence_length)
 
 
 def network_flops(network: Network, image: int, text: int) -> float:
@@ -33,10 +39,20 @@ def network_activations(network: Network, image: int, text: int, batch: int, wid
 
 
 def decoder_flops(pixels: int) -> float:
-    """Operations of SD3's autoencoder for each decoded picture: about 4.9e6 a pixel, counted at 1024 px."""
-    return 4.9e6 * pixels
+    """Operations of SD3's autoencoder for each decoded picture: about 1e7 a pixel, counted at 1024 px."""
+    return 1.0e7 * pixels
 
 
 def decoder_activations(pixels: int, width: int) -> int:
     """Bytes alive at once in the decoder's last stage: three maps of 256 channels at full size."""
     return pixels * 3 * 256 * width
+
+
+def encoder_flops(pixels: int) -> float:
+    """Operations of SD3's autoencoder for each encoded picture: about 4.7e6 a pixel, counted at 1024 px."""
+    return 4.7e6 * pixels
+
+
+def decoder_scale(spec: ModelSpec) -> float:
+    """How heavy an autoencoder is beside SD3's, by its parameters."""
+    return spec.size("vae").parameters / 83_819_683

@@ -50,7 +50,7 @@ def strength_of(name: str) -> Strength:
     if ":" in name:
         return curve(name)
     raise ValueError(
-        f"unknown strength {name!r}; choose one of {', '.join(STRENGTHS)}, or points t:alpha such as 1:1.5,0:0.5"
+        f"unknown strength {name!r}; choose one of {', '.join(STRENGTHS)}, or points such as 1:1.5,0:0.5"
     )
 
 

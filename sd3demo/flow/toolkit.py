@@ -1,0 +1,99 @@
+"""What I-Max turns on a network that works beyond its native size (section 2.3), as numbers. No torch.
+
+All of it is for the larger stages; `NEUTRAL` is the network as it was trained.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sd3demo.flow.solvers import At
+
+Exponent: TypeAlias = Callable[[float, float], float]
+"""How much of the scale s a position's spacing gives up: it is s^-e, for e at (t, rank) in [0, 1].
+
+rank orders the table's frequencies: 0 is the highest, 1 the lowest, evenly in the logarithm.
+"""
+
+TIME_AWARE_UNTIL = 0.3  # of the way from noise to data (Lumina-Next, section 3.2)
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """How a network is asked at a size that is not its own.
+
+    `positions` names one of POSITIONS, of a picture whose native size is `native` = (rows, columns) of the
+    latent. Attention logits are multiplied by `attention_scale`, and each token of the text counts as
+    `text_copies` tokens, any real number above 0. With `half_patch` the borders between patches move by half
+    a patch at every second step.
+    """
+
+    positions: str = "extend"
+    native: tuple[int, int] = (0, 0)
+    attention_scale: float = 1.0
+    text_copies: float = 1.0
+    half_patch: bool = False
+
+    @property
+    def neutral(self) -> bool:
+        """Whether this is the network as it was trained."""
+        plain = (self.positions, self.attention_scale, self.text_copies, self.half_patch)
+        return plain == ("extend", 1.0, 1.0, False)
+
+    def shifted(self, at: At) -> bool:
+        """Whether patches are moved in a step: in every second one, and never in the last."""
+        return self.half_patch and (at.count - 1 - at.index) % 2 == 1
+
+
+NEUTRAL = Toolkit()
+
+
+def attention_scale(policy: str, native_keys: float, keys: float, scale: float) -> float:
+    """What attention logits are multiplied by, under one of ATTENTION's policies.
+
+    `log` is sqrt(log_T L) for T native keys and L present ones (I-Max's release, after Jin et al., 2024),
+    `paper` the s of the I-Max paper as printed.
+    """
+    return {
+        "off": 1.0,
+        "log": math.sqrt(math.log(keys) / math.log(native_keys)) if native_keys > 1 else 1.0,
+        "paper": scale,
+    }[policy]
+
+
+def _interpolate(t: float, rank: float) -> float:
+    """All positions within the native window, 1/s apart."""
+    return 1.0
+
+
+def _per_frequency(t: float, rank: float) -> float:
+    """NTK-aware scaling, base b' = b s: the highest frequency as it is, the lowest interpolated."""
+    return rank
+
+
+def _scheduled(t: float, rank: float) -> float:
+    """From interpolated at noise, where the composition is made, to the table's own spacing at data."""
+    return t
+
+
+def _time_aware(t: float, rank: float) -> float:
+    """Interpolated first, then by frequency."""
+    return 1.0 if 1 - t < TIME_AWARE_UNTIL else rank
+
+
+def _extend(t: float, rank: float) -> float:
+    """The table's own spacing: the middle of it, as much as is needed."""
+    return 0.0
+
+
+POSITIONS: Mapping[str, Exponent] = {
+    "extend": _extend,
+    "interpolate": _interpolate,
+    "per-frequency": _per_frequency,
+    "scheduled": _scheduled,
+    "time-aware": _time_aware,
+}
+ATTENTION = ("off", "log", "paper")
+VARYING = ("scheduled", "time-aware")
+"""The policies of positions that change with t."""
