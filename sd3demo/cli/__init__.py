@@ -16,9 +16,11 @@ from sd3demo.errors import Failure, Refusal
 
 COMMANDS: Mapping[str, str] = {
     "generate": "Make a picture, or several, from a text.",
+    "trace": "Record a run for the page's Trajectories tab, which shows it without any weights.",
     "verify": "Make a picture again from the receipt inside it, and compare.",
     "plan": "Say what a request would do, without doing it.",
     "models": "List the models that are known by name.",
+    "study": "Run an experiment to its table and its charts.",
     "score": "Score a model on the embedded world, category by category.",
     "train": "Train the embedded model until the clock stops.",
     "space": "Check, build or upload the Hugging Face Space.",
@@ -36,7 +38,9 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: Command = import_module(f"sd3demo.cli.{cmd_name}").COMMAND
+        command: Command | click.Group = import_module(f"sd3demo.cli.{cmd_name}").COMMAND
+        if isinstance(command, click.Group):
+            return command
         return as_click(cmd_name, COMMANDS[cmd_name], command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,8 +7,9 @@ can be read on white, on black and on a phone.
 import base64
 import csv as tables
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ import plotly.io
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-Kind = Literal["line", "dashed", "dotted", "area", "bars", "dots", "points"]
+Kind = Literal["line", "dashed", "dotted", "area", "bars", "dots", "points", "levels"]
 
 COLOURS: Mapping[str, str] = {
     "grey": "#8a8379",
@@ -38,18 +39,22 @@ HEIGHT = 340  # pixels, and more for a long legend; the width is that of the pag
 
 @dataclass(frozen=True)
 class Axis:
-    """What is along an axis, with its sign or unit; `shown` are its ends, those of the data by default."""
+    """What is along an axis, with its sign or unit; `shown` are its ends, those of the data by default.
+
+    `names` stand at 0, 1, 2, ... on an axis that has no numbers.
+    """
 
     title: str
     shown: tuple[float, float] | None = None
     log: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """One series of numbers; a value that is not finite is a gap.
 
-    `listed` is whether the legend names it.
+    `listed` is whether the legend names it; `error` is how far a value may lie off, to both sides.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Curve:
     kind: Kind = "line"
     strong: bool = False
     listed: bool = True
+    error: Numbers | None = None  # (n,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +91,37 @@ def figure_json(chart: Chart) -> str:
     return str(plotly.io.to_json(_drawing(chart), validate=False))
 
 
+def page(charts: Sequence[Chart], caption: str) -> str:
+    """A web page of the charts that needs nothing beside itself, plotly's own program included."""
+    drawn = [
+        plotly.io.to_html(figure(chart), include_plotlyjs=index == 0, full_html=False)
+        for index, chart in enumerate(charts)
+    ]
+    title = escape(charts[0].title if charts else caption)
+    body = "\n".join([*drawn, f"<p>{escape(caption)}</p>"])
+    style = "body { font-family: system-ui, sans-serif; max-width: 60rem; margin: 1rem auto; color: #5b564f }"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{style}</style><body>{body}</body></html>"
+    )
+
+
 def csv(chart: Chart) -> str:
-    """The chart's numbers, a row for each point: curve, x, y under the titles of the axes."""
+    """The chart's numbers, a row for each point: curve, x, y under the titles of the axes, and errors."""
     file = io.StringIO()
     rows = tables.writer(file, lineterminator="\n")
-    rows.writerow(["curve", chart.x.title, chart.y.title])
+    with_errors = any(curve.error is not None for curve in chart.curves)
+    rows.writerow(["curve", chart.x.title, chart.y.title, *(["error"] if with_errors else [])])
     for curve in chart.curves:
-        for x, y in zip(curve.x, curve.y, strict=True):
-            rows.writerow([curve.name, f"{x:.8g}", f"{y:.8g}" if np.isfinite(y) else ""])
+        errors = np.full_like(curve.y, np.nan) if curve.error is None else curve.error
+        for x, y, error in zip(curve.x, curve.y, errors, strict=True):
+            where = chart.x.names[int(x)] if chart.x.names else f"{x:.8g}"
+            rows.writerow([curve.name, where, _written(y), *([_written(error)] if with_errors else [])])
     return file.getvalue()
+
+
+def _written(value: float) -> str:
+    return f"{value:.8g}" if np.isfinite(value) else ""
 
 
 def _drawing(chart: Chart) -> dict[str, object]:
@@ -110,6 +138,9 @@ def _trace(curve: Curve) -> dict[str, object]:
     colour = COLOURS[curve.colour]
     x, y = _packed(curve.x), _packed(curve.y)
     trace: dict[str, object] = {"name": curve.name, "x": x, "y": y, "showlegend": curve.listed}
+    if curve.error is not None:
+        bars = {"type": "data", "array": _packed(curve.error), "thickness": 1.2, "width": 3}
+        trace["error_y"] = bars | {"color": TEXT if curve.kind == "bars" else colour}
     if curve.kind == "bars":
         return trace | {"type": "bar", "marker": {"color": colour}}
     trace |= {"type": "scatter", "mode": "lines"}
@@ -124,6 +155,9 @@ def _trace(curve: Curve) -> dict[str, object]:
             return trace | {"mode": "lines+markers", "marker": dots, "line": line}
         case "points":
             return trace | {"mode": "markers", "marker": {"color": colour, "size": 3, "opacity": 0.6}}
+        case "levels":
+            stroke = {"symbol": "line-ew-open", "size": 22, "color": colour, "line": {"width": 2}}
+            return trace | {"mode": "markers", "marker": stroke}
         case "dashed" | "dotted":
             dash = "dash" if curve.kind == "dashed" else "dot"
             return trace | {"line": {"color": colour, "width": width, "dash": dash}}
@@ -178,6 +212,8 @@ def _axis(axis: Axis) -> dict[str, object]:
     if axis.shown:
         ends = np.log10(axis.shown) if axis.log else axis.shown
         drawn["range"] = [float(end) for end in ends]
+    if axis.names:
+        drawn |= {"tickvals": list(range(len(axis.names))), "ticktext": list(axis.names)}
     if axis.log:
         drawn |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return drawn
