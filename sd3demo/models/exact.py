@@ -54,7 +54,7 @@ class Exact:
 
         return branches
 
-    def to_latent(self, image: Tensor) -> Tensor:
+    def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         return image
 
     def to_image(self, latent: Tensor) -> Tensor:

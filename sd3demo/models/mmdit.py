@@ -13,10 +13,11 @@ import torch
 from diffusers import SD3Transformer2DModel
 from diffusers.models.attention import FeedForward, JointTransformerBlock
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, scaled_dot_product_attention
+from torch.nn.functional import layer_norm
 
 from sd3demo.models.linear import Linear, can_pack, joined
 from sd3demo.models.modulation import BlockModulation, Modulation
+from sd3demo.models.toolkit import STOCK, Tuning, attend
 
 EPS = 1e-6  # of every norm in the transformer
 
@@ -63,7 +64,14 @@ def lay_out(network: SD3Transformer2DModel) -> MMDiT:
     )
 
 
-def forward(model: MMDiT, latent: Tensor, text: Tensor, positions: Tensor, modulation: Modulation) -> Tensor:
+def forward(
+    model: MMDiT,
+    latent: Tensor,
+    text: Tensor,
+    positions: Tensor,
+    modulation: Modulation,
+    tuning: Tuning = STOCK,
+) -> Tensor:
     """The velocity (B, C, H, W) at a latent of that shape.
 
     text: (B, M, D), already embedded; positions: (1, N, D), those of the latent's N patches; the modulation
@@ -71,23 +79,26 @@ def forward(model: MMDiT, latent: Tensor, text: Tensor, positions: Tensor, modul
     """
     image = model.patches(latent).flatten(2).transpose(1, 2) + positions  # (B, N, D)
     for block, rows in zip(model.blocks, modulation.blocks, strict=True):
-        image, text = joint_block(block, image, text, rows)
+        image, text = joint_block(block, image, text, rows, tuning)
     return unpatchify(model.out(_modulated(image, *modulation.out)), latent.shape, model.patch)
 
 
-def joint_block(block: Block, image: Tensor, text: Tensor, rows: BlockModulation) -> tuple[Tensor, Tensor]:
+def joint_block(
+    block: Block, image: Tensor, text: Tensor, rows: BlockModulation, tuning: Tuning = STOCK
+) -> tuple[Tensor, Tensor]:
     """Joint attention over both streams, then each stream's own feed-forward."""
     n = image.shape[1]
     _, _, gate, shift_mlp, scale_mlp, gate_mlp, *second = rows.image
     q, k, v = queries_keys_values(block, image, text, rows)
     asking = q if block.text.out else q[:, :n]
-    mixed = _attend(asking, k, v)  # (B, N + M, D), or (B, N, D) in the last block
+    mixed = attend(asking, k, v, text.shape[1], tuning)  # (B, N + M, D), or (B, N, D) in the last block
 
     assert block.image.out is not None
     before, image = image, torch.addcmul(image, gate, block.image.out(mixed[:, :n]))
     if block.dual is not None and block.dual.out is not None:
         shift, scale, gate = second
-        alone = _attend(*_heads(block.heads, (block.dual, _modulated(before, shift, scale))))
+        own = _heads(block.heads, (block.dual, _modulated(before, shift, scale)))
+        alone = attend(*own, 0, tuning)
         image = torch.addcmul(image, gate, block.dual.out(alone))
     image = torch.addcmul(image, gate_mlp, _mlp(block.image_mlp, _modulated(image, shift_mlp, scale_mlp)))
     if block.text.out is None or block.text_mlp is None:
@@ -147,12 +158,6 @@ def _heads(heads: int, *streams: tuple[Attention, Tensor]) -> tuple[Tensor, Tens
 def _in_a_row(tensors: list[Tensor], dim: int) -> Tensor:
     """Concatenation, without a copy of what stands alone."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention over (B, N, heads, D / heads), heads joined again: (B, N, D)."""
-    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-    return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def _block(block: JointTransformerBlock, pack: bool) -> Block:

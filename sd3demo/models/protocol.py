@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sd3demo.catalogue import ModelSpec, Part
 from sd3demo.flow.guidance import Branch, Branches
+from sd3demo.flow.toolkit import NEUTRAL, Toolkit
 
 T5Mode = Literal["on", "zeros", "omit", "empty"]
 ClipMode = Literal["on", "zeros"]
@@ -51,10 +52,12 @@ class Dials:
     """What a run turns on the network, beside the texts.
 
     `times` are all those at which the network will be asked, in order: what depends on time alone is computed
-    ahead. A time that is not among them is answered as well, only more slowly.
+    ahead. A time that is not among them is answered as well, only more slowly. `toolkit` says how the network
+    is asked beyond its own size.
     """
 
     times: tuple[float, ...] = ()
+    toolkit: Toolkit = NEUTRAL
 
 
 class FlowModel(Protocol):
@@ -76,8 +79,11 @@ class FlowModel(Protocol):
         """Velocities under these conditionings; those wanted at a time come from one network call."""
         ...
 
-    def to_latent(self, image: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] to latents, by the mean of the posterior."""
+    def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] to latents, by the mean of the posterior.
+
+        With `noise`, of the latents' shape, the posterior is sampled: its mean and that many deviations.
+        """
         ...
 
     def to_image(self, latent: Tensor) -> Tensor:

@@ -4,26 +4,27 @@ Texts are encoded as `StableDiffusion3Pipeline` does: the second-last layer of b
 to T5's width, then T5's tokens; the CLIPs' pooled vectors side by side.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
-from diffusers.hooks.group_offloading import GroupOffloadingHook
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from sd3demo.catalogue import ModelSpec, Part
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
 from sd3demo.models import attention, reading
-from sd3demo.models.mmdit import MMDiT, forward, lay_out, positions_of
-from sd3demo.models.modulation import TIME_SCALE, WINDOW, Modulation, modulations, repeated
+from sd3demo.models.mmdit import MMDiT, forward, lay_out
+from sd3demo.models.modulation import WINDOW, Modulation, modulations, repeated
+from sd3demo.models.offloading import bring, stays, stock_branches, streaming_hook, works_on
+from sd3demo.models.positions import Placed
 from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Reading, Texts
-
-GROUP_OFFLOADING = "group_offloading"  # under which name diffusers registers the hook
+from sd3demo.models.toolkit import Tuning
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +88,10 @@ class SD3:
         return Conditioning(torch.cat(rows, dim=1), torch.cat((pooled_l, pooled_g), dim=-1), calls)
 
     def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        if _streaming_hook(self.transformer) is not None:
-            return _stock_branches(self.transformer, conditionings)
+        if streaming_hook(self.transformer) is not None:
+            return stock_branches(self.transformer, conditionings, dials)
         bring(self.transformer)
-        layers = self._layers if _stays(self.transformer) else lay_out(self.transformer)
+        layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
         return _ahead_branches(self.transformer, layers, conditionings, dials)
 
     def read(self, texts: Texts, encoders: Encoders) -> Reading:
@@ -112,7 +113,7 @@ class SD3:
         self, x: Tensor, t: float, conditioning: Conditioning, groups: Tensor, blocks: Sequence[int]
     ) -> Iterator[Tensor]:
         bring(self.transformer)
-        layers = self._layers if _stays(self.transformer) else lay_out(self.transformer)
+        layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
         return attention.of_network(
             self.transformer, layers, x, t, conditioning, groups=groups, blocks=blocks
         )
@@ -122,29 +123,16 @@ class SD3:
         """The transformer's layers, once it is where it stays."""
         return lay_out(self.transformer)
 
-    def to_latent(self, image: Tensor) -> Tensor:
+    def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         config = self.vae.config
-        mean = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode()
-        return (mean - (config.shift_factor or 0.0)) * config.scaling_factor
+        posterior = self.vae.encode(image.to(self.vae.dtype)).latent_dist
+        z = posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(posterior.mean)
+        return (z - (config.shift_factor or 0.0)) * config.scaling_factor
 
     def to_image(self, latent: Tensor) -> Tensor:
         config = self.vae.config
         scaled = latent.to(self.vae.dtype) / config.scaling_factor + (config.shift_factor or 0.0)
         return cast(Tensor, self.vae.decode(scaled, return_dict=False)[0])
-
-
-def bring(module: nn.Module) -> None:
-    """Let a module's offload hook, if it has one, put it on the device.
-
-    Such hooks run before `forward`; what reads a module's weights without calling it has to ask.
-    """
-    if not _stays(module):
-        module._hf_hook.pre_forward(module)  # type: ignore[operator, union-attr]
-
-
-def _stays(module: nn.Module) -> bool:
-    """Whether no hook of accelerate's moves a module's weights between runs."""
-    return not hasattr(module, "_hf_hook")
 
 
 def _ahead_branches(
@@ -157,16 +145,21 @@ def _ahead_branches(
     device, dtype = network.device, network.dtype
     texts = {name: network.context_embedder(c.tokens.to(device, dtype)) for name, c in conditionings.items()}
     modulation = _Modulations(network, conditionings, dials.times)
-    positions: dict[torch.Size, Tensor] = {}
+    toolkit, half = dials.toolkit, network.config.patch_size // 2
+    tuning = Tuning(toolkit.attention_scale, toolkit.text_copies)
+    placed = Placed(network, toolkit)
 
     def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-        size = x.shape[-2:]
-        if size not in positions:
-            positions[size] = positions_of(network, *size).to(dtype)
+        shifted = toolkit.shifted(at)
+        positions = placed(x.shape[-2], x.shape[-1], at.t, shifted).to(dtype)
         latent = x.to(dtype).repeat(len(wanted), 1, 1, 1)
+        if shifted:
+            latent = pad(latent, (half,) * 4, mode="replicate")
         text = torch.cat([texts[name].expand(len(x), -1, -1) for name in wanted])
         rows = repeated(modulation(at.t, wanted), len(x))
-        out = forward(layers, latent, text, positions[size], rows)
+        out = forward(layers, latent, text, positions, rows, tuning)
+        if shifted:
+            out = out[..., half:-half, half:-half]
         return out.to(x.dtype).chunk(len(wanted))
 
     return branches
@@ -194,44 +187,6 @@ class _Modulations:
             made = modulations(self._network, window, pooled)
             self._made = {(time, wanted): row for time, row in zip(window, made, strict=True)}
         return self._made[t, wanted]
-
-
-def _stock_branches(network: SD3Transformer2DModel, conditionings: Mapping[Branch, Conditioning]) -> Branches:
-    """The same by diffusers' own forward, block by block, for weights that hooks bring and take away."""
-    call: Callable[..., tuple[Tensor]] = network
-
-    def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-        dtype, count = conditionings[wanted[0]].tokens.dtype, len(x)
-        out = call(
-            hidden_states=x.to(dtype).repeat(len(wanted), 1, 1, 1),
-            timestep=torch.full((count * len(wanted),), at.t * TIME_SCALE, device=x.device),
-            encoder_hidden_states=torch.cat(
-                [conditionings[name].tokens.to(x.device).expand(count, -1, -1) for name in wanted]
-            ),
-            pooled_projections=torch.cat(
-                [conditionings[name].pooled.to(x.device).expand(count, -1) for name in wanted]
-            ),
-            return_dict=False,
-        )[0]
-        return out.to(x.dtype).chunk(len(wanted))
-
-    return branches
-
-
-def works_on(module: nn.Module) -> torch.device:
-    """The device on which a module computes, wherever its weights wait meanwhile."""
-    hook = _streaming_hook(module)
-    return next(module.parameters()).device if hook is None else hook.group.onload_device
-
-
-def _streaming_hook(module: nn.Module) -> GroupOffloadingHook | None:
-    """The first hook of diffusers' group offloading in a module, which brings blocks as they are called."""
-    for inner in module.modules():
-        registry = getattr(inner, "_diffusers_hook", None)
-        hook = registry.get_hook(GROUP_OFFLOADING) if registry is not None else None
-        if hook is not None:
-            return hook
-    return None
 
 
 def _ids(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> Tensor:

@@ -83,7 +83,7 @@ class Coloured(Exact):
     matrix = torch.tensor([[2.0, 0.5, 0.0], [0.0, -1.0, 0.3], [0.4, 0.0, 3.0]])
     offset = torch.tensor([0.3, -0.2, 0.1])[:, None, None]
 
-    def to_latent(self, image: Tensor) -> Tensor:
+    def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         return torch.einsum("dc,bchw->bdhw", self.matrix, image) + self.offset
 
 

@@ -1,0 +1,51 @@
+"""Attention as I-Max turns it (section 2.3): logits scaled, and the text counted as any number of copies.
+
+SD3's text tokens carry no position, so n copies of the text stay equal through every block, and attending to
+all of them is attending to one with log n added to its logits. The addition rides in one more channel of each
+head, 1 in every query and the number in the text's keys, so that no mask is needed and the fast kernels stay.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+CHANNELS = 8  # that a head grows by: the fast kernels take widths that divide by eight
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What attention is turned by. `scale` multiplies the logits, and the text counts `copies` times."""
+
+    scale: float = 1.0
+    copies: float = 1.0
+
+
+STOCK = Tuning()
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, text: int, tuning: Tuning) -> Tensor:
+    """Attention over (B, N, heads, d), the last `text` keys being the text's: (B, N, heads * d).
+
+    At STOCK it is the plain kernel, to the last bit.
+    """
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    if tuning.copies == 1 or not text:
+        scale = None if tuning.scale == 1 else tuning.scale / math.sqrt(q.shape[-1])
+        return scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).flatten(2)
+    width = q.shape[-1]
+    scale = tuning.scale / math.sqrt(width)
+    q, k, v = (pad(x, (0, CHANNELS)) for x in (q, k, v))
+    q[..., width : width + 2] = 1
+    k[..., -text:, width : width + 2] = _in_two(math.log(tuning.copies) / scale, k)
+    mixed = scaled_dot_product_attention(q, k, v, scale=scale)[..., :width]
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def _in_two(value: float, like: Tensor) -> Tensor:
+    """A number as the sum of two of the dtype, so that half precision does not round it to eight bits."""
+    first = torch.tensor(value, dtype=torch.float64).to(like.dtype)
+    second = torch.tensor(value - float(first), dtype=torch.float64).to(like.dtype)
+    return torch.stack((first, second)).to(like.device)
