@@ -4,7 +4,7 @@
 or a folder in diffusers format anywhere on the disk.
 """
 
-from sd3demo.catalogue.entries import CATALOGUE, find, fingerprint, how_to_get, locate
+from sd3demo.catalogue.entries import CATALOGUE, assets, find, fingerprint, how_to_get, locate
 from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.spec import Defaults, Encoder, Family, ModelSpec, Network, Part, Size
 
@@ -17,6 +17,7 @@ __all__ = [
     "Network",
     "Part",
     "Size",
+    "assets",
     "find",
     "fingerprint",
     "how_to_get",

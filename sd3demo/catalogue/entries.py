@@ -136,7 +136,7 @@ def how_to_get(spec: ModelSpec) -> str:
     """The sentence for a model whose files are not here."""
     if not spec.hub:
         return (
-            f"the embedded model is not at {_assets() / 'tiny'}; install the package with its assets, "
+            f"the embedded model is not at {assets() / 'tiny'}; install the package with its assets, "
             "train one with `sd3demo train`, or choose another with --model"
         )
     accept = (
@@ -157,7 +157,7 @@ def how_to_get(spec: ModelSpec) -> str:
 
 def _embedded(name: str) -> ModelSpec:
     """The model inside: its folder's own figures, or its entry above while it is absent."""
-    folder = _assets() / "tiny"
+    folder = assets() / "tiny"
     if not (folder / _FAMILY[name] / "config.json").is_file():
         return CATALOGUE[name]
     read = read_folder(folder, _FAMILY[name])
@@ -167,7 +167,7 @@ def _embedded(name: str) -> ModelSpec:
     )
 
 
-def _assets() -> Path:
+def assets() -> Path:
     """`sd3demo/_assets` in an installed package, `assets` beside the package in a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "_assets"

@@ -68,7 +68,8 @@ def read(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> list
         if not attended:
             found.append((-1, PADDING))
         elif special or start == end:
-            found.append((-2, START) if index == 0 else (-3, END))
+            starts = index == 0 and tokenizer.bos_token_id is not None
+            found.append((-2, START) if starts else (-3, END))
         else:
             found.append(_word_at(words, start, end))
     return found
