@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sd3demo.catalogue import CATALOGUE
 from sd3demo.cli import COMMANDS, main
-from sd3demo.engine import run as engine_run
+from sd3demo.engine import flowing
 from sd3demo.errors import Failure
 from sd3demo.settings import Request
 
@@ -204,7 +204,7 @@ def test_work_that_fails_says_so_with_code_1_and_leaves_nothing(
     def fail(step: object) -> None:
         raise Failure("the latent is not finite after step 1 of 2")
 
-    monkeypatch.setattr(engine_run, "_check", fail)
+    monkeypatch.setattr(flowing, "_check", fail)
     assert main(["generate", PROMPT, "--model", model, "--out", "a.png"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "the latent is not finite after step 1 of 2"
     assert files(home) == []

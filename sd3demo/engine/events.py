@@ -64,11 +64,34 @@ class Lifted:
 
 
 @dataclass(frozen=True, eq=False)
+class Made:
+    """One of the pictures of an extrapolation is there, and stays whatever happens to those after it.
+
+    `stage` is the run of the solver that it comes from; `calls` and `seconds` are those of the stages that no
+    arm before it needed. All else is as in Finished.
+    """
+
+    arm: str
+    stage: str
+    pictures: tuple[Pixels, ...]
+    sigmas: tuple[float, ...]
+    calls: int
+    path_length: tuple[float, ...]
+    chord: tuple[float, ...]
+    noise_sha256: tuple[str, ...]
+    weights_sha256: str
+    seconds: float
+    records: Mapping[str, Record] = field(default_factory=dict)
+    words: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Finished:
     """The result. Lists have an entry a picture; `calls` counts the network's evaluations of one picture.
 
     `seconds` are those of the phases; `records` hold what the recorders that the plan names have found.
-    `words` are the words, (encoder, text), that a record of attention speaks of.
+    `words` are the words, (encoder, text), that a record of attention speaks of. Of an extrapolation this is
+    the picture that was asked for, with all calls; `made` holds every arm's.
     """
 
     pictures: tuple[Pixels, ...]
@@ -82,6 +105,7 @@ class Finished:
     seconds: Mapping[str, float]
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
+    made: Mapping[str, Made] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,4 +116,4 @@ class Stopped:
     steps: int
 
 
-Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | Finished | Stopped
+Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | Made | Finished | Stopped

@@ -18,6 +18,7 @@ from sd3demo.engine.traces import BLOCKS, MOMENTS, averaged, left_out, spread
 from sd3demo.flow.angles import MoveRecorder, angle
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.lengths import LengthRecorder
+from sd3demo.flow.projection import Correction
 from sd3demo.flow.solvers import At, Step
 
 FILM_SIDE, MAP_SIDE = 32, 32  # pixels of a frame and patches of a map, at most
@@ -36,6 +37,13 @@ class Witnessing(Protocol):
     """A recorder that is told, beside the steps, what each branch of the network answered."""
 
     def witness(self, at: At, answers: Mapping[Branch, Tensor], v: Tensor, /) -> None: ...
+
+
+@runtime_checkable
+class Correcting(Protocol):
+    """A recorder that is told, at each evaluation, what a method made of the model's velocity."""
+
+    def correction(self, correction: Correction, /) -> None: ...
 
 
 class Lengths:

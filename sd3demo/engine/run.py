@@ -4,55 +4,31 @@ Closing the generator ends the run at the step it stands at, and its lock with i
 background.
 """
 
-import hashlib
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
 
 from sd3demo.catalogue import ModelSpec
-from sd3demo.engine.events import (
-    Encoded,
-    Event,
-    Finished,
-    Loading,
-    Pixels,
-    StageStarted,
-    StepDone,
-    Stopped,
-)
-from sd3demo.engine.plan import Plan, Stage
-from sd3demo.engine.previews import PreviewMap, fit
-from sd3demo.engine.recorders import RECORDERS, Witnessing
+from sd3demo.engine.carrying import carry_out
+from sd3demo.engine.course import Clock, Course, Ready
+from sd3demo.engine.events import Encoded, Event, Finished, Loading, Stopped
+from sd3demo.engine.plan import Plan, refuse_unless_it_fits
+from sd3demo.engine.previews import fit
 from sd3demo.engine.residence import place
-from sd3demo.engine.scenes import scene_of
 from sd3demo.engine.texts import TextCache, TextKey, encoders_of, negative_texts, prompt_texts
 from sd3demo.errors import Failure, Refusal
-from sd3demo.flow.guidance import Branch, Branches, guided
-from sd3demo.flow.solvers import SOLVERS, At, Step
+from sd3demo.flow.guidance import Branch
+from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
-from sd3demo.models.protocol import Conditioning, Dials, FlowModel, Texts
+from sd3demo.models.protocol import Conditioning, FlowModel, Texts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Loader: TypeAlias = Callable[[ModelSpec, torch.dtype], FlowModel]
 Events: TypeAlias = Generator[Event, None, None]
-
-
-@dataclass(frozen=True, eq=False)
-class Ready:
-    """A model in its place, with what is known of it."""
-
-    key: tuple[str, ...]
-    model: FlowModel
-    weights: str
-    preview: PreviewMap
-    device: torch.device
 
 
 def never() -> bool:
@@ -111,61 +87,38 @@ class Engine:
         return self._ready
 
     def _run(self, plan: Plan, extra: Sequence[Callable[[Step], None]], stop: Callable[[], bool]) -> Events:
-        clock, stage = Clock(), plan.stages[-1]
+        refuse_unless_it_fits(plan)
+        clock = Clock()
         if self._ready is None or self._ready.key != _key(plan):
             yield Loading(plan.spec.name, sum(size.bytes for size in plan.spec.components.values()))
         ready = self._bring(plan)
         clock.lap("load")
 
-        conditionings = self._encode(ready, plan, stage)
+        conditionings = self._encode(ready, plan)
         encoder_calls = sum(conditioning.encoder_calls for conditioning in conditionings.values())
         yield Encoded(encoder_calls, clock.lap("encode"))
-        if stop():
-            yield Stopped(stage.key, 0)
+        made = yield from carry_out(Course(plan, ready, conditionings, extra, stop, clock))
+        if made is None:
             return
-
-        yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
-        scene = scene_of(plan, ready.model, ready.preview, conditionings["conditional"])
-        recorders = {name: RECORDERS[name](scene) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)}
-        witnesses = [recorder.witness for recorder in recorders.values() if isinstance(recorder, Witnessing)]
-        watchers: list[Callable[[Step], None]] = [*recorders.values(), *extra]
-        branches = Counted(ready.model.branches(conditionings, Dials(stage.visits)))
-        noise = initial_noise(plan.seeds, ready.model.spec, stage)
-        x = noise.to(ready.device)
-        velocity = guided(branches, stage.guidance, witnesses)
-        for step in SOLVERS[stage.solver](velocity, x, stage.sigmas, regime=stage.guidance.wanted):
-            x, at = step.x_next, step.at
-            _check(step)
-            for watch in watchers:
-                watch(step)
-            previews = ready.preview(step.denoised)
-            yield StepDone(stage.key, at.index, at.count, at.t, step.t_next, previews, clock.since())
-            if stop():
-                yield Stopped(stage.key, at.index + 1)
-                return
-        clock.lap("flow")
-
-        pictures = tuple(_pixels(ready.model.to_image(latent[None])) for latent in x)
-        clock.lap("decode")
-        records = {name: recorder.result() for name, recorder in recorders.items()}
-        length, chord = records["lengths"].tolist()
+        *_, last = made.values()
         yield Finished(
-            pictures=pictures,
-            sigmas=stage.sigmas,
-            calls=branches.calls,
+            pictures=last.pictures,
+            sigmas=last.sigmas,
+            calls=sum(each.calls for each in made.values()),
             encoder_calls=encoder_calls,
-            path_length=tuple(length),
-            chord=tuple(chord),
-            noise_sha256=tuple(noise_hash(picture) for picture in noise),
-            weights_sha256=ready.weights,
+            path_length=last.path_length,
+            chord=last.chord,
+            noise_sha256=last.noise_sha256,
+            weights_sha256=last.weights_sha256,
             seconds=clock.laps,
-            records={name: records[name] for name in plan.recorders},
-            words=scene.words if "attention" in plan.recorders else (),
+            records=last.records,
+            words=last.words,
+            made=made if plan.arms else {},
         )
 
-    def _encode(self, ready: Ready, plan: Plan, stage: Stage) -> dict[Branch, Conditioning]:
+    def _encode(self, ready: Ready, plan: Plan) -> dict[Branch, Conditioning]:
         texts: dict[Branch, Texts] = {"conditional": prompt_texts(plan.request)}
-        if stage.branches > 1:
+        if max(stage.branches for stage in plan.stages) > 1:
             texts["unconditional"] = negative_texts(plan.request)
         encoders = encoders_of(plan.request)
         return {
@@ -174,46 +127,6 @@ class Engine:
             )
             for branch, text in texts.items()
         }
-
-
-class Counted:
-    """Branches that count how often the network is evaluated: two branches in one call count two."""
-
-    def __init__(self, branches: Branches) -> None:
-        self._branches = branches
-        self.calls = 0
-
-    def __call__(self, x: Tensor, at: At, wanted: tuple[Branch, ...], /) -> tuple[Tensor, ...]:
-        self.calls += len(wanted)
-        return self._branches(x, at, wanted)
-
-
-class Clock:
-    """Seconds of each phase, one after another."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self.laps: dict[str, float] = {}
-
-    def since(self) -> float:
-        return time.perf_counter() - self._start
-
-    def lap(self, name: str) -> float:
-        self.laps[name] = self.since()
-        self._start = time.perf_counter()
-        return self.laps[name]
-
-
-def initial_noise(seeds: Sequence[int], spec: ModelSpec, stage: Stage) -> Tensor:
-    """(B, C, H, W), each drawn as diffusers' pipelines draw it: float32, by a CPU generator with its seed."""
-    height, width = stage.height // spec.vae_factor, stage.width // spec.vae_factor
-    shape = (1, spec.network.channels, height, width)
-    return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-
-
-def noise_hash(noise: Tensor) -> str:
-    """SHA-256 of a picture's noise, as the bytes of its float32 numbers in little-endian order."""
-    return hashlib.sha256(noise.contiguous().numpy().astype("<f4").tobytes()).hexdigest()
 
 
 def _prepare(plan: Plan, loader: Loader) -> Ready:
@@ -230,19 +143,3 @@ def _prepare(plan: Plan, loader: Loader) -> Ready:
 def _key(plan: Plan) -> tuple[str, ...]:
     spec = plan.spec
     return spec.name, spec.folder, spec.revision, plan.request.precision, plan.placement, plan.budget.device
-
-
-def _check(step: Step) -> None:
-    if not bool(torch.isfinite(step.x_next).all()):
-        at = step.at
-        raise Failure(
-            f"the latent is not finite after step {at.index + 1} of {at.count} (t = {at.t:.3f}); "
-            "try precision float32, more steps or a lower cfg"
-        )
-
-
-def _pixels(image: Tensor) -> Pixels:
-    """(1, 3, H, W) in [-1, 1] to bytes, rounded as diffusers' image processor does."""
-    scaled = (image[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255
-    pixels: Pixels = scaled.round().to(torch.uint8).cpu().numpy()
-    return pixels

@@ -149,3 +149,21 @@ LOW_PASSES: Mapping[str, Callable[[float], LowPass]] = {
     "dct": lambda scale: partial(dct, cutoff=1 / scale),
     "bicubic": lambda scale: partial(bicubic, scale=scale),
 }
+
+
+def low_pass_named(x: Tensor, *, name: str, level: int, cutoff: float) -> Tensor:
+    """The operator of a name in LOW_PASSES, with the block or the cut-off chosen: `level` is haar's alone."""
+    match name:
+        case "haar-1":
+            return haar(x, 1)
+        case "haar":
+            return haar(x, level)
+        case "radial":
+            return radial(x, cutoff, border="mirror")
+        case "gaussian":
+            return gaussian(x, cutoff, border="mirror")
+        case "dct":
+            return dct(x, cutoff)
+        case "bicubic":
+            return bicubic(x, 1 / max(cutoff, 1 / max(x.shape[-2:])))
+    raise ValueError(f"unknown low-pass {name!r}; choose one of {', '.join(LOW_PASSES)}")
