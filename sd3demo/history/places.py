@@ -10,7 +10,7 @@ from pathlib import Path
 from sd3demo.errors import Refusal
 from sd3demo.history.store import LIMIT, RunStore
 
-FOLDER, SIZE, SPACE = "SD3DEMO_RUNS", "SD3DEMO_RUNS_GIB", "SPACE_ID"
+FOLDER, SIZE, SPACE, HOST = "SD3DEMO_RUNS", "SD3DEMO_RUNS_GIB", "SPACE_ID", "GRADIO_SERVER_NAME"
 OFF = "off"
 ALONE = ("127.0.0.1", "localhost", "::1")
 
@@ -22,7 +22,7 @@ def own(folder: Path | None = None, gib: float | None = None) -> RunStore:
     return RunStore(place.expanduser(), _limit(gib))
 
 
-def of_page(runs: str | None = None, gib: float | None = None, host: str = ALONE[0]) -> RunStore | None:
+def of_page(runs: str | None = None, gib: float | None = None, host: str | None = None) -> RunStore | None:
     """The store of a page, None where it keeps no history.
 
     Whoever opens a page sees all of its history. So it keeps one by itself only where nobody else can come:
@@ -31,7 +31,7 @@ def of_page(runs: str | None = None, gib: float | None = None, host: str = ALONE
     named = runs or os.environ.get(FOLDER, "")
     if named == OFF:
         return None
-    if not named and (os.environ.get(SPACE) or host not in ALONE):
+    if not named and (os.environ.get(SPACE) or (host or os.environ.get(HOST, ALONE[0])) not in ALONE):
         return None
     return own(Path(named) if named else None, gib)
 

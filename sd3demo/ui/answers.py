@@ -37,7 +37,7 @@ def run(core: Core, before: Past | None, reseed: bool, *values: form.Value) -> I
         given["seed"] = new_seed()
     yield [*_changes(View(), View()), gr.skip(), given["seed"]]
     shown = View()
-    for view in views(partial(prepare, given, core), core.run, keep, before):
+    for view in views(partial(prepare, given, core), core.run, keep, before, partial(remember, core)):
         yield [*_changes(shown, view), view.past or gr.skip(), gr.skip()]
         shown = view
 
@@ -90,6 +90,26 @@ def receipt(core: Core, file: str) -> Updates:
         return [words.failed(said), None, *[gr.skip() for _ in NAMES]]
 
 
+def start(core: Core, asked: Mapping[str, object]) -> dict[str, form.Value]:
+    """What the form holds at first, with the own values of the model that a link asks for.
+
+    Raises Refusal for a model that is not offered.
+    """
+    name = str(asked.get("model", core.models[0]))
+    if name not in core.models:
+        raise Refusal(f"unknown model {name!r}; choose one of {', '.join(core.models)}")
+    return form.opening(find(name)) | {"model": core.models[0]}
+
+
+def linked(values: Mapping[str, object]) -> Updates:
+    """Every control for what a link says; a shift of `auto` is the number that it stands for."""
+    held = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+    spec = find(str(held["model"]))
+    if held["shift"] == "auto":
+        held["shift"] = form.suggested_shift(spec, held["width"], held["height"])
+    return _filled(held, spec)
+
+
 def greyed(*values: form.Value) -> Updates:
     """Controls that change nothing now are greyed out and say why."""
     held = dict(zip(NAMES, values, strict=True))
@@ -136,6 +156,16 @@ def keep(request: Resolved, finished: Finished) -> tuple[Kept, ...]:
             raise Refusal(f"cannot write the picture: {error.strerror}; the page needs free space") from error
         kept.append(Kept(path, f"gradio_api/file={quote(path)}", name))
     return tuple(kept)
+
+
+def remember(core: Core, request: Resolved, finished: Finished) -> str:
+    """Saves a run where the page keeps a history. A sentence where it could not: the picture is there."""
+    if core.history is not None:
+        try:
+            core.history.save(request, finished)
+        except Refusal as error:
+            return str(error)
+    return ""
 
 
 def _changes(shown: View, now: View) -> Updates:

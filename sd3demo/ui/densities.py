@@ -20,6 +20,7 @@ from sd3demo.ui.charts import Frame, drawn, frame, savable
 from sd3demo.ui.core import Core
 from sd3demo.ui.curves import curves
 from sd3demo.ui.lab import PRESETS, TITLES, Lab, charts, eq_23, fixed, planned
+from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
 from sd3demo.ui.stream import sentence
@@ -101,6 +102,7 @@ def densities(core: Core) -> None:
     at_once(changed, partial(moved, core), inputs, outputs, raw=True)
     sizes = [controls["pixels"], controls["native"]]
     at_once([size.input for size in sizes], shift_for, sizes, [controls["shift"]], raw=True)
+    linked(Lab, {name: controls[name] for name in NAMES}, start.model_dump(), titles=FACES, when=changed)
     at_once([presets.click], preset, [presets, controls["densities"]], inputs[:4])
     savable([frames[name] for name in MOVING], partial(chart, core), inputs)
     savable([frames[name] for name in STILL], still, [])

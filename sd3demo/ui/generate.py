@@ -9,12 +9,15 @@ import gradio as gr
 from gradio.components import Component
 
 from sd3demo.catalogue import ModelSpec, find
+from sd3demo.settings import Request
 from sd3demo.ui import answers, canvas, form, words
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.examples import EXAMPLES
 from sd3demo.ui.faces import groups
+from sd3demo.ui.links import linked
 from sd3demo.ui.prose import prose
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stream import TITLES
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 WAITING = f"() => {words.waiting()!r}"
@@ -151,6 +154,16 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
             show_progress="hidden",
             api_visibility="private",
         )
+
+    linked(
+        Request,
+        {name: settings[name] for name in answers.NAMES},
+        partial(answers.start, core),
+        titles=TITLES,
+        after=[run],
+        fill=answers.linked,
+        required={"prompt": "-"},
+    )
 
     at_once([actions.prompt.focus, actions.examples.click], warm, [], [])
     at_once([actions.dice.click], answers.new_seed, [], [settings["seed"]])

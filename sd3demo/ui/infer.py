@@ -60,6 +60,7 @@ def infer(core: Core) -> None:
             if not ends:
                 raise Failure("the run stopped before it was finished")
             (kept,) = answers.keep(made.request, ends[0])
+            answers.remember(core, made.request, ends[0])
             return gr.FileData(path=kept.path, orig_name=kept.name), made.request.seed
         except Exception as error:
             raise gr.Error(sentence(error, NAMES), print_exception=False) from error

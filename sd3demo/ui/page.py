@@ -7,6 +7,8 @@ import gradio as gr
 from PIL import Image
 
 from sd3demo.errors import Refusal
+from sd3demo.history import of_page
+from sd3demo.ui import links
 from sd3demo.ui.about import about
 from sd3demo.ui.core import Core, core
 from sd3demo.ui.densities import densities
@@ -28,6 +30,7 @@ TITLE = "sd3demo: Stable Diffusion 3 and I-Max, to be run"
 HEADER = """<header><h1>sd3demo</h1>
 <p>The Stable Diffusion 3 and I-Max papers, to be run: watch a picture come out of noise, change one thing,
 and see what it did.</p>
+<button id="copy-link" onclick="sd3demo.copy()">Copy link</button><output id="copied"></output>
 <button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></header>"""
 
 LONGEST_QUEUE = 32  # runs that wait; who comes later is told to try again
@@ -37,27 +40,35 @@ LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing large
 
 
 def build(work: Core | None = None) -> gr.Blocks:
-    """The page over a core; over one of its own with every model of the catalogue by default."""
-    work = work or core()
+    """The page over a core; by default over one with every model of the catalogue and the user's history."""
+    work = work or core(history=of_page())
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
     ) as page:
         gr.HTML(HEADER, elem_id="header")
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             for title, tab in TABS:
-                with gr.Tab(title, id=title.lower()):
+                with gr.Tab(title, id=title.lower().replace(" ", "-")):
                     tab(work)
+        links.connect(page, tabs)
         infer(work)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4)
     return page
 
 
+def script() -> str:
+    """What the browser does when the page is there: every script beside this file, each a function."""
+    parts = (file.read_text(encoding="utf-8") for file in sorted(HERE.glob("*.js")))
+    return "() => {" + "".join(f"({part.strip()})();" for part in parts) + "}"
+
+
 def launch(
-    page: gr.Blocks | None = None, *, host: str = "127.0.0.1", port: int | None = None, wait: bool = True
+    page: gr.Blocks | None = None, *, host: str | None = None, port: int | None = None, wait: bool = True
 ) -> str:
     """Serves the page and returns its address; with `wait` not before it is ended.
 
-    Raises Refusal for a port that is taken; without a port the first free one from 7860 on is used.
+    Without a host it is the one that the environment names (`GRADIO_SERVER_NAME`, which a Space sets) or this
+    machine alone; without a port the first free one from 7860 on. Raises Refusal for a port that is taken.
     """
     Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE
     page = page or build()
@@ -69,7 +80,7 @@ def launch(
             quiet=True,
             theme=theme(),
             css_paths=HERE / "style.css",
-            js=(HERE / "drop.js").read_text(encoding="utf-8"),
+            js=script(),
             max_file_size=LARGEST_UPLOAD,
             enable_monitoring=False,
             run_history=False,
@@ -78,7 +89,8 @@ def launch(
             share=False,
         )
     except OSError as error:
-        raise Refusal(f"cannot listen on {host}, port {port}: it is taken; try another --port") from error
+        where = f"{host}, port {port}" if host else f"port {port}"
+        raise Refusal(f"cannot listen on {where}: it is taken; try another --port") from error
     print(f"The page is at {address}", flush=True)
     if wait:
         page.block_thread()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import gradio as gr
 import numpy as np
@@ -17,6 +17,7 @@ from sd3demo.ui.charts import drawn, frame, savable
 from sd3demo.ui.core import Core
 from sd3demo.ui.course import STEPS, Course, Scene, Trained
 from sd3demo.ui.lab import TITLES
+from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
 from sd3demo.ui.stream import sentence
@@ -35,6 +36,7 @@ DATA = {
 PLOTS = ("trajectories", "loss", "loss-by-t", *(f"samples-{count}" for count in STEPS))
 NAMES = tuple(Course.model_fields)
 FACES = {
+    "data": "Data",
     "density": "Density of the training times",
     "m": "Location m",
     "s": "Scale s",
@@ -46,6 +48,12 @@ FINE: Mapping[str, float] = {"m": 0.05, "s": 0.05, "mode_s": 0.01, "shift": 0.05
 FARTHEST: Mapping[str, float] = {"shift": 12, "mode_s": 1.75}
 """Where a slider ends; what is larger is typed."""
 KEPT = 3600  # seconds that a visitor's flow is remembered
+
+
+class Shared(Course):
+    """What a link can hold of the lab: all but a drawing."""
+
+    data: Literal["moons", "rings", "checkerboard", "normal", "drawn"] = "moons"
 
 
 class Sheet(TypedDict):
@@ -86,6 +94,9 @@ def plane(core: Core) -> None:
     reflowed = _streamed(again, reflow, [kept], outputs)
     halted = stop.click(None, cancels=[taught, reflowed], queue=False, api_visibility="private")
     halted.then(stopped, status, status, queue=False, show_progress="hidden", api_visibility="private")
+    shared = {"data": data, **dict(zip(NAMES, controls, strict=True))}
+    changed = [part.change for part in (data, *controls)]
+    linked(Shared, shared, parse(Shared, {}).model_dump(), titles=FACES, when=changed)
     at_once([data.change], sheet_for, [data], [sheet])
     savable(frames, saved, [shown], raw=False)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
@@ -11,7 +12,7 @@ def at_once(
     triggers: Sequence[Callable[..., Dependency]],
     answer: Callable[..., object] | None,
     inputs: Sequence[Component],
-    outputs: Sequence[Component],
+    outputs: Sequence[Block],
     *,
     js: str | None = None,
     raw: bool = False,

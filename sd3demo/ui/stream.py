@@ -48,22 +48,29 @@ class View:
     """Of the finished pictures, to compare the next ones with."""
 
 
+def nowhere(request: Resolved, finished: Finished) -> str:
+    """For runs that no history keeps."""
+    return ""
+
+
 def views(
     prepare: Callable[[], Plan],
     run: Run,
     keep: Callable[[Resolved, Finished], tuple[Kept, ...]],
     before: Past | None,
+    save: Callable[[Resolved, Finished], str] = nowhere,
 ) -> Iterator[View]:
     """What the page shows from the click to the picture, or to the sentence that says why there is none.
 
-    Closing this closes the run.
+    `keep` makes the files that the browser gets; `save` puts the run into the history, and answers with a
+    sentence where it could not. Closing this closes the run.
     """
     view = View(status=words.waking())
     yield view
     try:
         made = prepare()
         with closing(run(made)) as events:
-            yield from _shown(made, events, keep, before, view)
+            yield from _shown(made, events, keep, before, save, view)
     except Exception as error:
         yield View(status=words.failed(sentence(error, TITLES)))
 
@@ -85,6 +92,7 @@ def _shown(
     events: Events,
     keep: Callable[[Resolved, Finished], tuple[Kept, ...]],
     before: Past | None,
+    save: Callable[[Resolved, Finished], str],
     view: View,
 ) -> Iterator[View]:
     frames: tuple[canvas.Frame, ...] = ()
@@ -117,7 +125,7 @@ def _shown(
                         before=_comparable(request, before),
                     ),
                     strip=canvas.strip(frames),
-                    status=words.done(event),
+                    status=words.done(event, save(request, event)),
                     story=words.story(made, event, before.request if before else None),
                     files=files,
                     past=Past(request, files[0].source),

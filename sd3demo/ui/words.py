@@ -53,8 +53,9 @@ def bar(done: int, count: int, text: str, t: float = 1.0) -> str:
     )
 
 
-def done(finished: Finished) -> str:
-    return f'<p class="done" role="status">Done in {_seconds(_work(finished))}.</p>'
+def done(finished: Finished, note: str = "") -> str:
+    said = f'<p class="done" role="status">Done in {_seconds(_work(finished))}.</p>'
+    return said + (failed(note) if note else "")
 
 
 def stopped(steps: int) -> str:

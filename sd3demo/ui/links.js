@@ -1,0 +1,58 @@
+// The address follows the page, and the page the address. What Python does is behind hidden buttons.
+() => {
+  const current = () => document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
+  let copying = false;
+
+  function say(text, field) {
+    const box = document.querySelector("#copied");
+    box.textContent = text;
+    if (field) {
+      const input = Object.assign(document.createElement("input"), { value: field, readOnly: true });
+      input.setAttribute("aria-label", "The link");
+      box.append(input);
+      input.select();
+    }
+    clearTimeout(say.timer);
+    if (!field) say.timer = setTimeout(() => (box.textContent = ""), 4000);
+  }
+
+  async function copy() {
+    copying = false;
+    try {
+      await navigator.clipboard.writeText(location.href);
+      say("The link to exactly this state is copied.");
+    } catch {
+      say("Copy this link:", location.href);
+    }
+  }
+
+  window.sd3demo = {
+    show(link) {
+      if (link !== location.hash) history.replaceState(history.state, "", link);
+      if (window.parent !== window)  // a Space shows its page in a frame, and keeps the frame's hash
+        window.parent.postMessage({ hash: link }, "https://huggingface.co");
+      if (copying) copy();
+    },
+    renew() {
+      if (!copying && !location.hash && current() === document.querySelector("[role=tab]")?.dataset.tabId) return;
+      const button = document.querySelector(`#link-${CSS.escape(current() ?? "")}`);
+      if (button) button.click();
+      else if (current()) this.show(`#/${current()}`);
+    },
+    open(link) {
+      history.replaceState(history.state, "", link);
+      document.querySelector("#link-open")?.click();
+    },
+    copy() {
+      copying = true;
+      this.renew();
+    },
+  };
+  window.addEventListener("hashchange", () => document.querySelector("#link-open")?.click());
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[href^='#/']");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    window.sd3demo.open(link.getAttribute("href"));
+  });
+}
