@@ -15,6 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from sd3demo.engine.events import Record
 from sd3demo.engine.scenes import Scene
 from sd3demo.engine.traces import BLOCKS, MOMENTS, averaged, left_out, spread
+from sd3demo.engine.xray import XRay
 from sd3demo.flow.angles import MoveRecorder, angle
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.lengths import LengthRecorder
@@ -196,6 +197,7 @@ RECORDERS: Mapping[str, Callable[[Scene], Recorder]] = {
     "film": Film,
     "norms": Norms,
     "attention": AttentionMaps,
+    "xray": XRay,
 }
 
 
