@@ -29,7 +29,7 @@ class Where(Settings):
 
 def generate(request: Request, where: Where, report: Report) -> int:
     if where.out is not None:
-        _check_file(where.out)
+        check_file(where.out)
     spec = find(request.model)
     made = plan(request, spec, budget(where.device))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
@@ -82,7 +82,7 @@ def numbered(path: Path, count: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{index}{path.suffix}") for index in range(1, count + 1)]
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """A file that cannot be written is refused before the work and not after it."""
     if path.suffix.lower() != ".png":
         raise Refusal(f"out is {path}; pictures are PNG files, so give a name that ends in .png")

@@ -17,11 +17,12 @@ from typing import Annotated, BinaryIO, Literal
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from sd3demo import __version__
-from sd3demo.engine.events import Finished, Pixels
+from sd3demo.engine.events import Finished, Made, Pixels
 from sd3demo.errors import Refusal
+from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.settings import Resolved, Settings, parse
 
 KEYWORD = "sd3demo"
@@ -33,20 +34,31 @@ MADE_WITH = ("torch", "diffusers", "transformers")
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+def _kind(request: object) -> str:
+    """Which of the two a request is: an extrapolation names its method."""
+    large = "method" in request if isinstance(request, dict) else isinstance(request, ResolvedExtrapolation)
+    return "large" if large else "plain"
+
+
+Either = Annotated[
+    Annotated[Resolved, Tag("plain")] | Annotated[ResolvedExtrapolation, Tag("large")], Discriminator(_kind)
+]
+
+
 class Receipt(Settings):
     """How one picture was made. `picture` is its place in the batch; its seed is the request's plus that."""
 
     format: Literal[1] = 1
-    request: Resolved
+    request: Either
     picture: Annotated[int, Field(ge=0, le=15)]
-    sigmas: Annotated[tuple[float, ...], Field(min_length=2, max_length=101)]
+    sigmas: Annotated[tuple[float, ...], Field(min_length=2, max_length=111)]
     noise_sha256: Hash
     weights_sha256: Hash
     versions: dict[str, str]
     digest: str = ""
 
 
-def receipts_of(request: Resolved, finished: Finished) -> list[Receipt]:
+def receipts_of(request: Resolved, finished: Finished | Made) -> list[Receipt]:
     """One for each picture of a run."""
     return [
         _signed(

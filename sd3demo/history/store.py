@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sd3demo.engine.events import Finished
+from sd3demo.engine.events import Finished, Pixels
 from sd3demo.errors import Refusal
-from sd3demo.history.receipts import receipts_of, to_png
+from sd3demo.history.receipts import Receipt, receipts_of, to_png
 from sd3demo.history.thumbnails import thumbnail
 from sd3demo.settings import Resolved, identity
 
@@ -54,10 +54,17 @@ class RunStore:
         self.root = root
         self.limit = limit
 
-    def save(self, request: Resolved, finished: Finished) -> Run:
-        """Keeps a finished run. Raises Refusal, and leaves nothing, where it cannot be written."""
-        pairs = zip(finished.pictures, receipts_of(request, finished), strict=True)
-        pictures = {f"{receipt.picture}.png": to_png(pixels, receipt) for pixels, receipt in pairs}
+    def save(
+        self, request: Resolved, finished: Finished, arms: Mapping[str, Resolved] | None = None
+    ) -> Run:
+        """Keeps a finished run. Raises Refusal, and leaves nothing, where it cannot be written.
+
+        `arms` are the requests of an extrapolation's pictures by their names, which become the files'.
+        """
+        pictures = {
+            name: to_png(pixels, receipt)
+            for name, pixels, receipt in _pictures(request, finished, arms or {})
+        }
         files = {
             "request.json": _text(request.model_dump(mode="json")),
             "result.json": _text(result_of(finished) | {"images": list(pictures)}),
@@ -185,6 +192,20 @@ def _age(id: str) -> tuple[str, int]:
     """For sorting: the time, then the number of a run among equal ones of one moment."""
     stem, number = re.fullmatch(r"(.*-[0-9a-f]{8})(?:-(\d+))?", id).groups()  # type: ignore[union-attr]
     return stem, int(number or 1)
+
+
+def _pictures(
+    request: Resolved, finished: Finished, arms: Mapping[str, Resolved]
+) -> Iterator[tuple[str, Pixels, Receipt]]:
+    """Each picture of a run with the name of its file and its receipt."""
+    for receipt, pixels in zip(receipts_of(request, finished), finished.pictures, strict=True):
+        if not arms:
+            yield f"{receipt.picture}.png", pixels, receipt
+    for name, asked in arms.items():
+        made = finished.made[name]
+        for receipt, pixels in zip(receipts_of(asked, made), made.pictures, strict=True):
+            place = f"-{receipt.picture + 1}" if len(made.pictures) > 1 else ""
+            yield f"{name}{place}.png", pixels, receipt
 
 
 def result_of(finished: Finished) -> dict[str, object]:

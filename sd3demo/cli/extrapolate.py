@@ -1,0 +1,159 @@
+"""`sd3demo extrapolate PROMPT --scale S`: the native picture and a larger one, by one method or several."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sd3demo.catalogue import find, locate
+from sd3demo.cli.flags import Command
+from sd3demo.cli.generate import Where, check_file
+from sd3demo.cli.report import Report
+from sd3demo.engine import Plan, plan
+from sd3demo.engine.events import Encoded, Finished, Loading, Made, StepDone
+from sd3demo.engine.machine import budget
+from sd3demo.engine.plan import refuse_unless_it_fits
+from sd3demo.errors import Failure, Refusal
+from sd3demo.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
+from sd3demo.flow.methods import METHODS
+from sd3demo.history import Run, own, write_whole
+from sd3demo.history.store import result_of
+from sd3demo.settings import Settings
+
+
+class Comparison(Settings):
+    """What is shown beside the one picture that was asked for."""
+
+    compare: bool = Field(
+        False,
+        description="Also make it by upsampling and directly, and by projected flow, from the same noise.",
+    )
+    methods: str = Field(
+        "", description="Several methods, such as direct,sdedit,hiflow, or all that need no file."
+    )
+    preset: Literal["paper", "release", "ours"] = Field(
+        "ours",
+        description="What applies where no flag says otherwise: the paper's, its release's or our choice.",
+    )
+
+
+def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, report: Report) -> int:
+    if where.out is not None:
+        check_file(where.out)
+    spec = find(request.model)
+    request = with_preset(request, comparison.preset)
+    arms = method_arms(request, _methods(comparison, request))
+    made = plan(arms[request.method], spec, budget(where.device), arms=arms)
+    locate(spec)  # a model that is not here is refused before anything heavy is imported
+    refuse_unless_it_fits(made)
+    for note in made.notes:
+        report.progress(note)
+    finished = _to_end(made, where, report)
+    run, images = _keep(made, finished, where)
+    values = {
+        "images": images,
+        **result_of(finished),
+        "arms": {
+            name: {
+                "calls": arm.calls,
+                "seconds": arm.seconds,
+                "sigmas": list(arm.sigmas),
+                "path_length": list(arm.path_length),
+                "chord": list(arm.chord),
+                "noise_sha256": list(arm.noise_sha256),
+            }
+            for name, arm in finished.made.items()
+        },
+        "stages": [stage.key for stage in made.stages],
+        "request": made.request.model_dump(mode="json"),
+        "run": run.id,
+    }
+    lines = [f"{name}: {_said(files)}" for name, files in images.items()]
+    report.result(values, "\n".join(lines))
+    return 0
+
+
+def _methods(comparison: Comparison, request: Extrapolation) -> tuple[str, ...]:
+    names: tuple[str, ...] = (*COMPARED,) if comparison.compare else ()
+    if comparison.methods == "all":
+        fits = [
+            name for name, method in METHODS.items() if not method.solvers or request.solver in method.solvers
+        ]
+        return tuple(name for name in fits if name != "super-resolution" or request.upscaler)
+    if comparison.methods:
+        names += tuple(name.strip() for name in comparison.methods.split(","))
+    return names
+
+
+def _to_end(made: Plan, where: Where, report: Report) -> Finished:
+    """The result; where a stage fails, what was finished before it is kept all the same."""
+    from sd3demo.engine.run import Engine
+
+    pictures: dict[str, Made] = {}
+    try:
+        for event in Engine().run(made):
+            match event:
+                case Loading(model=model):
+                    report.progress(f"loading {model}")
+                case Encoded(calls=calls):
+                    report.progress(f"encoded the text with {calls} encoder calls")
+                case StepDone(stage=stage, index=index, count=count):
+                    report.progress(f"{stage}: step {index + 1} of {count}")
+                case Made(arm=arm):
+                    pictures[arm] = event
+                case Finished():
+                    return event
+    except Failure as error:
+        if not pictures:
+            raise
+        run, _ = _keep(made, _so_far(pictures), where)
+        raise Failure(
+            f"{error}; what was finished, {', '.join(pictures)}, is kept in {run.folder}"
+        ) from error
+    raise Failure("the run stopped before it was finished")
+
+
+def _so_far(pictures: dict[str, Made]) -> Finished:
+    """A run that ended early, as if it had ended with the last of its pictures."""
+    *_, last = pictures.values()
+    return Finished(
+        pictures=last.pictures,
+        sigmas=last.sigmas,
+        calls=sum(each.calls for each in pictures.values()),
+        encoder_calls=0,
+        path_length=last.path_length,
+        chord=last.chord,
+        noise_sha256=last.noise_sha256,
+        weights_sha256=last.weights_sha256,
+        seconds={"flow": sum(each.seconds for each in pictures.values())},
+        made=pictures,
+    )
+
+
+def _keep(made: Plan, finished: Finished, where: Where) -> tuple[Run, dict[str, str | list[str]]]:
+    """The run in the history, and its pictures' files by method: there, or where the user wants them."""
+    requests = {arm.name: arm.request for arm in made.arms if arm.name in finished.made}
+    store = own(where.runs)
+    run = store.save(requests[next(reversed(requests))], finished, requests)
+    files = {image.name: image for image in run.images}
+    if where.out is not None:
+        out = where.out
+        files = {name: out.with_name(f"{out.stem}-{name}") for name in files}
+        try:
+            write_whole({files[image.name]: image.read_bytes() for image in run.images})
+        except Refusal:
+            store.discard(run)
+            raise
+    images: dict[str, str | list[str]] = {}
+    for name, arm in finished.made.items():
+        count = len(arm.pictures)
+        names = [f"{name}.png"] if count == 1 else [f"{name}-{k}.png" for k in range(1, count + 1)]
+        paths = [str(files[each]) for each in names]
+        images[name] = paths[0] if count == 1 else paths
+    return run, images
+
+
+def _said(files: str | list[str]) -> str:
+    return files if isinstance(files, str) else ", ".join(files)
+
+
+COMMAND = Command(extrapolate, (Extrapolation, Comparison, Where), arguments=("prompt",))
