@@ -5,6 +5,8 @@ Everything that can be refused is refused here, with what would work.
 
 import math
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.costs import decoder_scale, encoder_flops, image_tokens, network_flops, text_tokens
@@ -40,8 +42,8 @@ def resolve_large(
         )
     if "native-network" in method.needs:
         _check_whole(request.method, sizes)
-    if request.method == "super-resolution" and not request.upscaler:
-        raise Refusal("upscaler is missing; give a super-resolution model's file, such as a Real-ESRGAN .pth")
+    if request.method == "super-resolution":
+        _check_upscaler(request.upscaler)
     chosen = {
         "width": sizes.target[0],
         "height": sizes.target[1],
@@ -49,7 +51,7 @@ def resolve_large(
         "native_height": sizes.native[1],
         "scale": scale,
         "positions": positions,
-        "start": request.start or method.start,
+        "start": (request.start or method.start) if "guide" in method.needs else 1.0,
         "large_steps": request.large_steps or native.steps,
     }
     return parse(ResolvedExtrapolation, request.model_dump() | native.model_dump() | chosen)
@@ -61,6 +63,18 @@ def _check_whole(method: str, sizes: Sizes) -> None:
         raise Refusal(
             f"method is {method}, which needs a whole scale; {large[0]} x {large[1]} is {sizes.scale:.6g} "
             f"times {small[0]} x {small[1]}: try a scale of 2, 3 or 4"
+        )
+
+
+def _check_upscaler(file: str) -> None:
+    if not file:
+        raise Refusal("upscaler is missing; give a super-resolution model's file, such as a Real-ESRGAN .pth")
+    if not Path(file).is_file():
+        raise Refusal(f"upscaler is {file}, which is no file; give one that a super-resolution model is in")
+    if find_spec("spandrel") is None:
+        raise Refusal(
+            "method is super-resolution, which needs the library spandrel: run `pip install 'sd3demo[sr]'`, "
+            "or try upsample"
         )
 
 
