@@ -1,0 +1,83 @@
+"""The tables of the studies of extrapolation, drawn: a measure by arm and scale, or along steps or scales."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from sd3demo.plots.chart import Axis, Chart, Curve
+from sd3demo.plots.tables import axis, curve, distinct, numbers, only, places, shade
+from sd3demo.studies.study import Table
+
+RENDERS = "renders"
+SOURCES: Mapping[str, str] = {
+    "imax-ablation": "I-Max figures 4 and 5",
+    "imax-methods": "I-Max figures 7 and 8",
+    "imax-scale": "I-Max figure 6",
+    "imax-steps": "I-Max figure 10",
+}
+MEASURES: Mapping[str, tuple[str, str, Axis]] = {
+    "patches": ("Patches, distance to real renders", "lower is truer", Axis("W₁ of patches, of 255")),
+    "spectrum": ("Spectrum, distance to real renders", "lower is truer", Axis("root mean square, dB")),
+    "excess": (
+        "Power beyond the native frequencies",
+        "over real renders'; below 0 soft, above 0 false",
+        Axis("excess, dB"),
+    ),
+    "drift": (
+        "Structure: drift from the native picture",
+        "at the native size; lower is closer",
+        Axis("root mean square, of 255"),
+    ),
+    "obeyed": ("Pictures that are what was asked for", "by the judge", Axis("share", (0, 1.02))),
+    "wins": (
+        "Prompts won against the compared arm",
+        "nearer to real patches; dotted: even",
+        Axis("share", (0, 1.02)),
+    ),
+    "seconds": ("Time at the larger size", "on the machine that measured", Axis("seconds", log=True)),
+}
+"""Title, what it says, and its axis."""
+
+
+def measured(table: Table, measure: str) -> Chart:
+    """A measure of every row: bars by arm where arms have names alone, else curves along what is varied."""
+    title, says, up = MEASURES[measure]
+    source = f"{SOURCES[table.study]}; {says}; bars: ± standard error"
+    if table.study == "imax-ablation" or table.study == "imax-methods":
+        across, curves = _by_arm(table, measure)
+    elif table.study == "imax-scale":
+        across, curves = _along(table, measure, "scale", "arm", Axis("scale"))
+    else:
+        across, curves = _along(table, measure, "steps", "scale", Axis("steps of the larger stage", log=True))
+    if measure == "wins":
+        ends = np.array(across.shown or [curves[0].x.min(), curves[0].x.max()])
+        curves = (*curves, Curve("even", ends, np.full(2, 0.5), "grey", "dotted"))
+    return Chart(f"{table.study}-{measure}", title, source, across, up, curves)
+
+
+def _by_arm(table: Table, measure: str) -> tuple[Axis, tuple[Curve, ...]]:
+    arms = axis(table, "arm")
+    parts = [(scale, only(table, scale=scale)) for scale in distinct(table, "scale")]
+    return arms, tuple(
+        curve(f"{scale}×", part, places(part, "arm", arms.names), measure, shade(k), "bars")
+        for k, (scale, part) in enumerate(parts)
+    )
+
+
+def _along(table: Table, measure: str, along: str, by: str, across: Axis) -> tuple[Axis, tuple[Curve, ...]]:
+    """A curve for each value of `by`; one that nothing is known of is left out."""
+    curves = []
+    for k, value in enumerate(distinct(table, by)):
+        part = only(table, **{by: value})
+        if np.isfinite(numbers(part.column(measure))).any():
+            name = f"{value}×" if by == "scale" else str(value)
+            colour = "grey" if value == RENDERS else shade(k)
+            curves.append(curve(name, part, places(part, along), measure, colour, strong=True))
+    return across, tuple(curves)
+
+
+CHARTS: Mapping[str, Callable[[Table], Chart]] = {
+    f"imax-{measure}": partial(measured, measure=measure) for measure in MEASURES
+}
+"""Chart by name, as the studies of extrapolation name them."""
