@@ -1,5 +1,6 @@
 """The toolkit's numbers: what is neutral, how positions spread, and where patches move."""
 
+import itertools
 import math
 
 import pytest
@@ -66,5 +67,5 @@ def test_positions_go_from_interpolated_at_noise_to_the_tables_own() -> None:
 def test_patches_move_at_every_second_step_and_never_at_the_last(count: int) -> None:
     moved = [Toolkit(half_patch=True).shifted(At(0.5, index, count)) for index in range(count)]
     assert not moved[-1]
-    assert all(before != after for before, after in zip(moved, moved[1:], strict=False))
+    assert all(before != after for before, after in itertools.pairwise(moved))
     assert not any(NEUTRAL.shifted(At(0.5, index, count)) for index in range(count))
