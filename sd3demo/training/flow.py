@@ -1,6 +1,6 @@
 """Stage 3: conditional flow matching of the MM-DiT (SD3 eq. 13-14, timesteps by section 3.1).
 
-`z_t = (1 - t) x0 + t eps`, the target is `eps - x0`, t follows logit-normal(0, 1).
+`z_t = (1 - t) x0 + t eps`, the target is `eps - x0`, t follows a logit-normal density.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Recipe:
     """Last share of this run over which the learning rate falls to a tenth."""
     label_weight: float = 0.5
     """Weight of the patch-label loss beside the velocity loss."""
+    density: tuple[float, float] = (0.0, 1.0)
+    """Mean and spread of the logit-normal that t is drawn from (SD3 eq. 19)."""
     unconditional: float = 0.1
     zeroed: tuple[float, float, float] = (0.464, 0.464, 0.464)
     """Probability of zeroing CLIP-L, CLIP-G, T5 (SD3 section 5.2)."""
@@ -127,7 +129,7 @@ def train_flow(
     every 100 steps."""
     recipe, device, module = training.recipe, training.device, training.module
     forward = torch.compile(module) if compiled else module
-    density = LogitNormal(0.0, 1.0)
+    density = LogitNormal(*recipe.density)
     ledger = Ledger(device)
     module.train()
     while (done := clock.share()) < 1:

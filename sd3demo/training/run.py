@@ -122,6 +122,7 @@ def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.dev
         matrix_rate=settings.matrix_rate,
         cool_down=settings.cool_down,
         label_weight=settings.label_weight,
+        density=(settings.density_mean, settings.density_spread),
         zeroed=(settings.zeroed,) * 3,
         zeroed_from=settings.zeroed_from,
         average=settings.average,

@@ -52,6 +52,10 @@ class TrainSettings(Settings):
     cool_down: float = Field(
         0.0, ge=0, le=1, description="Last share of the run in which the rates fall to a tenth."
     )
+    density_mean: float = Field(
+        0.0, ge=-4, le=4, description="m of logit-normal(m, s), from which t is drawn; above 0 is more noise."
+    )
+    density_spread: float = Field(1.0, ge=0.1, le=4, description="s of logit-normal(m, s).")
     zeroed: float = Field(
         0.464, ge=0, le=1, description="Probability of zeroing each text encoder by itself (SD3 section 5.2)."
     )

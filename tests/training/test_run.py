@@ -57,6 +57,13 @@ def test_a_run_goes_on_exactly_from_its_state() -> None:
         assert torch.equal(weight, other.average[name]), name
 
 
+def test_times_are_drawn_from_the_density_that_is_asked_for(tmp_path: Path) -> None:
+    asked = {"resume": Path("assets/tiny"), "out": tmp_path, "depth": 4, "minutes": 0.02}
+    settings = TrainSettings.model_validate({**SMALL, **asked, "density_mean": 4.0, "density_spread": 0.1})
+    flow = [report for report in train(settings) if report.stage == "flow"]
+    assert {name for report in flow for name in report.figures if name.startswith("t")} == {"t8/8"}
+
+
 def test_finishing_the_decoder_leaves_the_latents_as_they_are(tmp_path: Path) -> None:
     settings = {**SMALL, "resume": Path("assets/tiny"), "out": tmp_path, "stage": "decoder"}
     before = AutoencoderKL.from_pretrained("assets/tiny/vae")
