@@ -4,35 +4,41 @@ from dataclasses import asdict
 
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
+from sd3demo.cli.study import Kept, progress
 from sd3demo.errors import Failure
-from sd3demo.settings import Settings
-from sd3demo.studies.score import Marked, Sampling, Scores, ScoreSettings
+from sd3demo.studies.score import STUDY, Score, Scores, scores_of
+from sd3demo.studies.study import Measured
 
 
-def score(settings: ScoreSettings, sampling: Settings, report: Report) -> int:
+def score(settings: Score, kept: Kept, report: Report) -> int:
+    STUDY.cells(settings)  # what cannot be is refused before anything heavy is imported
+
     from sd3demo.engine import Engine
-    from sd3demo.studies.score import score as run
+    from sd3demo.studies.study import run
 
-    for news in run(settings, sampling, Engine()):
-        match news:
-            case Marked(exam=exam, done=done, count=count):
-                report.progress(f"{done} of {count}: {exam.category}")
-            case Scores(scores=scores, overall=overall, settings=resolved):
-                values = {
-                    "scores": {name: asdict(rate) for name, rate in scores.items()},
-                    "overall": overall,
-                    "n": settings.n,
-                    "settings": resolved.model_dump(mode="json", exclude={"prompt", "seed"}),
-                }
-                report.result(values, _table(news))
-                return 0
+    measured: list[Measured] = []
+    for news in run(STUDY, settings, Engine(), kept.place, anew=kept.anew):
+        if isinstance(news, Measured):
+            measured.append(news)
+            report.progress(progress(news))
+            continue
+        found = scores_of(settings, measured)
+        values = {
+            "scores": {name: asdict(rate) for name, rate in found.scores.items()},
+            "overall": found.overall,
+            "n": settings.n,
+            "settings": found.settings.model_dump(mode="json", exclude={"prompt", "seed"}),
+        }
+        report.result(values, as_text(found))
+        return 0
     raise Failure("the score stopped before it was finished")
 
 
-def _table(scores: Scores) -> str:
+def as_text(scores: Scores) -> str:
+    """The rates for people."""
     rows = [f"{'category':<20}{'score':>7}{'error':>8}{'ceiling':>9}{'n':>6}"]
     rows += [
-        f"{name:<20}{rate.rate:>7.2f}{rate.error:>8.3f}{rate.ceiling:>9.2f}{rate.n:>6}"
+        f"{name:<20}{rate.rate:>7.2f}{rate.error:>8.3f}{rate.ceiling or 0:>9.2f}{rate.n:>6}"
         for name, rate in scores.scores.items()
     ]
     if scores.overall is not None:
@@ -40,4 +46,4 @@ def _table(scores: Scores) -> str:
     return "\n".join(rows)
 
 
-COMMAND = Command(score, (ScoreSettings, Sampling))
+COMMAND = Command(score, (Score, Kept))

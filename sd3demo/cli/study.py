@@ -15,19 +15,28 @@ from sd3demo.studies.kept import kept_at_home
 from sd3demo.studies.study import STUDIES, Measured, Scalar, Table, find_study
 
 
+class Kept(Settings):
+    """Where what was measured is kept, so that it is not measured again."""
+
+    keep: Path | None = Field(
+        None, description="The folder that keeps what was measured; the user's data folder by default."
+    )
+    anew: bool = Field(False, description="Measure again what was kept.")
+
+    @property
+    def place(self) -> Path:
+        return self.keep or kept_at_home()
+
+
 class Where(Settings):
-    """Where what was measured is kept, and where the charts go."""
+    """Where the charts go."""
 
     out: Path | None = Field(
         None, description="A web page (.html) for the charts; named after the study, here, by default."
     )
-    keep: Path | None = Field(
-        None, description="The folder that keeps measured cells; the user's data folder by default."
-    )
-    anew: bool = Field(False, description="Measure again what was kept.")
 
 
-def study(name: str, settings: Settings, where: Where, report: Report) -> int:
+def study(name: str, settings: Settings, kept: Kept, where: Where, report: Report) -> int:
     found = find_study(name)
     out = where.out or Path(f"sd3demo-{name}.html")
     if out.suffix != ".html" or not out.parent.is_dir():
@@ -37,7 +46,7 @@ def study(name: str, settings: Settings, where: Where, report: Report) -> int:
     from sd3demo.engine import Engine
     from sd3demo.studies.study import run
 
-    for news in run(found, settings, Engine(), where.keep or kept_at_home(), anew=where.anew):
+    for news in run(found, settings, Engine(), kept.place, anew=kept.anew):
         if isinstance(news, Measured):
             report.progress(progress(news))
         else:
@@ -106,7 +115,9 @@ class Studies(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         settings = find_study(cmd_name).settings
-        return as_click(cmd_name, STUDIES[cmd_name], Command(partial(study, cmd_name), (settings, Where)))
+        return as_click(
+            cmd_name, STUDIES[cmd_name], Command(partial(study, cmd_name), (settings, Kept, Where))
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Studies"):

@@ -1,37 +1,34 @@
-"""The tables of the studies, drawn. Each chart takes a table and nothing else; its name is a study's."""
+"""The tables of the studies, drawn. Each chart takes a table and nothing else; a study names its charts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
-from sd3demo.plots.chart import COLOURS, Axis, Chart, Curve, Kind, Numbers
-from sd3demo.studies.study import Scalar, Table
+from sd3demo.plots import imax, scores
+from sd3demo.plots.chart import Axis, Chart, Curve
+from sd3demo.plots.tables import axis, curve, distinct, numbers, only, places, shade, title_of
+from sd3demo.studies.study import Table
 
-TITLES: Mapping[str, str] = {
-    "steps": "steps",
-    "shift": "shift α",
-    "cfg": "guidance scale",
-    "t5": "T5",
-    "model": "model",
-}
 TIME = Axis("time t  (0 data, 1 noise)", (0, 1.05))
-SHARE = Axis("share of pictures that are right", (0, 1.02))
 
 
 def path_length(table: Table) -> Chart:
     """Length and chord against what is varied, over the length of a straight flow."""
-    along, x = _along(table)
+    setting = table.columns[0].name
+    along = axis(table, setting)
+    x = places(table, setting, along.names)
     ends = np.array([x.min(), x.max()])
-    straight = np.full(2, _numbers(table.column("straight"))[0])
+    straight = np.full(2, numbers(table.column("straight"))[0])
     return Chart(
         "path-length",
-        f"Path length against {TITLES[table.columns[0].name]}",
-        "Σ‖v dt‖, SD3 table 6; dotted: √(2D)",
+        f"Path length against {title_of(setting)}",
+        "Σ‖v dt‖, SD3 table 6; bars: ± standard error",
         along,
         Axis("length in latent space"),
         (
-            _curve("path", table, x, "length", "green", strong=True),
-            _curve("chord", table, x, "chord", "blue"),
+            curve("path", table, x, "length", "green", strong=True),
+            curve("chord", table, x, "chord", "blue"),
             Curve("straight, √(2D)", ends, straight, "grey", "dotted"),
         ),
     )
@@ -39,59 +36,142 @@ def path_length(table: Table) -> Chart:
 
 def straightness(table: Table) -> Chart:
     """How straight the paths are."""
-    along, x = _along(table)
+    setting = table.columns[0].name
+    along = axis(table, setting)
     return Chart(
         "straightness",
-        f"Straightness against {TITLES[table.columns[0].name]}",
+        f"Straightness against {title_of(setting)}",
         "chord / path; 1 is straight, SD3 section 2",
         along,
         Axis("chord / path"),
-        (_curve("chord / path", table, x, "straightness", "green", strong=True),),
+        (
+            curve(
+                "chord / path",
+                table,
+                places(table, setting, along.names),
+                "straightness",
+                "green",
+                strong=True,
+            ),
+        ),
     )
 
 
-def _along(table: Table) -> tuple[Axis, Numbers]:
-    """The axis of a table's first column: its numbers, or its names at 0, 1, 2, ..."""
-    column, values = table.columns[0], table.column(table.columns[0].name)
-    title = TITLES.get(column.name, column.name)
-    if all(isinstance(value, int | float) for value in values):
-        return Axis(title), _numbers(values)
-    return named(title, [str(value) for value in values]), np.arange(len(values), dtype=np.float64)
+def velocity_loss(table: Table) -> Chart:
+    """The loss at the eight levels, a curve for each size."""
+    return _by_t(table, "velocity-loss", "Velocity loss by t", "loss", "E‖v − (ε − x₀)‖², SD3 B.3")
 
 
-def named(title: str, names: Sequence[str]) -> Axis:
-    """An axis of names, which stand at 0, 1, 2, ..."""
-    return Axis(title, (-0.6, len(names) - 0.4), names=tuple(names))
+def velocity_ratio(table: Table) -> Chart:
+    """The same over the loss at the native size."""
+    return _by_t(table, "velocity-ratio", "Loss over that at the native size", "ratio", "I-Max figure 9")
 
 
-def _curve(
-    name: str,
-    table: Table,
-    x: Numbers,
-    column: str,
-    colour: str,
-    kind: Kind = "dots",
-    *,
-    strong: bool = False,
-) -> Curve:
-    """A column over x, with its standard errors where the table has them."""
-    names = {one.name for one in table.columns}
-    errors = _numbers(table.column(f"{column} error")) if f"{column} error" in names else None
-    return Curve(name, x, _numbers(table.column(column)), colour, kind, strong, error=errors)
+def few_steps(table: Table, measure: str, name: str, title: str, up: Axis) -> Chart:
+    """A measure against the calls of the network, a curve for each solver."""
+    steps = numbers(table.column("steps"))
+    reference = float(numbers(table.column(measure))[0])
+    calls = numbers(table.column("calls"))
+    parts = [only(table, solver=solver) for solver in distinct(table, "solver")]
+    below = [_without_reference(part, int(steps[0])) for part in parts]
+    line = Curve(
+        f"{int(steps[0])} Euler steps",
+        np.array([calls[1:].min(), calls[1:].max()]) if len(calls) > 1 else calls,
+        np.full(2 if len(calls) > 1 else 1, reference),
+        "grey",
+        "dotted",
+    )
+    curves = [
+        curve(str(part.column("solver")[0]), part, places(part, "calls"), measure, shade(index), strong=True)
+        for index, part in enumerate(below)
+        if part.rows
+    ]
+    return Chart(name, title, "SD3 table 6, left half", Axis(title_of("calls")), up, (*curves, line))
 
 
-def _numbers(values: Sequence[Scalar]) -> Numbers:
-    """A column as numbers; what is unknown is a gap."""
-    return np.array([value if isinstance(value, int | float) else np.nan for value in values], np.float64)
+def depth(table: Table, measure: str, title: str, source: str, up: Axis) -> Chart:
+    """A measure against the depth of the model."""
+    one = curve(measure, table, places(table, "depth"), measure, "green", strong=True)
+    return Chart(f"depth-{measure}", title, source, Axis("depth of the transformer"), up, (one,))
 
 
-def _shade(index: int) -> str:
-    """A colour for each of many curves."""
-    return tuple(COLOURS)[1:][index % (len(COLOURS) - 1)]
+def _by_t(table: Table, name: str, title: str, column: str, source: str) -> Chart:
+    sides = distinct(table, "side")
+    parts = [_levels(only(table, side=side)) for side in sides]
+    return Chart(
+        name,
+        title,
+        source,
+        TIME,
+        Axis(column, log=column == "ratio"),
+        tuple(
+            curve(f"{side} px", part, places(part, "t"), column, shade(index), strong=True)
+            for index, (side, part) in enumerate(zip(sides, parts, strict=True))
+        ),
+    )
+
+
+def _levels(table: Table) -> Table:
+    """The rows of the levels, without their mean."""
+    rows = tuple(row for row, t in zip(table.rows, table.column("t"), strict=True) if isinstance(t, float))
+    return Table(table.study, table.columns, rows, table.caption)
+
+
+def _without_reference(table: Table, steps: int) -> Table:
+    rows = tuple(
+        row
+        for row, own, budget in zip(table.rows, table.column("steps"), table.column("budget"), strict=True)
+        if not (own == budget == steps)
+    )
+    return Table(table.study, table.columns, rows, table.caption)
 
 
 CHARTS: Mapping[str, Callable[[Table], Chart]] = {
     "path-length": path_length,
     "straightness": straightness,
+    "velocity-loss": velocity_loss,
+    "velocity-ratio": velocity_ratio,
+    "few-steps-latent": partial(
+        few_steps,
+        measure="latent",
+        name="few-steps-latent",
+        title="Distance to the picture of 50 Euler steps",
+        up=Axis("root mean square, latent"),
+    ),
+    "few-steps-score": partial(
+        few_steps,
+        measure="soft",
+        name="few-steps-score",
+        title="What few calls of the network cost",
+        up=scores.MEASURES["soft"][1],
+    ),
+    "score": scores.score,
+    "soft": scores.soft,
+    "score-steps": partial(scores.against, setting="steps", measure="score", source="SD3 figure 3"),
+    "soft-steps": partial(scores.against, setting="steps", measure="soft", source="SD3 figure 3"),
+    "score-cfg": partial(scores.against, setting="cfg", measure="score", source=scores.SOURCE),
+    "soft-cfg": partial(scores.against, setting="cfg", measure="soft", source=scores.SOURCE),
+    "score-shift": partial(scores.by_size, measure="score"),
+    "soft-shift": partial(scores.by_size, measure="soft"),
+    "t5-off": partial(scores.by_meaning, measure="score", name="t5-off"),
+    "t5-off-soft": partial(scores.by_meaning, measure="soft", name="t5-off-soft"),
+    "depth-loss": partial(
+        depth,
+        measure="loss",
+        title="Held-out velocity loss by depth",
+        source="mean of t = 1/8 to 7/8, SD3 figure 8",
+        up=Axis("loss"),
+    ),
+    "depth-score": partial(
+        depth,
+        measure="score",
+        title="Score by depth",
+        source=scores.SOURCE,
+        up=scores.MEASURES["score"][1],
+    ),
+    "depth-length": partial(
+        depth, measure="length", title="Path length by depth", source="SD3 table 6", up=Axis("length")
+    ),
+    **imax.CHARTS,
 }
 """Chart by name, as a study's `charts` name them."""

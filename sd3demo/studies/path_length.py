@@ -14,7 +14,7 @@ from sd3demo.catalogue import CATALOGUE, find, locate
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.settings import Steps, Text
-from sd3demo.studies.pictures import Sampled, cells_of, of_request, plan_of
+from sd3demo.studies.pictures import MORE, Sampled, cells_of, of_request, plan_of
 from sd3demo.studies.several import numbers_of, words_of
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
 from sd3demo.studies.summary import error, grouped, mean, number, numbers
@@ -42,7 +42,7 @@ class PathLength(Sampled):
     values: Text = Field(
         "", description="Its values, with commas between; some usual ones, or all depths, when empty."
     )
-    n: int = Field(2, ge=1, le=10_000, description="Prompts a category; a larger n extends what was kept.")
+    n: int = Field(2, ge=1, le=10_000, description=MORE)
     steps: Steps | None = of_request("steps", 50)
     schedule: Convention | None = of_request("schedule")
 

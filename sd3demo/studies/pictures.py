@@ -36,6 +36,9 @@ GENEVAL = ("single", "two", "counting", "colours", "position", "attribution")
 """The categories whose mean is the overall score, as GenEval takes it."""
 SHORTHANDS: Mapping[str, tuple[str, ...]] = {"all": tuple(CATEGORIES), "geneval": GENEVAL}
 
+MORE = "Prompts a category; a larger n extends what was kept."
+KINDS = "all, geneval (its six), or some by name with commas between."
+
 
 def categories_of(text: str) -> tuple[str, ...]:
     """The categories that a text names."""
@@ -67,10 +70,8 @@ class Exams(Settings):
     """Which prompts, of which model, from which noise."""
 
     model: str = of_request("model")
-    n: int = Field(10, ge=1, le=10_000, description="Prompts a category; a larger n extends what was kept.")
-    categories: Categories = Field(
-        "geneval", description="all, geneval (its six), or some by name with commas between."
-    )
+    n: int = Field(10, ge=1, le=10_000, description=MORE)
+    categories: Categories = Field("geneval", description=KINDS)
     exam_seed: int = Field(
         0, ge=0, le=2**32 - 1, description="Draws the prompts; 0 is the one to compare by."
     )

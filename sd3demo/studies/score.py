@@ -8,68 +8,66 @@ the model's own autoencoder and back, marked by the same judge.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, cast
 
-import numpy as np
-import torch
-from pydantic import Field, create_model
+from pydantic import Field
 
-from sd3demo.catalogue import ModelSpec, find
-from sd3demo.engine import Engine, plan
-from sd3demo.engine.events import Finished, Pixels
-from sd3demo.engine.machine import Device, budget
-from sd3demo.errors import Failure, Refusal
-from sd3demo.models import load
-from sd3demo.settings import Request, Resolved, Settings
-from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, Exam, Mark, exams, mark, truth
-from sd3demo.world.render import render
-
-GENEVAL = ("single", "two", "counting", "colours", "position", "attribution")
-"""The categories whose mean is the overall score, as GenEval takes it."""
-
-_OWN = ("prompt", "count", "prompt_2", "prompt_3")  # what the exam itself decides
-
-Sampling = create_model(  # type: ignore[call-overload]
-    "Sampling",
-    __base__=Settings,
-    __doc__="How the pictures are made: every setting of a request but its text.",
-    **{name: (info.annotation, info) for name, info in Request.model_fields.items() if name not in _OWN},
+from sd3demo.flow.grids import Convention
+from sd3demo.settings import Resolved, Side, Text, Time, Tokens
+from sd3demo.studies.marks import COLUMNS, PART_COLUMNS, PARTS, Marks, by_category
+from sd3demo.studies.pictures import (
+    GENEVAL,
+    KINDS,
+    MORE,
+    PICTURE,
+    Categories,
+    Sampled,
+    asked,
+    exam_cell,
+    exam_of,
+    here,
+    model_of,
+    of_request,
+    plan_of,
+    resolved,
 )
+from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
+from sd3demo.studies.summary import grouped, mean, numbers
+
+if TYPE_CHECKING:
+    from sd3demo.engine import Engine
 
 
-class ScoreSettings(Settings):
-    """How many prompts, of what, marked where."""
+class Score(Sampled):
+    """Which prompts, and every setting of a picture but its text."""
 
-    n: int = Field(100, ge=1, le=10_000, description="Prompts a category.")
-    category: str = Field("all", description="One category alone, or all of them.")
-    exam_seed: int = Field(
-        0, ge=0, le=2**32 - 1, description="Draws the prompts; 0 is the one to compare by."
-    )
-    device: Device = Field("auto", description="What computes.")
-
-
-@dataclass(frozen=True)
-class Marked:
-    """One picture was made and marked; `done` of `count`."""
-
-    exam: Exam
-    mark: Mark
-    picture: Pixels
-    done: int
-    count: int
+    n: int = Field(100, ge=1, le=10_000, description=MORE)
+    categories: Categories = Field("all", description=KINDS)
+    schedule: Convention | None = of_request("schedule")
+    clip_l: Literal["on", "zeros"] = of_request("clip_l")
+    clip_g: Literal["on", "zeros"] = of_request("clip_g")
+    negative: Text = of_request("negative")
+    cfg_from: Time = of_request("cfg_from")
+    cfg_to: Time = of_request("cfg_to")
+    width: Side | None = of_request("width")
+    height: Side | None = of_request("height")
+    max_sequence_length: Tokens | None = of_request("max_sequence_length")
+    precision: Literal["auto", "float32", "bfloat16"] = of_request("precision")
+    placement: Literal["auto", "resident", "by-model", "streamed"] = of_request("placement")
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of n with its standard error sqrt(p (1 - p) / n), and the ceiling of the autoencoder."""
+    """A share of n with its standard error, and the share of true pictures that the autoencoder leaves
+    right."""
 
     rate: float
     error: float
-    ceiling: float
+    ceiling: float | None
     n: int
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -81,76 +79,89 @@ class Scores:
     settings: Resolved
 
 
-def score(settings: ScoreSettings, sampling: Settings, engine: Engine) -> Iterator[Marked | Scores]:
-    """Make and mark n pictures a category, then give the scores.
-
-    Raises Refusal for an unknown category or a model whose pictures the judge cannot read.
-    """
-    names = _categories(settings.category)
-    values = sampling.model_dump()
-    spec = find(str(values["model"]))
-    device = budget(settings.device)
-    marks: dict[str, list[Mark]] = {name: [] for name in names}
-    resolved = None
-    for name in names:
-        for index, exam in enumerate(exams(name, settings.n, settings.exam_seed)):
-            seed = (values["seed"] + index) % 2**32
-            made = plan(Request(**values | {"prompt": exam.prompt, "seed": seed}), spec, device)
-            resolved = resolved or made.request
-            picture = _picture(engine, made)
-            result = mark(exam, read(picture.transpose(2, 0, 1) / 255))
-            marks[name].append(result)
-            yield Marked(exam, result, picture, sum(map(len, marks.values())), settings.n * len(names))
-    assert resolved is not None
-    ceilings = _ceilings(spec, names, settings, resolved.width)
-    scores = {name: _rate(marks[name], ceilings[name]) for name in names}
-    whole = all(name in scores for name in GENEVAL)
-    overall = sum(scores[name].rate for name in GENEVAL) / len(GENEVAL) if whole else None
-    yield Scores(scores, overall, resolved)
+def cells(settings: Score) -> list[Cell]:
+    """A picture for each prompt, and after it what the autoencoder leaves of a true one."""
+    base = resolved(settings, settings.device, {})
+    made: list[Cell] = []
+    for index, exam in asked(settings):
+        made.append(exam_cell(exam, base, settings.seed + index, settings.device, {}))
+        given: dict[str, Json] = {
+            "exam": asdict(exam),
+            "scene": f"truth/{exam.category}/{settings.exam_seed}/{index}",
+            "request": base.model_copy(update={"cfg": 1.0}).model_dump(
+                mode="json", include={"model", "prompt", "width", "height", "precision", "placement"}
+            ),
+            "device": here(settings.device).device,
+        }
+        made.append(Cell(CEILING, base.model, given, {"category": exam.category}))
+    return made
 
 
-def _categories(wanted: str) -> tuple[str, ...]:
-    if wanted == "all":
-        return tuple(CATEGORIES)
-    if wanted not in CATEGORIES:
-        raise Refusal(f"unknown category {wanted!r}; choose one of {', '.join(CATEGORIES)}, or all")
-    return (wanted,)
-
-
-def _picture(engine: Engine, made: object) -> Pixels:
-    for event in engine.run(made):  # type: ignore[arg-type]
-        if isinstance(event, Finished):
-            return event.pictures[0]
-    raise Failure("the run stopped before it was finished")
-
-
-@torch.inference_mode()
-def _ceilings(
-    spec: ModelSpec, names: tuple[str, ...], settings: ScoreSettings, size: int
-) -> dict[str, float]:
-    """The share of true pictures that still pass after the autoencoder, by category."""
-    model = load(spec, torch.float32)
-    found = {}
-    for name in names:
-        rng = random.Random(f"truth/{name}/{settings.exam_seed}")
-        asked = exams(name, settings.n, settings.exam_seed)
-        passed = 0
-        for start in range(0, len(asked), 16):
-            group = asked[start : start + 16]
-            pictures = render([truth(exam, rng) for exam in group], size)
-            again = (model.to_image(model.to_latent(pictures * 2 - 1)) / 2 + 0.5).clamp(0, 1).numpy()
-            passed += sum(
-                mark(exam, read(np.asarray(p))).passed for exam, p in zip(group, again, strict=True)
-            )
-        found[name] = passed / len(asked)
-    return found
-
-
-def _rate(marks: list[Mark], ceiling: float) -> Rate:
-    n = len(marks)
-    rate = sum(m.passed for m in marks) / n
-    names = sorted({name for m in marks for name in m.parts})
-    parts = {
-        name: round(float(np.mean([m.parts[name] for m in marks if name in m.parts])), 4) for name in names
+def scores_of(settings: Score, measured: Sequence[Measured]) -> Scores:
+    """The rates of the pictures that were marked so far."""
+    pictures = [one for one in measured if one.cell.measurement is PICTURE]
+    ceilings = grouped(
+        (one for one in measured if one.cell.measurement is CEILING), lambda arm: arm["category"]
+    )
+    rates = {
+        name: _rate(marks, ceilings.get(name, []))
+        for name, marks in by_category(pictures).items()
+        if name != "mean"
     }
-    return Rate(rate, (rate * (1 - rate) / n) ** 0.5, ceiling, n, parts)
+    whole = all(name in rates for name in GENEVAL)
+    overall = mean([rates[name].rate for name in GENEVAL]) if whole else None
+    return Scores(rates, overall, resolved(settings, settings.device, {}))
+
+
+def table(settings: Score, measured: Sequence[Measured]) -> Table:
+    """Scores and their ceilings by category."""
+    pictures = [one for one in measured if one.cell.measurement is PICTURE]
+    marks, rates = by_category(pictures), scores_of(settings, measured).scores
+    rows: list[Row] = []
+    for name, one in marks.items():
+        again = settings.model_dump(mode="json")
+        ceiling: Scalar = None
+        if name != "mean":
+            again["categories"] = name
+            ceiling = rates[name].ceiling
+        rows.append(Row((name, *one.values, ceiling, *(one.parts.get(part) for part in PARTS)), again))
+    made = scores_of(settings, measured).settings
+    return Table(
+        "score",
+        (
+            *COLUMNS,
+            Column("ceiling", "", "share of true pictures that pass after the autoencoder"),
+            *PART_COLUMNS,
+        ),
+        tuple(rows),
+        f"Score of {settings.model} by the world's judge: {made.steps} {made.solver} steps, guidance "
+        f"{made.cfg:g}, shift {made.shift:g}, T5 {made.t5}, {made.width} x {made.height} px; standard errors "
+        "over prompts.",
+    )
+
+
+def _rate(marks: Marks, ceilings: Sequence[Measured]) -> Rate:
+    ceiling = mean(numbers(ceilings, "passed")) if ceilings else None
+    parts = {name: round(value, 4) for name, value in marks.parts.items()}
+    return Rate(marks.score, marks.score_error, ceiling, marks.n, parts)
+
+
+def _ceiling(cell: Cell, engine: Engine) -> Raw:
+    """A true picture of an exam's claim, through the autoencoder and back, marked."""
+    import torch
+
+    from sd3demo.world.judge import read
+    from sd3demo.world.prompts import mark, truth
+    from sd3demo.world.render import render
+
+    exam, made = exam_of(cell.given), plan_of(cell.given)
+    scene = truth(exam, random.Random(cast(str, cell.given["scene"])))
+    with engine.hold(made) as ready, torch.inference_mode():
+        picture = render([scene], made.request.width).to(ready.device)
+        again = ready.model.to_image(ready.model.to_latent(picture * 2 - 1)).float().cpu()
+    result = mark(exam, read((again[0] / 2 + 0.5).clamp(0, 1)))
+    return {"passed": result.passed, "parts": result.parts}
+
+
+CEILING = Measurement("ceiling", 1, _ceiling)
+STUDY = Study(Score, model_of, cells, table, charts=("score", "soft"))

@@ -1,7 +1,6 @@
 """Settings that hold several values, written as a text with commas between: `5, 10, 28`."""
 
 import math
-from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -10,25 +9,37 @@ from sd3demo.settings import Request, bounds_of, choices_of, is_whole
 MOST = 12  # values of one setting
 
 
-def several(name: str) -> Any:  # a type, which mypy cannot follow
-    """The type of a text with values of one setting of a request, under that setting's own bounds."""
+def several(name: str) -> AfterValidator:
+    """What a text of values of one setting of a request must be: each within that setting's bounds."""
     field = Request.model_fields[name]
-    bounds, whole, names = bounds_of(field), is_whole(field), choices_of(field)
+    bounds = bounds_of(field)
+    return between(*bounds, whole=is_whole(field)) if bounds else among(*choices_of(field))
+
+
+def between(low: float, high: float, *, whole: bool = False) -> AfterValidator:
+    """What a text of numbers must be: each within these bounds."""
 
     def check(text: str) -> str:
-        for value in words_of(text):
-            if value in names:
-                continue
-            if bounds is None:
-                raise ValueError(f"unknown {name} {value!r}; choose one or several of {', '.join(names)}")
-            number = _number(value)
-            if number is None or not bounds[0] <= number <= bounds[1] or (whole and number != int(number)):
+        for word in words_of(some(text)):
+            number = _number(word)
+            if number is None or not low <= number <= high or (whole and number != int(number)):
                 kind = "whole numbers" if whole else "numbers"
-                ends = f"[{bounds[0]:.12g}, {bounds[1]:.12g}]"
-                raise ValueError(f"holds {value!r}; give {kind} in {ends} with commas between")
+                raise ValueError(f"holds {word!r}; give {kind} in [{low:g}, {high:g}] with commas between")
         return text
 
-    return Annotated[str, AfterValidator(_some), AfterValidator(check)]
+    return AfterValidator(check)
+
+
+def among(*names: str) -> AfterValidator:
+    """What a text of names must be: each one of these."""
+
+    def check(text: str) -> str:
+        for word in words_of(some(text)):
+            if word not in names:
+                raise ValueError(f"holds {word!r}; choose one or several of {', '.join(names)}")
+        return text
+
+    return AfterValidator(check)
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -42,7 +53,8 @@ def numbers_of(text: str) -> tuple[float, ...]:
     return tuple(int(number) if number == int(number) else number for number in found)
 
 
-def _some(text: str) -> str:
+def some(text: str) -> str:
+    """The text, if it holds values, and not too many. Raises ValueError with what is wrong."""
     if not all(words_of(text)):
         raise ValueError(f"is {text!r}; give values with commas between, such as 5, 10")
     if len(words_of(text)) > MOST:
@@ -51,12 +63,9 @@ def _some(text: str) -> str:
 
 
 def _number(word: str) -> float | None:
+    """The number that a word says; None where it says none."""
     try:
         number = float(word)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-Several = Annotated[str, AfterValidator(_some)]
-"""Any values with commas between."""

@@ -34,6 +34,18 @@ Raw: TypeAlias = Mapping[str, Json]
 
 STUDIES: Mapping[str, str] = {
     "path-length": "How long and how straight the way from noise to picture is (SD3, table 6).",
+    "velocity-loss": "Held-out loss by t, at the native size and larger (SD3, B.3; I-Max, figure 9).",
+    "few-steps": "What few calls of the network cost, by solver (SD3, table 6).",
+    "score": "How often pictures are what their prompts say, by category (SD3, table 5).",
+    "score-steps": "What fewer steps cost (SD3, figure 3).",
+    "score-cfg": "What guidance buys, and when it is too much.",
+    "score-shift": "Which shift each size of picture wants (SD3, figure 6).",
+    "t5-off": "What breaks without T5, in its three meanings (SD3, figures 7 and 9).",
+    "depth": "Held-out loss, score and path length by depth (SD3, table 6, figure 8).",
+    "imax-ablation": "What each part of projected flow does, taken away (I-Max, figures 4 and 5).",
+    "imax-methods": "Projected flow beside its rivals (I-Max, figures 7 and 8).",
+    "imax-scale": "Up to which scale larger pictures gain (I-Max, figure 6).",
+    "imax-steps": "Larger pictures in few steps, and their cost (I-Max, figure 10).",
 }
 """Name and purpose of each study; `sd3demo.studies.<name>`, with _ for -, holds its `STUDY`."""
 
