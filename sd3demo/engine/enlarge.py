@@ -5,6 +5,7 @@ Everything that can be refused is refused here, with what would work.
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -145,9 +146,11 @@ def _flow(
     flops = calls * network_flops(spec.network, image_tokens(spec, *size), text)
     native_visits: tuple[float, ...] = ()
     if "native-network" in METHODS[request.method].needs:
-        native_visits = tuple(native_time(at.t, round(scale)) for at in visits)
-        flops += calls * network_flops(spec.network, image_tokens(spec, *native), text)
-        calls *= 2
+        asked = [replace(at, t=native_time(at.t, round(scale))) for at in visits]
+        beside = sum(len(guidance.wanted(at)) for at in asked)
+        native_visits = tuple(at.t for at in asked)
+        flops += beside * network_flops(spec.network, image_tokens(spec, *native), text)
+        calls += beside
     return Stage(
         key=key,
         width=size[0],

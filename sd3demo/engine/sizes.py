@@ -13,7 +13,7 @@ from sd3demo.extrapolation import CASCADES, Extrapolation
 
 LARGEST = 8192  # px, of any side: that of settings.Side
 DEFAULT_SCALE = 2.0
-APART = 1.5  # how far the native area may be from the model's own before proportions give way
+APART = 1.25  # how far the native area may be from the model's own before proportions give way
 
 Size = tuple[int, int]
 
