@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
 
-.PHONY: help run test bench bench-gpu lint clean
+.PHONY: help run test bench bench-gpu traces lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -24,6 +24,13 @@ bench: $(READY)  ## measure times and memory here
 bench-gpu: $(READY)  ## the tests that need a CUDA GPU, then the measurements on it
 	$(IN) -m pytest -m cuda
 	$(IN) -m tests.bench --device cuda $(ARGS)
+
+traces: $(READY)  ## record anew the traces that ship, with the weights in assets/tiny
+	rm -f assets/traces/*.safetensors && mkdir -p assets/traces
+	$(IN) -m sd3demo trace "a red circle above a blue square" --out assets/traces/1-with-guidance.safetensors
+	$(IN) -m sd3demo trace "a red circle above a blue square" --cfg 1 \
+		--out assets/traces/2-without-guidance.safetensors
+	$(IN) -m sd3demo trace 'the word "FLOW" in blue' --out assets/traces/3-a-written-word.safetensors
 
 lint: $(READY)  ## ruff and mypy
 	$(IN) -m ruff check .

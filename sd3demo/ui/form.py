@@ -46,10 +46,13 @@ def held(request: Request, spec: ModelSpec) -> dict[str, Value]:
     return opening(spec) | {name: value for name, value in given.items() if value is not None}
 
 
-def control(name: str, value: Value, spec: ModelSpec, reason: str = "") -> Control:
-    """The control of one setting; a reason greys it out and stands in place of its help."""
+def control(name: str, value: Value, spec: ModelSpec, reason: str = "", *, place: str = "set") -> Control:
+    """The control of one setting; a reason greys it out and stands in place of its help.
+
+    `place` begins its name on the page, where several tabs have such controls.
+    """
     field, looks = Request.model_fields[name], face(name)
-    title, info, id, live = looks.title, reason or help_of(name), f"set-{name}", not reason
+    title, info, id, live = looks.title, reason or help_of(name), f"{place}-{name}", not reason
     names = choices_of(field)
     choices = [(looks.names.get(choice, choice), choice) for choice in names]
     if is_dragged(name, value, spec):
@@ -66,7 +69,7 @@ def control(name: str, value: Value, spec: ModelSpec, reason: str = "") -> Contr
         return gr.Radio(choices, value=value, label=title, info=info, elem_id=id, interactive=live)
     if names:
         return gr.Dropdown(choices, value=value, label=title, info=info, elem_id=id, interactive=live)
-    return textbox(name, reason)
+    return textbox(name, reason, place=place)
 
 
 def filled(name: str, value: Value, spec: ModelSpec) -> dict[str, object]:
@@ -78,7 +81,7 @@ def filled(name: str, value: Value, spec: ModelSpec) -> dict[str, object]:
     return update
 
 
-def textbox(name: str, reason: str = "") -> gr.Textbox:
+def textbox(name: str, reason: str = "", *, place: str = "set") -> gr.Textbox:
     """The control of a setting that is a text, empty."""
     return gr.Textbox(
         "",
@@ -86,7 +89,7 @@ def textbox(name: str, reason: str = "") -> gr.Textbox:
         placeholder=face(name).hint,
         label=face(name).title,
         info=reason or help_of(name),
-        elem_id=f"set-{name}",
+        elem_id=f"{place}-{name}",
         interactive=not reason,
     )
 

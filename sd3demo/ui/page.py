@@ -16,9 +16,11 @@ from sd3demo.ui.generate import generate
 from sd3demo.ui.infer import infer
 from sd3demo.ui.plane import plane
 from sd3demo.ui.theme import theme
+from sd3demo.ui.trajectories import trajectories
 
 TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
     ("Generate", generate),
+    ("Trajectories", trajectories),
     ("Densities", densities),
     ("Flow lab", plane),
     ("About", about),

@@ -9,8 +9,9 @@ import pytest
 
 from sd3demo.flow.densities import DENSITIES
 from sd3demo.flow.grids import CONVENTIONS, time_grid
-from sd3demo.plots import densities, schedules, weights
+from sd3demo.plots import densities, schedules, trajectories, weights
 from sd3demo.plots.chart import COLOURS, Chart, Curve, csv, figure, figure_json
+from tests.history.specimen import a_trace
 
 SHADES = dict(zip(DENSITIES, COLOURS, strict=False))
 GRIDS = {name: time_grid(28, 3, name).tolist() for name in CONVENTIONS}
@@ -25,6 +26,7 @@ CHARTS = [
     weights.log_snrs(),
     schedules.schedules(GRIDS, "diffusers", 3.0),
     schedules.tails(GRIDS, "diffusers", 3.0),
+    *trajectories.charts(a_trace(), a_trace(seed=1)).values(),
 ]
 every_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 

@@ -1,0 +1,174 @@
+"""A path through latent space: how long, how straight, where it turns, and what guidance does to it.
+
+Everything here is a function of a trace; a second one, drawn in grey, is what it is compared with.
+"""
+
+import math
+
+import numpy as np
+
+from sd3demo.engine.traces import Trace
+from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
+
+TIME = Axis("time t  (1 noise, 0 data)", (1.03, -0.03))
+NOW, BEFORE = "this trace", "the one before"
+
+
+def charts(trace: Trace, before: Trace | None = None) -> dict[str, Chart]:
+    """Every chart of a trace by its name."""
+    made = (
+        moves(trace, before),
+        travelled(trace, before),
+        angles(trace, before),
+        projection(trace, before),
+        guidance_norms(trace),
+        guidance_angle(trace, before),
+    )
+    return {chart.name: chart for chart in made}
+
+
+def moves(trace: Trace, before: Trace | None = None) -> Chart:
+    """The length of each step's move, and what it would be on the chord at an even speed."""
+    even = trace.shape.chord * -np.diff(trace.sigmas)
+    curves = [
+        Curve("move", _numbers(trace), trace.shape.moves, "green", "bars"),
+        Curve("chord × (tᵢ − tᵢ₊₁)", _numbers(trace), even, "orange", "dots"),
+    ]
+    if before is not None:
+        curves.append(Curve(BEFORE, _numbers(before), before.shape.moves, "grey", "dots"))
+    return Chart(
+        "move-lengths",
+        "How far each step goes",
+        "‖z₍ᵢ₊₁₎ − zᵢ‖₂, for Euler ‖v dt‖₂; SD3 table 6",
+        Axis("step  (first: noise)"),
+        Axis("length of the move"),
+        tuple(curves),
+    )
+
+
+def travelled(trace: Trace, before: Trace | None = None) -> Chart:
+    """The path's length as it grows, beside its chord and the length of a straight flow of unit variance."""
+    ends = np.array([1.0, 0.0])
+    curves = [
+        Curve("path so far", trace.sigmas, _grown(trace), "green", "dots", strong=True),
+        Curve("its chord", ends, np.full(2, trace.shape.chord), "orange", "dashed"),
+        Curve("√(2D)", ends, np.full(2, straight_length(trace)), "violet", "dotted"),
+    ]
+    if before is not None:
+        curves.append(Curve(BEFORE, before.sigmas, _grown(before), "grey", "dots"))
+    return Chart(
+        "travelled",
+        f"The path is {trace.shape.length:.1f} long",
+        "Σ ‖z₍ᵢ₊₁₎ − zᵢ‖₂ to time t; SD3 table 6",
+        TIME,
+        Axis("length to time t", (0, 1.08 * _longest(trace, before))),
+        tuple(curves),
+    )
+
+
+def angles(trace: Trace, before: Trace | None = None) -> Chart:
+    """Where the path bends: each velocity against the one before, and each move against the chord."""
+    curves = [
+        Curve("off the chord", trace.sigmas[:-1], np.degrees(trace.shape.to_chord), "orange", "dots"),
+        Curve("turn", *_turns(trace), "green", "dots", strong=True),
+    ]
+    if before is not None:
+        curves.append(Curve(BEFORE, *_turns(before), "grey", "dots"))
+    return Chart(
+        "angles",
+        "Where the path turns",
+        "vᵢ to vᵢ₋₁, and moves to the chord; straight: 0",
+        TIME,
+        Axis("angle in degrees", _from_zero(*(curve.y for curve in curves))),
+        tuple(curves),
+    )
+
+
+def projection(trace: Trace, before: Trace | None = None) -> Chart:
+    """The states on their two main directions, with the chord. The second axis is stretched to be seen."""
+    found = trace.shape.projection()
+    curves = [
+        Curve("chord", *_sides(found.states[[0, -1]]), "orange", "dashed"),
+        Curve("path", *_sides(found.states), "green", "dots", strong=True),
+    ]
+    if before is not None:
+        curves.insert(0, Curve(BEFORE, *_sides(before.shape.projection().states), "grey", "dots"))
+    first, second = (f"{100 * share:.1f}%" for share in found.share)
+    return Chart(
+        "projection",
+        "The path from its two main sides",
+        "principal components of the states z; stretched up",
+        Axis(f"first direction, {first} of the variance"),
+        Axis(f"second direction, {second}"),
+        tuple(curves),
+    )
+
+
+def guidance_norms(trace: Trace) -> Chart:
+    """How large the branches' velocities are, and the guided one that is made of them."""
+    conditional, unconditional, guided = trace.guidance[:, :3].astype(np.float64).T
+    t = trace.sigmas[:-1]
+    curves = (
+        Curve("prompt, v_c", t, conditional, "blue", "dots"),
+        Curve("without, v_u", t, unconditional, "grey", "dots"),
+        Curve("guided, v", t, guided, "green", "dots", strong=True),
+    )
+    return Chart(
+        "guidance-norms",
+        "How fast: guided, and by each branch",
+        "v = v_u + w (v_c − v_u); norms at each step",
+        TIME,
+        Axis("norm ‖·‖₂"),
+        curves,
+    )
+
+
+def guidance_angle(trace: Trace, before: Trace | None = None) -> Chart:
+    """How far the prompt turns the velocity."""
+    curves = [Curve(NOW, *_apart(trace), "green", "dots", strong=True)]
+    if before is not None:
+        curves.append(Curve(BEFORE, *_apart(before), "grey", "dots"))
+    return Chart(
+        "guidance-angle",
+        "How far the prompt turns the velocity",
+        "the angle between v_c and v_u",
+        TIME,
+        Axis("angle in degrees", _from_zero(*(curve.y for curve in curves))),
+        tuple(curves),
+    )
+
+
+def straight_length(trace: Trace) -> float:
+    """sqrt(2 D), about how long a straight flow of unit variance is."""
+    return math.sqrt(2 * trace.entries)
+
+
+def _numbers(trace: Trace) -> Numbers:
+    return np.arange(1, trace.steps + 1, dtype=np.float64)
+
+
+def _grown(trace: Trace) -> Numbers:
+    return np.concatenate(([0.0], np.cumsum(trace.shape.moves)))
+
+
+def _longest(*traces: Trace | None) -> float:
+    lengths = [max(trace.shape.length, straight_length(trace)) for trace in traces if trace is not None]
+    return max(lengths)
+
+
+def _turns(trace: Trace) -> tuple[Numbers, Numbers]:
+    """At each time but the first, where there is no velocity before."""
+    return trace.sigmas[1:-1], np.degrees(trace.turns[1:].astype(np.float64))
+
+
+def _sides(states: Numbers) -> tuple[Numbers, Numbers]:
+    return states[:, 0], states[:, 1]
+
+
+def _apart(trace: Trace) -> tuple[Numbers, Numbers]:
+    return trace.sigmas[:-1], np.degrees(trace.guidance[:, 3].astype(np.float64))
+
+
+def _from_zero(*values: Numbers) -> tuple[float, float]:
+    highest = max((float(np.nanmax(one)) for one in values if np.isfinite(one).any()), default=0.0)
+    return (0.0, 1.1 * highest or 1.0)

@@ -1,0 +1,161 @@
+"""The Trajectories tab: how a state came from noise to a picture, and how far its way is from straight.
+
+It opens with a trace that ships with the package, so there is something to see before any weights load.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+from gradio.components import Component
+from gradio.context import Context
+
+from sd3demo.catalogue import ModelSpec, find
+from sd3demo.history.traces import SUFFIX, shipped
+from sd3demo.settings import Request
+from sd3demo.ui import form, traced, words
+from sd3demo.ui.charts import Frame, frame, savable
+from sd3demo.ui.core import Core, warm
+from sd3demo.ui.links import linked
+from sd3demo.ui.prose import section
+from sd3demo.ui.quick import at_once
+from sd3demo.ui.stream import TITLES
+
+TEXT = Path(__file__).with_name("trajectories.md")
+WAITING = f"() => {words.waiting()!r}"
+KEPT = 3600  # seconds that a visitor's trace is remembered
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the text, and the plots beside it."""
+
+    title: str
+    plots: tuple[str, ...]
+
+
+SECTIONS = (
+    Section("Length", ("move-lengths", "travelled")),
+    Section("Turns", ("angles", "projection")),
+    Section("Guidance", ("guidance-norms", "guidance-angle")),
+)
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What can be pressed, beside the settings."""
+
+    examples: gr.Dataset
+    open: gr.UploadButton
+    prompt: gr.Textbox
+    generate: gr.Button
+    stop: gr.Button
+    compare: gr.Checkbox
+
+
+def trajectories(core: Core) -> None:
+    """The whole tab."""
+    spec = find(core.models[0])
+    tab = Context.block
+    parts: dict[str, gr.HTML] = {}
+    frames: dict[str, Frame] = {}
+    with gr.Column(elem_id="paths"):
+        with gr.Row(elem_id="path-bench"):
+            settings, actions = _asked(spec)
+            with gr.Column(elem_id="path-show", min_width=260):
+                parts["status"] = gr.HTML(elem_id="path-status")
+                parts["film"] = gr.HTML(elem_id="path-film")
+                parts["link"] = gr.HTML(elem_id="path-link")
+            with gr.Column(elem_id="path-tell", min_width=260):
+                parts["told"] = gr.HTML(elem_id="path-told")
+        for part in SECTIONS:
+            with gr.Row(elem_classes="lesson"):
+                with gr.Column(elem_classes="knobs", min_width=260):
+                    section(TEXT, part.title)
+                    if part.title == "Length":
+                        parts["context"] = gr.HTML(elem_id="path-context")
+                    elif part.title == "Turns":
+                        parts["stretched"] = gr.HTML(elem_id="path-stretched")
+                with gr.Row(elem_classes="views"):
+                    frames |= {name: frame(name) for name in part.plots}
+        with gr.Row(elem_classes="lesson"):
+            with gr.Column(elem_classes="knobs", min_width=260):
+                section(TEXT, "Attention")
+            with gr.Row(elem_classes="views"):
+                parts["attention"] = gr.HTML(elem_id="path-attention")
+    _connect(core, spec, tab, settings, actions, parts, frames)
+
+
+def _asked(spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
+    """Recorded traces, and the settings of one's own."""
+    values = traced.opening(spec)
+    reasons = form.dormant(values, spec)
+    with gr.Column(elem_id="path-ask", min_width=260):
+        section(TEXT, "Path")
+        examples = gr.Dataset(
+            components=[gr.Textbox(visible=False)],
+            samples=[[traced.title(path)] for path in shipped()],
+            type="index",
+            label="Recorded",
+            elem_id="path-examples",
+        )
+        upload = gr.UploadButton(
+            "Open a trace", file_types=[SUFFIX], size="sm", elem_id="path-open", min_width=110
+        )
+        prompt = form.textbox("prompt", place="path")
+        prompt.value = values["prompt"]
+        settings: dict[str, form.Control] = {"prompt": prompt}
+        with gr.Row(elem_id="path-buttons"):
+            start = gr.Button("Generate", variant="primary", elem_id="path-generate", scale=3, min_width=80)
+            stop = gr.Button("Stop", elem_id="path-stop", scale=1, min_width=60)
+        compare = gr.Checkbox(
+            True, label="Draw the trace before in grey", container=False, elem_id="path-compare"
+        )
+    with gr.Column(elem_id="path-set", min_width=260):
+        for name in traced.NAMES[1:]:
+            settings[name] = form.control(name, values[name], spec, reasons.get(name, ""), place="path")
+    return settings, Actions(examples, upload, prompt, start, stop, compare)
+
+
+def _connect(
+    core: Core,
+    spec: ModelSpec,
+    tab: object,
+    settings: dict[str, form.Control],
+    actions: Actions,
+    parts: dict[str, gr.HTML],
+    frames: dict[str, Frame],
+) -> None:
+    """Which event has which answer. Only runs stand in the queue, in that of the model."""
+    shown = gr.State(None, time_to_live=KEPT)
+    places = [frames[name].plot for name in traced.PLOTS]
+    outputs: list[Component] = [*(parts[name] for name in traced.PARTS), shown, *places]
+    status, state = parts["status"], [shown, actions.compare]
+    at_once([actions.generate.click], None, [], [status], js=WAITING)
+    run = gr.on(
+        [actions.generate.click],
+        partial(traced.generate, core),
+        [*state, *(settings[name] for name in traced.NAMES)],
+        outputs,
+        preprocess=False,
+        show_progress="minimal",
+        show_progress_on=status,
+        concurrency_limit=1,
+        concurrency_id="model",
+        api_visibility="private",
+    )
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    halted = actions.stop.click(None, cancels=[run], queue=False, api_visibility="private")
+    halted.then(traced.halted, [status, shown], [status, parts["film"]], **quiet)
+
+    controls: dict[str, Component] = {name: settings[name] for name in traced.NAMES}
+    start, fill = traced.opening(spec), partial(traced.filled, spec)
+    linked(Request, controls, start, titles=TITLES, after=[run], fill=fill, required={"prompt": "-"})
+    if isinstance(tab, gr.Tab):
+        at_once([tab.select], traced.first, state, outputs)
+    at_once([actions.prompt.focus], warm, [], [])
+    at_once([actions.examples.click], traced.example, [actions.examples, *state], outputs)
+    at_once([actions.open.upload], traced.uploaded, [actions.open, *state], outputs)
+    at_once([actions.compare.input], traced.compare, state, places)
+    savable([frames[name] for name in traced.PLOTS], traced.chart, state, raw=False)
