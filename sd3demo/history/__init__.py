@@ -3,7 +3,8 @@
 from sd3demo.history.checking import Comparison, alone, compare
 from sd3demo.history.places import of_page, own
 from sd3demo.history.receipts import Receipt, read_pixels, read_receipt, receipts_of, to_png
-from sd3demo.history.store import Run, RunStore, write_whole
+from sd3demo.history.store import Run, RunStore
+from sd3demo.history.whole import write_whole
 
 __all__ = [
     "Comparison",

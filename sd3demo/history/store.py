@@ -6,12 +6,10 @@ taken away when the next run is saved.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +20,11 @@ from sd3demo.engine.events import Finished, Pixels
 from sd3demo.errors import Refusal
 from sd3demo.history.receipts import Receipt, receipts_of, to_png
 from sd3demo.history.thumbnails import thumbnail
+from sd3demo.history.whole import NEW, OLD, clear, locked, sync, write_through
 from sd3demo.settings import Resolved, identity
 
 NAME = re.compile(r"(\d{8}-\d{6})(-\d{3})?-[0-9a-f]{8}(-\d+)?")
 LIMIT = 4 * 2**30  # bytes of all runs together
-NEW, OLD = ".new-", ".old-"  # what is being written, and what is being taken away
 THUMBNAIL = "thumbnail.webp"
 
 
@@ -40,8 +38,7 @@ class Run:
 
     @property
     def made(self) -> datetime:
-        """When it was finished."""
-        return datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        return made(self.id)
 
 
 class RunStore:
@@ -54,9 +51,7 @@ class RunStore:
         self.root = root
         self.limit = limit
 
-    def save(
-        self, request: Resolved, finished: Finished, arms: Mapping[str, Resolved] | None = None
-    ) -> Run:
+    def save(self, request: Resolved, finished: Finished, arms: Mapping[str, Resolved] | None = None) -> Run:
         """Keeps a finished run. Raises Refusal, and leaves nothing, where it cannot be written.
 
         `arms` are the requests of an extrapolation's pictures by their names, which become the files'.
@@ -121,7 +116,7 @@ class RunStore:
         if self.root.is_dir():
             for name in os.listdir(self.root):
                 if name.startswith((NEW, OLD)):
-                    _clear(self.root / name)
+                    clear(self.root / name)
         left = self.limit - self.size(keep)
         for id in self.ids():
             if id == keep:
@@ -137,55 +132,22 @@ class RunStore:
 
     def _write(self, stem: str, files: Mapping[str, bytes]) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
-        with _locked(self.root) as aside:
+        with locked(self.root) as aside:
             try:
                 for name, content in files.items():
-                    _write_through(aside / name, content)
-                _sync(aside)
+                    write_through(aside / name, content)
+                sync(aside)
                 for attempt in range(1, 1000):
                     folder = self.root / (stem if attempt == 1 else f"{stem}-{attempt}")
                     if not folder.exists():
                         os.rename(aside, folder)
                         aside = folder  # from here on this is what a failure takes away
-                        _sync(self.root)
+                        sync(self.root)
                         return folder
                 raise FileExistsError(17, "too many runs at once")
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
-
-
-@contextlib.contextmanager
-def _locked(root: Path) -> Iterator[Path]:
-    """A new folder to write in, locked for as long as this process works on it."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=NEW, dir=root))
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            with contextlib.suppress(
-                OSError
-            ):  # a file system without locks, on which nothing is swept either
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if folder.exists():  # else it was swept before it was locked
-                yield folder
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _clear(folder: Path) -> None:
-    """Takes a folder away unless somebody is writing in it."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        return  # its lock is held
-    finally:
-        os.close(descriptor)
 
 
 def _age(id: str) -> tuple[str, int]:
@@ -208,6 +170,11 @@ def _pictures(
             yield f"{name}{place}.png", pixels, receipt
 
 
+def made(id: str) -> datetime:
+    """When the run of an id was finished."""
+    return datetime.strptime(id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
 def result_of(finished: Finished) -> dict[str, object]:
     """What a run found, as JSON: the pictures aside."""
     return {
@@ -221,39 +188,6 @@ def result_of(finished: Finished) -> dict[str, object]:
         "seconds": sum(finished.seconds.values()),
         "phases": dict(finished.seconds),
     }
-
-
-def write_whole(files: Mapping[Path, bytes]) -> None:
-    """Writes files, all of them or none. Raises Refusal where they cannot be written."""
-    aside: dict[Path, Path] = {}
-    try:
-        for path, content in files.items():
-            aside[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
-            _write_through(aside[path], content)
-        for path, part in aside.items():
-            os.replace(part, path)
-    except OSError as error:
-        for part in aside.values():
-            part.unlink(missing_ok=True)
-        raise Refusal(
-            f"cannot write {path}: {error.strerror}; free some space or choose another place"
-        ) from error
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Brings a folder's list of names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _text(values: Mapping[str, object]) -> bytes:

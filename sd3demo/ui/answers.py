@@ -148,14 +148,24 @@ def keep(request: Resolved, finished: Finished) -> tuple[Kept, ...]:
     """The pictures as files with their receipts, where gradio serves them and later clears them away."""
     kept = []
     for pixels, receipt in zip(finished.pictures, receipts_of(request, finished), strict=True):
-        words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:40].strip("-")
-        name = f"{words or 'picture'}-{request.seed + receipt.picture}.png"
+        name = named(request.prompt, request.seed + receipt.picture)
         try:
             path = save_bytes_to_cache(to_png(pixels, receipt), name, get_upload_folder())
         except OSError as error:
             raise Refusal(f"cannot write the picture: {error.strerror}; the page needs free space") from error
-        kept.append(Kept(path, f"gradio_api/file={quote(path)}", name))
+        kept.append(Kept(path, source_of(path), name))
     return tuple(kept)
+
+
+def source_of(path: str) -> str:
+    """Where the browser finds a file that gradio serves."""
+    return f"gradio_api/file={quote(path)}"
+
+
+def named(prompt: str, seed: int) -> str:
+    """What a picture's file is called: `a-red-circle-7.png`."""
+    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:40].strip("-")
+    return f"{words or 'picture'}-{seed}.png"
 
 
 def remember(core: Core, request: Resolved, finished: Finished) -> str:

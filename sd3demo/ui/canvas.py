@@ -37,7 +37,7 @@ class Frame:
 def forming(previews: Sequence[Pixels], step: int, count: int) -> str:
     """The predictions after a step, in the place where the pictures will be."""
     alt = f"Prediction of the picture after step {step} of {count}"
-    images = "".join(_figure(_uri(pixels), alt, pixels.shape, "forming") for pixels in previews)
+    images = "".join(_figure(uri(pixels), alt, pixels.shape, "forming") for pixels in previews)
     return _grid(images, len(previews), f"Prediction after step {step} of {count}")
 
 
@@ -62,7 +62,7 @@ def waiting(size: tuple[int, int]) -> str:
     noise = np.random.default_rng(0).normal(0.5, 0.18, (16, 16, 3)).clip(0, 1)
     pixels: Pixels = (noise * 255).astype(np.uint8)
     width, height = size
-    image = _figure(_uri(pixels), "Noise, where every picture begins", (height, width, 3), "noise")
+    image = _figure(uri(pixels), "Noise, where every picture begins", (height, width, 3), "noise")
     return _grid(image, 1, "Noise at t = 1, where every picture begins")
 
 
@@ -85,7 +85,7 @@ def in_strip(index: int, count: int) -> bool:
 def framed(t: float, pixels: Pixels) -> Frame:
     """A prediction for the strip, thinned out where it is large."""
     stride = max(-(-max(pixels.shape[:2]) // FRAME_SIDE), 1)
-    return Frame(t, _uri(np.ascontiguousarray(pixels[::stride, ::stride])))
+    return Frame(t, uri(np.ascontiguousarray(pixels[::stride, ::stride])))
 
 
 def _grid(images: str, number: int, caption: str, control: str = "") -> str:
@@ -113,7 +113,7 @@ def _link(source: str, name: str) -> str:
     )
 
 
-def _uri(pixels: Pixels) -> str:
+def uri(pixels: Pixels) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

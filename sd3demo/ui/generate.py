@@ -155,23 +155,24 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
             api_visibility="private",
         )
 
-    linked(
-        Request,
-        {name: settings[name] for name in answers.NAMES},
-        partial(answers.start, core),
-        titles=TITLES,
-        after=[run],
-        fill=answers.linked,
-        required={"prompt": "-"},
-    )
-
     at_once([actions.prompt.focus, actions.examples.click], warm, [], [])
     at_once([actions.dice.click], answers.new_seed, [], [settings["seed"]])
     at_once([actions.suggest.click], answers.suggested, [model, *sides], [settings["shift"]], raw=True)
     at_once([actions.shape.input], answers.sides, [actions.shape, model], sides)
     at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
     take = partial(answers.receipt, core)
-    at_once([actions.receipt.upload], take, [actions.receipt], [shown.status, actions.receipt, *controls])
+    took = at_once(
+        [actions.receipt.upload], take, [actions.receipt], [shown.status, actions.receipt, *controls]
+    )
+    linked(
+        Request,
+        {name: settings[name] for name in answers.NAMES},
+        partial(answers.start, core),
+        titles=TITLES,
+        after=[run, took],
+        fill=answers.linked,
+        required={"prompt": "-"},
+    )
     at_once([model.input], answers.model, [model], controls)
     at_once(
         [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "schedule")],

@@ -26,7 +26,7 @@
     }
   }
 
-  window.sd3demo = {
+  window.sd3demo = Object.assign(window.sd3demo ?? {}, {
     show(link) {
       if (link !== location.hash) history.replaceState(history.state, "", link);
       if (window.parent !== window)  // a Space shows its page in a frame, and keeps the frame's hash
@@ -43,11 +43,14 @@
       history.replaceState(history.state, "", link);
       document.querySelector("#link-open")?.click();
     },
+    select(tab) {
+      if (current() !== tab) document.querySelector(`#tab-${CSS.escape(tab)}`)?.click();
+    },
     copy() {
       copying = true;
       this.renew();
     },
-  };
+  });
   window.addEventListener("hashchange", () => document.querySelector("#link-open")?.click());
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href^='#/']");

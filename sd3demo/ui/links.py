@@ -97,6 +97,10 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
     )
     came.then(None, None, None, js=RENEW, api_visibility="private")
     tabs.select(None, None, None, js=RENEW, api_visibility="private")
+    for tab in known:
+        chosen = gr.Button("Open the tab", visible="hidden", elem_id=f"tab-{tab}")
+        went = at_once([chosen.click], partial(_selected, tab), [], [tabs])
+        went.then(None, None, None, js=RENEW, api_visibility="private")
     for link in every:
         button = gr.Button("Link", visible="hidden", elem_id=f"link-{link.tab}")
         write, inputs = partial(address_of, link), [*link.controls.values()]
@@ -200,6 +204,10 @@ def _unfolded(kind: type[Settings], name: str, text: object) -> object:
     if found is not None and get_origin(found.annotation) is tuple:
         return [part for part in str(text).split(",") if part]
     return text
+
+
+def _selected(tab: str) -> object:
+    return gr.Tabs(selected=tab)
 
 
 def _held(value: object) -> object:

@@ -12,17 +12,23 @@ from sd3demo.ui import links
 from sd3demo.ui.about import about
 from sd3demo.ui.core import Core, core
 from sd3demo.ui.densities import densities
+from sd3demo.ui.extrapolate import extrapolate
 from sd3demo.ui.generate import generate
+from sd3demo.ui.history import history
 from sd3demo.ui.infer import infer
 from sd3demo.ui.plane import plane
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories import trajectories
+from sd3demo.ui.verify import verify
 
 TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
     ("Generate", generate),
+    ("Extrapolate", extrapolate),
     ("Trajectories", trajectories),
     ("Densities", densities),
     ("Flow lab", plane),
+    ("History", history),
+    ("Verify", verify),
     ("About", about),
 )
 """A tab is one file and one line here."""
@@ -32,8 +38,9 @@ TITLE = "sd3demo: Stable Diffusion 3 and I-Max, to be run"
 HEADER = """<header><h1>sd3demo</h1>
 <p>The Stable Diffusion 3 and I-Max papers, to be run: watch a picture come out of noise, change one thing,
 and see what it did.</p>
-<button id="copy-link" onclick="sd3demo.copy()">Copy link</button><output id="copied"></output>
-<button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></header>"""
+<output id="copied"></output>
+<span class="tools"><button id="copy-link" onclick="sd3demo.copy()">Copy link</button>
+<button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></span></header>"""
 
 LONGEST_QUEUE = 32  # runs that wait; who comes later is told to try again
 CLEARING, KEPT = 1800, 24 * 3600  # seconds: how often files are cleared away, and how old those are
