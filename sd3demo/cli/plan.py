@@ -10,11 +10,15 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.machine import GPU_FLOPS, Device, budget
 from sd3demo.engine.placement import GIB
-from sd3demo.settings import Prompt, Request, Settings
+from sd3demo.extrapolation import Extrapolation
+from sd3demo.settings import Prompt, Request, Settings, parse
 
 
-class Question(Request):
-    """A request whose prompt may stay open: no cost depends on the words."""
+class Question(Extrapolation):
+    """A request whose prompt may stay open: no cost depends on the words.
+
+    It is an extrapolation where something is said that only those have, such as a scale.
+    """
 
     prompt: Prompt = Field("a picture", description="What the picture should show.")
 
@@ -30,17 +34,20 @@ class Elsewhere(Settings):
 
 def show(question: Question, elsewhere: Elsewhere, report: Report) -> int:
     here = budget(elsewhere.device) if elsewhere.vram is None else _gpu(elsewhere.vram)
-    made = plan(question, find(question.model), here)
+    made = plan(_asked(question), find(question.model), here)
     values: dict[str, object] = {
         "stages": [
             {
                 "key": stage.key,
+                "kind": stage.kind,
                 "width": stage.width,
                 "height": stage.height,
                 "sigmas": list(stage.sigmas),
                 "calls": stage.calls,
                 "solver": stage.solver,
                 "needs": list(stage.needs),
+                "flops": stage.flops * made.request.count,
+                "seconds": stage.flops * made.request.count / here.flops,
             }
             for stage in made.stages
         ],
@@ -52,11 +59,18 @@ def show(question: Question, elsewhere: Elsewhere, report: Report) -> int:
         "placement": made.placement,
         "seconds": made.seconds,
         "fits": made.fits,
+        "notes": list(made.notes),
         "device": {"kind": here.device, "memory": here.memory},
         "request": made.request.model_dump(mode="json"),
     }
     report.result(values, _text(made))
     return 0
+
+
+def _asked(question: Question) -> Request:
+    larger = question.model_fields_set - set(Request.model_fields)
+    values = {name: getattr(question, name) for name in Request.model_fields}
+    return question if larger else parse(Request, values)
 
 
 def _gpu(gib: float) -> Budget:
@@ -76,7 +90,13 @@ def _text(made: Plan) -> str:
         f"  {phase:<7} {made.memory[phase] / GIB:8.2f} GiB {made.flops[phase] / 1e12:10.2f} TFLOP"
         for phase in made.memory
     ]
-    return "\n".join(lines)
+    if len(made.stages) > 1:
+        lines += [
+            f"  {stage.key}: {stage.width} x {stage.height}, {stage.calls} network calls, "
+            f"about {stage.flops * request.count / here.flops:.1f} s"
+            for stage in made.stages
+        ]
+    return "\n".join([*lines, *made.notes])
 
 
 COMMAND = Command(show, (Question, Elsewhere), arguments=("prompt",))

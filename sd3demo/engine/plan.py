@@ -98,7 +98,10 @@ def plan(
         stages = (native_stage(resolved, spec),)
     needed = demands(resolved, spec, stages)
     placement = choose(needed, budget, resolved.placement)
-    if placement == "streamed" and not all(stage.toolkit.neutral for stage in stages):
+    turned = not all(stage.toolkit.neutral for stage in stages)
+    if placement == "streamed" and turned and resolved.placement == "auto":
+        placement = "by-model"
+    if placement == "streamed" and turned:
         raise Refusal(
             "placement is streamed, under which the network runs as it is; use by-model or resident with "
             "more memory, or turn positions to extend, attention to off, text_copies to 1 and half_patch off"
