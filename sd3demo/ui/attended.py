@@ -72,7 +72,7 @@ def _sentences(seen: Attention) -> str:
             if of == encoder
         )
         rows += (
-            f'<h4 data-encoder="{encoder}">{NAMES.get(encoder, encoder)} <small></small></h4>'
+            f'<h4 data-encoder="{escape(encoder)}">{escape(NAMES.get(encoder, encoder))} <small></small></h4>'
             f'<div class="chips">{chips}</div>'
         )
     return rows

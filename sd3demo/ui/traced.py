@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
@@ -68,7 +69,8 @@ def uploaded(file: str, shown: Shown | None, compared: bool) -> Updates:
     path = Path(file)
     try:
         trace = read_trace(path)
-        said = f'<p class="done" role="status">{path.name} is a trace of “{trace.request.prompt}”.</p>'
+        what = escape(f"{path.name} is a trace of “{trace.request.prompt}”.")
+        said = f'<p class="done" role="status">{what}</p>'
         return _all(_next(trace, shown), compared, said)
     except Exception as error:
         said = sentence(error, TITLES).replace(str(path), f"“{path.name}”")

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import Encoded, Event, Finished, Loading, Pixels, StageStarted, StepDone
+from sd3demo.engine.events import Encoded, Event, Finished, Loading, Pixels, Record, StageStarted, StepDone
+from sd3demo.engine.traces import BLOCKS, MOMENTS, spread
 from sd3demo.ui import Core, build, launch
+from tests.history.specimen import WORDS
 
 CONFIGS = {
     "transformer": {
@@ -101,7 +103,28 @@ def finished(plan: Plan) -> Finished:
         noise_sha256=tuple(hashlib.sha256(str(seed).encode()).hexdigest() for seed in plan.seeds),
         weights_sha256="0" * 64,
         seconds={"load": 2.0, "encode": 0.1, "flow": 1.2, "decode": 0.1},
+        records=records(plan) if "moves" in plan.recorders else {},
+        words=WORDS if "attention" in plan.recorders else (),
     )
+
+
+def records(plan: Plan) -> dict[str, Record]:
+    """What recorders could have found: winding paths, other ones for other settings."""
+    steps, number = plan.request.steps, plan.request.count
+    random = np.random.default_rng([plan.request.seed, steps, round(10 * plan.request.cfg)])
+    moves = random.normal(size=(number, steps, 50)) + 3 * random.normal(size=(number, 1, 50))
+    guidance = 1 + random.random((steps, 4, number))
+    if plan.request.cfg == 1:
+        guidance[:, [1, 3]] = np.nan
+    kept = len(spread(steps, MOMENTS)), len(spread(plan.spec.network.depth, BLOCKS))
+    return {
+        "moves": moves @ moves.swapaxes(1, 2) / steps**2,
+        "turns": random.random((steps, number)).astype(np.float32),
+        "guidance": guidance.astype(np.float32),
+        "norms": (1 + random.random((steps, 2, number))).astype(np.float32),
+        "film": random.integers(0, 256, (steps + 1, 2, number, 16, 16, 3)).astype(np.uint8),
+        "attention": (random.random((*kept, number, len(WORDS), 8, 8)) / len(WORDS)).astype(np.float16),
+    }
 
 
 def flat(height: int, width: int, *, shade: int) -> Pixels:
