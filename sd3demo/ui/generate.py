@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.settings import Request
-from sd3demo.ui import answers, canvas, form, words
+from sd3demo.ui import answers, canvas, form, schedule, words
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.examples import EXAMPLES
 from sd3demo.ui.faces import groups
@@ -100,6 +100,7 @@ def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Action
                     if name == "shift":
                         size = (int(values["width"]), int(values["height"]))
                         suggest = gr.Button(form.suggestion(spec, *size), size="sm", elem_id="suggest")
+        schedule.beside(core, settings)
         receipt = gr.File(
             label="Settings from a PNG that was made here",
             file_types=[".png"],

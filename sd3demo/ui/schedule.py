@@ -3,10 +3,12 @@
 `listing` is for any tab that has a plan; `schedule` is the endpoint for programs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TypedDict
 
 import gradio as gr
+from gradio.components import Component
 from gradio.events import api
 
 from sd3demo.catalogue import find
@@ -15,8 +17,10 @@ from sd3demo.engine.machine import budget
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import CONVENTIONS, Convention, time_grid
 from sd3demo.settings import Request, parse
+from sd3demo.ui import form, words
 from sd3demo.ui.core import Core
-from sd3demo.ui.stream import sentence
+from sd3demo.ui.quick import at_once
+from sd3demo.ui.stream import TITLES, sentence
 
 USED_BY = {
     "uniform": "the papers, Flux, I-Max",
@@ -25,6 +29,8 @@ USED_BY = {
     "linear": "InvokeAI for SD3",
     "comfy": "ComfyUI, ‘simple’",
 }
+ASKED = ("model", "steps", "shift", "schedule", "width", "height")
+"""The settings that the times of a run depend on."""
 
 
 class Schedule(TypedDict):
@@ -56,6 +62,26 @@ def listing(made: Plan) -> str:
         f"column, to the last digit.</caption><thead><tr><th scope='col'>step</th>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def beside(core: Core, controls: Mapping[str, form.Control]) -> None:
+    """The list of the times beside a tab's own controls, folded away; `controls` hold those of ASKED.
+
+    It is written when it is unfolded and whenever one of them changes.
+    """
+    with gr.Accordion("Times of the run", open=False) as folder:
+        place = gr.HTML(elem_id="run-sigmas")
+    inputs: list[Component] = [controls[name] for name in ASKED]
+    changed = [controls[name].change for name in ASKED]
+    at_once([folder.expand, *changed], partial(listed, core), inputs, [place], raw=True)
+
+
+def listed(core: Core, *values: object) -> str:
+    """What `beside` shows: the times of the run that these values ask for, or what is wrong with them."""
+    try:
+        return listing(_planned(core, dict(zip(ASKED, values, strict=True))))
+    except ValueError as error:
+        return words.failed(sentence(error, TITLES))
 
 
 def conventions(made: Plan) -> dict[Convention, Sequence[float]]:
@@ -96,13 +122,9 @@ def schedule(core: Core) -> None:
             height: In pixels, which "auto" reads; the model's native size by default.
             model: A model that the page offers; the first by default.
         """
-        asked = {"prompt": "-", "model": model or core.models[0], "steps": steps, "shift": shift}
-        asked |= {"schedule": schedule, "width": width, "height": height}
+        asked = {"model": model or core.models[0], "steps": steps, "shift": shift}
         try:
-            request = parse(Request, asked)
-            if request.model not in core.models:
-                raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
-            made = plan(request, find(request.model), budget())
+            made = _planned(core, asked | {"schedule": schedule, "width": width, "height": height})
         except ValueError as error:
             raise gr.Error(sentence(error, {}), print_exception=False) from error
         return Schedule(
@@ -118,6 +140,14 @@ def schedule(core: Core) -> None:
         )
 
     api(schedule, api_name="schedule", queue=False)
+
+
+def _planned(core: Core, asked: Mapping[str, object]) -> Plan:
+    """The plan of a run with these settings. Raises Refusal for a model that is not offered."""
+    request = parse(Request, {"prompt": "-", **asked})
+    if request.model not in core.models:
+        raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
+    return plan(request, find(request.model), budget())
 
 
 def _mark(name: str, chosen: str) -> str:

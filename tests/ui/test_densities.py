@@ -15,8 +15,8 @@ from sd3demo.engine import Budget, plan
 from sd3demo.flow.densities import LogitNormal
 from sd3demo.flow.grids import CONVENTIONS, time_grid
 from sd3demo.history import receipts_of
-from sd3demo.settings import Request
-from sd3demo.ui import Core, densities, schedule
+from sd3demo.settings import Request, parse
+from sd3demo.ui import Core, densities, form, schedule
 from sd3demo.ui.lab import PRESETS, TITLES, Lab, charts, named, planned
 from tests.engine.running import EXACT, exactly, run
 from tests.ui.specimens import Rehearsal, serving
@@ -149,6 +149,17 @@ def test_the_times_that_are_listed_stand_in_the_runs_receipt(convention: str) ->
     assert list(told[convention]) == list(receipt.sigmas) == list(ran.finished.sigmas)
     assert [step.at.t for step in ran.steps] == list(told[convention][:-1])
     assert columns(schedule.listing(ran.plan))["used"] == [float(f"{t:.4f}") for t in receipt.sigmas]
+
+
+def test_the_form_lists_the_times_of_its_own_run() -> None:
+    values = form.opening(SPEC) | {"steps": 6, "shift": 2.5, "schedule": "comfy"}
+    shown = columns(schedule.listed(CORE, *(values[name] for name in schedule.ASKED)))
+    made = plan(parse(Request, values | {"prompt": "a red circle"}), SPEC, Budget())
+    assert shown["used"] == [float(f"{t:.4f}") for t in made.sigmas]
+    wrong = values | {"steps": 0}
+    assert "Steps is 0; it must lie in [1, 100]" in schedule.listed(
+        CORE, *(wrong[name] for name in schedule.ASKED)
+    )
 
 
 @pytest.mark.slow
