@@ -183,14 +183,16 @@ def _layout(chart: Chart) -> dict[str, object]:
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
-            "y": -0.24,
+            "y": -0.42 if chart.x.names else -0.24,
             "yanchor": "top",
             "font": {"size": 11},
             "entrywidth": 110,
         },
         "showlegend": True,
         "hovermode": "closest",
-        "height": HEIGHT + 11 * max(sum(curve.listed for curve in chart.curves) - 4, 0),
+        "height": HEIGHT
+        + (50 if chart.x.names else 0)
+        + 11 * max(sum(curve.listed for curve in chart.curves) - 4, 0),
         "margin": {"l": 54, "r": 12, "t": 66, "b": 44},
         "font": {"color": TEXT, "size": 12, "family": "system-ui, sans-serif"},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -214,6 +216,7 @@ def _axis(axis: Axis) -> dict[str, object]:
         drawn["range"] = [float(end) for end in ends]
     if axis.names:
         drawn |= {"tickvals": list(range(len(axis.names))), "ticktext": list(axis.names)}
+        drawn |= {"tickangle": -35 if len(axis.names) > 4 else 0, "showgrid": False}
     if axis.log:
         drawn |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return drawn

@@ -7,7 +7,7 @@ from sd3demo.plots.tables import axis, curve, distinct, named, numbers, only, pl
 from sd3demo.studies.study import Table
 
 MEASURES = {
-    "score": ("Score", Axis("share of pictures that are right", (0, 1.04))),
+    "score": ("Score", Axis("share that is right", (0, 1.04))),
     "soft": ("Softer marks", Axis("mean of the softer marks", (0, 1.04))),
 }
 """The two columns of marks: what a title and an axis call them."""
@@ -33,7 +33,7 @@ def score(table: Table) -> Chart:
 def soft(table: Table) -> Chart:
     """What is right about the pictures, part by part, over all categories."""
     names = [column.name for column in table.columns]
-    whole = only(table, category=ALL) if only(table, category=ALL).rows else table
+    whole = only(table, category=str(table.column("category")[-1]))
     parts = [part for part in names[names.index("ceiling") + 1 :] if whole.column(part)[0] is not None]
     values = numbers([whole.column(part)[0] for part in parts])
     return Chart(
@@ -69,7 +69,7 @@ def by_size(table: Table, measure: str) -> Chart:
     """A measure against the shift, a curve for each size of picture."""
     title, up = MEASURES[measure]
     sizes = distinct(table, "side")
-    whole = only(table, category=ALL) if only(table, category=ALL).rows else table
+    whole = only(table, category=str(table.column("category")[-1]))
     parts = [only(whole, side=side) for side in sizes]
     return Chart(
         f"{measure}-shift",

@@ -14,7 +14,7 @@ PARTS = ("background", "colour", "count", "shape", "relation", "letters")
 """The softer marks that a table shows."""
 
 COLUMNS = (
-    Column("category", "", "GenEval's six or typography; mean is that of the categories above it"),
+    Column("category", "", "GenEval's six or typography; mean is that of several"),
     Column("score", "", "share of pictures of which every claim of the prompt is true"),
     Column("score error", "", "its standard error, sqrt(p (1 - p) / n)"),
     Column("soft", "", "mean of the softer marks of each picture: right colours, counts, shapes, letters"),

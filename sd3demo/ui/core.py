@@ -5,7 +5,7 @@ Nothing heavy is here until a first plan is run: then the engine, and torch with
 
 import threading
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,7 +15,7 @@ from sd3demo.engine.events import Event
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
-from sd3demo.ui.zerogpu import here, on_gpu
+from sd3demo.ui.zerogpu import here, is_zerogpu, on_gpu
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -29,11 +29,13 @@ class Core:
     """`models` are names of the catalogue or folders, the first of them chosen at first.
 
     `history` keeps finished runs; None where visitors share the page, for it shows all of them to everybody.
+    `engine` is for studies, which ask more of it than runs.
     """
 
     models: tuple[str, ...]
     run: Run
     history: RunStore | None = None
+    engine: Callable[[], "Engine"] = field(default_factory=lambda: _engine_when_wanted())
 
 
 def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None) -> Core:
@@ -48,7 +50,8 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
         with engine().hold(plan(request, find(models[0]), budget)):
             pass
 
-    return Core(models, on_gpu(run, hold), history)
+    # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
+    return Core(models, on_gpu(run, hold), history, _engine_when_wanted() if is_zerogpu() else engine)
 
 
 def prepare(values: Mapping[str, object], core: Core) -> Plan:

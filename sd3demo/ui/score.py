@@ -1,0 +1,72 @@
+"""The Score tab: how often pictures are what their prompts say, those pictures, and studies of it."""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import islice
+from pathlib import Path
+
+import gradio as gr
+
+from sd3demo.studies.study import Measured, find_study
+from sd3demo.ui import controls
+from sd3demo.ui.core import Core
+from sd3demo.ui.geneval import published
+from sd3demo.ui.links import linked
+from sd3demo.ui.prose import section
+from sd3demo.ui.study import studies, study_panel
+
+TEXT = Path(__file__).with_name("score.md")
+FRONT = ("model", "categories", "n", "steps", "cfg", "shift", "solver", "t5")
+BELOW = {
+    "score-steps": "Steps",
+    "score-cfg": "Guidance",
+    "score-shift": "Shift by size",
+    "t5-off": "Without T5",
+    "depth": "Depth",
+}
+"""The studies that stand below, and what their tabs are called."""
+SHOWN = 40  # pictures
+
+
+def score(core: Core) -> None:
+    """The whole tab: the score, its pictures, the published table, and the studies."""
+    with gr.Column(elem_id="scores"):
+        section(TEXT, "Score")
+        with gr.Column(elem_id="score-bench"):
+            marked = gr.HTML(render=False, elem_id="judged")
+            panel = study_panel(
+                core, "score", front=FRONT, also=[marked], extra=lambda found: [gallery(found)]
+            )
+            marked.render()
+        with gr.Accordion("GenEval as published, for context", open=False):
+            section(TEXT, "GenEval")
+            gr.HTML(published())
+        section(TEXT, "Studies")
+        studies(core, BELOW)
+    kind = find_study("score").settings
+    start = controls.opening(kind, core.models)
+    changed = [one.change for one in panel.controls.values()]
+    linked(kind, panel.controls, start, titles=controls.titles(kind), when=changed)
+
+
+def gallery(measured: Sequence[Measured]) -> str:
+    """The newest pictures, each with its prompt and whether it is right."""
+    pictures = [one for one in reversed(measured) if "picture" in one.raw]
+    right = sum(bool(one.raw["passed"]) for one in pictures)
+    cards = "".join(_card(one) for one in islice(pictures, SHOWN))
+    more = f", the newest {SHOWN} below" if len(pictures) > SHOWN else ""
+    return (
+        f"<p class='caption'>{right} of {len(pictures)} pictures are right{more}.</p>"
+        f"<ul class='judged'>{cards}</ul>"
+    )
+
+
+def _card(one: Measured) -> str:
+    exam = one.cell.given["exam"]
+    prompt = str(exam["prompt"]) if isinstance(exam, dict) else ""
+    passed = bool(one.raw["passed"])
+    word = "right" if passed else "wrong"
+    return (
+        f"<li class='{word}'><img src='data:image/png;base64,{one.raw['picture']}' alt='{escape(prompt)}'>"
+        f"<span class='judgement'>{'✓' if passed else '✗'} {word}</span><span>{escape(prompt)}</span></li>"
+    )

@@ -1,0 +1,159 @@
+"""A study on the page: its settings, Run and Stop, progress, and its table and charts as they fill.
+
+`study_panel(core, "path-length")` is all that a tab has to say. What was measured is kept, so that a study
+that was stopped goes on where it stood; it stands in the one line in which all runs of a model stand.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from gradio.components import Component
+from gradio.context import Context
+from gradio.events import Dependency
+
+from sd3demo.settings import Settings
+from sd3demo.studies.study import STUDIES, Table, find_study
+from sd3demo.ui import controls, tabled, words
+from sd3demo.ui.charts import SAVE_CSV, Frame, frame, savable
+from sd3demo.ui.core import Core
+from sd3demo.ui.measuring import Extra, answers, labelled, stopped, turned_away
+from sd3demo.ui.quick import at_once
+
+if TYPE_CHECKING:
+    from sd3demo.plots.chart import Chart
+
+FRONT = ("along", "values", "budgets", "solvers", "scales", "models", "n", "scenes", "categories")
+"""Settings that always stand in front, beside those that hold several values; the others are folded away."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The parts of a study on the page."""
+
+    name: str
+    controls: Mapping[str, controls.Control]
+    run: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    table: gr.HTML
+    frames: tuple[Frame, ...]
+    running: Dependency
+
+
+def studies(core: Core, titles: Mapping[str, str]) -> None:
+    """Several studies in tabs of their own, by their names; each is built when it is first looked at."""
+    outer = Context.block
+    while outer is not None and not isinstance(outer, gr.Tab):
+        outer = outer.parent
+    with gr.Tabs(elem_classes="studies"):
+        for index, (name, title) in enumerate(titles.items()):
+            with gr.Tab(title, id=f"study-tab-{name}", elem_id=f"study-tab-{name}") as tab:
+                seen = gr.State(0)
+                looked = [tab.select, *([outer.select] if index == 0 and outer is not None else [])]
+                at_once(looked, lambda: 1, [], [seen])
+                gr.render(triggers=[seen.change], queue=False, show_progress="hidden")(
+                    partial(study_panel, core, name)
+                )
+
+
+def study_panel(
+    core: Core,
+    name: str,
+    *,
+    front: Sequence[str] = (),
+    also: Sequence[Component] = (),
+    extra: Extra | None = None,
+) -> Panel:
+    """A study in the tab that is being built. `extra` fills the outputs `also` as cells come."""
+    study = find_study(name)
+    values = controls.opening(study.settings, core.models)
+    first = front or _front(study.settings)
+    made: dict[str, controls.Control] = {}
+
+    def place(names: Sequence[str]) -> None:
+        for one in names:
+            id = f"study-{name}-{one.replace('_', '-')}"
+            made[one] = controls.control(study.settings, one, values[one], core.models, id)
+
+    with gr.Row(elem_classes="lesson study", elem_id=f"study-{name}"):
+        with gr.Column(elem_classes="knobs", min_width=260):
+            gr.HTML(f"<h3>{escape(STUDIES[name])}</h3>")
+            with gr.Row(elem_classes="study-buttons"):
+                start = gr.Button(
+                    "Run", variant="primary", elem_id=f"study-{name}-run", scale=3, min_width=90
+                )
+                stop = gr.Button("Stop", elem_id=f"study-{name}-stop", scale=1, min_width=70)
+            status = gr.HTML(elem_id=f"study-{name}-status", elem_classes="study-status")
+            place(first)
+            with gr.Accordion("More settings", open=False):
+                place([one for one in study.settings.model_fields if one not in first])
+        with gr.Row(elem_classes="views"):
+            frames = tuple(frame(chart) for chart in study.charts)
+            with gr.Column(elem_classes="study-numbers", min_width=260):
+                table = gr.HTML(elem_id=f"study-{name}-table")
+                take = gr.Button("Table as CSV", size="sm", visible=False, elem_id=f"study-{name}-csv")
+
+    ordered = {one: made[one] for one in study.settings.model_fields}
+    shown = gr.State(None, time_to_live=3600)
+    outputs = [status, table, take, start, shown, *(place.plot for place in frames), *also]
+    inputs: list[Component] = [*ordered.values()]
+    at_once([start.click], None, [], [status], js=f"() => {words.waiting()!r}")
+    running = start.click(
+        partial(answers, core, name, extra, len(also)),
+        inputs,
+        outputs,
+        preprocess=False,  # the settings check their values, and their sentence says more
+        show_progress="minimal",
+        show_progress_on=status,
+        concurrency_limit=1,
+        concurrency_id="model",
+        api_visibility="private",
+    )
+    halted = stop.click(None, cancels=[running], queue=False, api_visibility="private")
+    for after, said in ((halted.then, stopped), (running.failure, turned_away)):
+        after(
+            partial(said, core, name),
+            [status, *inputs],
+            [status, start],
+            preprocess=False,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    changed = [one.change for one in ordered.values()]
+    at_once(changed, partial(labelled, core, name), inputs, [start], raw=True)
+    _downloads(name, frames, take, shown)
+    return Panel(name, ordered, start, stop, status, table, frames, running)
+
+
+def _front(kind: type[Settings]) -> tuple[str, ...]:
+    """The settings in front: those that say what is varied, and how much of it."""
+    several = [one for one, field in kind.model_fields.items() if "," in str(field.default)]
+    return tuple(one for one in kind.model_fields if one in several or one in FRONT)
+
+
+def _downloads(name: str, frames: Sequence[Frame], take: gr.Button, shown: gr.State) -> None:
+    text, file = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
+    written = at_once([take.click], partial(_written, name), [shown], [text, file])
+    written.success(None, [text, file], None, js=SAVE_CSV, api_visibility="private")
+    savable(frames, _chart, [shown], raw=False)
+
+
+def _written(name: str, table: Table | None) -> tuple[str, str]:
+    return tabled.as_csv(_known(table)), f"sd3demo-{name}.csv"
+
+
+def _chart(name: str, table: Table | None) -> "Chart":
+    from sd3demo.plots.studies import CHARTS
+
+    return CHARTS[name](_known(table))
+
+
+def _known(table: Table | None) -> Table:
+    if table is None:
+        raise gr.Error("There is no table yet; press Run first.", print_exception=False)
+    return table
