@@ -21,6 +21,7 @@ from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
 from sd3demo.ui.stream import TITLES
+from sd3demo.ui.study import studies
 
 TEXT = Path(__file__).with_name("trajectories.md")
 WAITING = f"() => {words.waiting()!r}"
@@ -40,6 +41,9 @@ SECTIONS = (
     Section("Turns", ("angles", "projection")),
     Section("Guidance", ("guidance-norms", "guidance-angle")),
 )
+
+
+STUDIES = {"path-length": "Path length", "velocity-loss": "Velocity loss", "few-steps": "Few steps"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ def trajectories(core: Core) -> None:
                 section(TEXT, "Attention")
             with gr.Row(elem_classes="views"):
                 parts["attention"] = gr.HTML(elem_id="path-attention")
+        with gr.Column(elem_id="path-studies"):
+            section(TEXT, "Studies")
+            studies(core, STUDIES)
     _connect(core, spec, tab, settings, actions, parts, frames)
 
 
