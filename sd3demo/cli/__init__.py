@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "generate": "Make a picture, or several, from a text.",
     "trace": "Record a run for the page's Trajectories tab, which shows it without any weights.",
     "extrapolate": "Make a picture larger than the model's own, by projected flow or a rival.",
+    "grid": "Vary two settings against each other, a picture a cell.",
     "verify": "Make a picture again from the receipt inside it, and compare.",
     "plan": "Say what a request would do, without doing it.",
     "models": "List the models that are known by name.",

@@ -117,3 +117,11 @@ class Stopped:
 
 
 Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | Made | Finished | Stopped
+
+
+@dataclass(frozen=True, eq=False)
+class Of:
+    """News of one of several runs that go on together: `run` is its place among them."""
+
+    run: int
+    event: Event

@@ -62,7 +62,7 @@ def flow(course: Course, stage: Stage) -> Generator[Event, None, Flowed | None]:
     velocity, x = _field(course, stage, noise.to(ready.device), recorders, counted)
     for step in SOLVERS[stage.solver](velocity, x, stage.sigmas, regime=stage.regime):
         x, at = step.x_next, step.at
-        _check(step)
+        check(step)
         for watch in watchers:
             watch(step)
         previews = ready.preview(step.denoised)
@@ -122,7 +122,7 @@ def _predicted(trajectories: list[Trajectory], size: tuple[int, int], t: float) 
     return trajectories[0].at(t, size)
 
 
-def _check(step: Step) -> None:
+def check(step: Step) -> None:
     if not bool(torch.isfinite(step.x_next).all()):
         at = step.at
         raise Failure(

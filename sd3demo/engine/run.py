@@ -14,11 +14,12 @@ import torch
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.carrying import carry_out
 from sd3demo.engine.course import Clock, Course, Ready
-from sd3demo.engine.events import Encoded, Event, Finished, Loading, Stopped
+from sd3demo.engine.events import Encoded, Event, Finished, Loading, Of, Stopped
 from sd3demo.engine.plan import Plan, refuse_unless_it_fits
 from sd3demo.engine.previews import fit
 from sd3demo.engine.residence import place
 from sd3demo.engine.texts import TextCache, TextKey, encoders_of, negative_texts, prompt_texts
+from sd3demo.engine.together import check_together, together
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
@@ -65,11 +66,32 @@ class Engine:
         try:
             yield from self._run(plan, recorders, stop)
         except torch.OutOfMemoryError as error:
-            self._ready = None
-            raise Failure(
-                f"the device ran out of memory with the placement {plan.placement}; "
-                "try by-model or streamed, a smaller picture or fewer at once"
-            ) from error
+            raise self._too_large(plan) from error
+        finally:
+            self._lock.release()
+
+    @torch.inference_mode()
+    def together(
+        self, plans: Sequence[Plan], *, stop: Callable[[], bool] = never
+    ) -> Generator[Of, None, None]:
+        """Several runs of one model that share its calls; each has its own end, Finished or Stopped.
+
+        Their pictures are those of single runs but for the last bits. Raises Refusal for plans of two models,
+        or of more than the one run of a solver each, and Failure as `run` does.
+        """
+        check_together(plans)
+        while plans and not self._lock.acquire(timeout=0.05):
+            if stop():
+                yield from (Of(run, Stopped(plan.stages[-1].key, 0)) for run, plan in enumerate(plans))
+                return
+        if not plans:
+            return
+        try:
+            if self._ready is None or self._ready.key != _key(plans[0]):
+                yield Of(0, _loading(plans[0]))
+            yield from together(plans, self._bring(plans[0]), self._texts, stop)
+        except torch.OutOfMemoryError as error:
+            raise self._too_large(plans[0]) from error
         finally:
             self._lock.release()
 
@@ -78,6 +100,14 @@ class Engine:
         """The model of a plan, in its place, for a question that is no run; runs wait meanwhile."""
         with self._lock:
             yield self._bring(plan)
+
+    def _too_large(self, plan: Plan) -> Failure:
+        """What to say when the memory ran out; the model goes, to make room."""
+        self._ready = None
+        return Failure(
+            f"the device ran out of memory with the placement {plan.placement}; "
+            "try by-model or streamed, a smaller picture or fewer at once"
+        )
 
     def _bring(self, plan: Plan) -> Ready:
         """The model of a plan: the one that is kept, or read anew."""
@@ -90,7 +120,7 @@ class Engine:
         refuse_unless_it_fits(plan)
         clock = Clock()
         if self._ready is None or self._ready.key != _key(plan):
-            yield Loading(plan.spec.name, sum(size.bytes for size in plan.spec.components.values()))
+            yield _loading(plan)
         ready = self._bring(plan)
         clock.lap("load")
 
@@ -127,6 +157,10 @@ class Engine:
             )
             for branch, text in texts.items()
         }
+
+
+def _loading(plan: Plan) -> Loading:
+    return Loading(plan.spec.name, sum(size.bytes for size in plan.spec.components.values()))
 
 
 def _prepare(plan: Plan, loader: Loader) -> Ready:

@@ -8,7 +8,7 @@ Tensors are only typed here, never made: plans ask `visits` where the network wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -61,6 +61,18 @@ class Step:
         return self.x - self.at.t * self.v
 
 
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """A solver's question: the velocity at (x, at.t)."""
+
+    x: Tensor  # (B, ...)
+    at: At
+
+
+Moves: TypeAlias = "Generator[Ask | Step, Tensor, None]"
+"""A solver that asks and is sent the velocity, and tells each step: so that several can go on abreast."""
+
+
 class Solver(Protocol):
     """A method of integration: called, it yields one Step for each interval of the grid.
 
@@ -77,9 +89,24 @@ class Solver(Protocol):
         """Everywhere that the velocity will be asked for, in order."""
         ...
 
+    def moves(self, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady) -> Moves:
+        """The same work with its questions left to the caller."""
+        ...
+
     def __call__(
         self, velocity: Velocity, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady
     ) -> Iterator[Step]: ...
+
+
+def answered(moves: Moves, velocity: Velocity) -> Iterator[Step]:
+    """The steps of a solver, all of whose questions one velocity answers."""
+    item = next(moves, None)
+    while item is not None:
+        if isinstance(item, Step):
+            yield item
+            item = next(moves, None)
+        else:
+            item = moves.send(velocity(item.x, item.at))
 
 
 @dataclass(frozen=True)
@@ -95,22 +122,26 @@ class RungeKutta:
     def visits(self, grid: Iterable[float], /) -> tuple[At, ...]:
         return tuple(stage for at, t_next in _stands(grid) for stage in self._stages(at, t_next))
 
+    def moves(self, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady) -> Moves:
+        return self._moves(x, _stands(grid))
+
     def __call__(
         self, velocity: Velocity, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady
     ) -> Iterator[Step]:
-        return self._steps(velocity, x, _stands(grid))
+        return answered(self.moves(x, grid, regime=regime), velocity)
 
     def _stages(self, at: At, t_next: float) -> tuple[At, ...]:
         nodes = self.tableau.nodes if t_next > 0 else (0.0,)
         # The weighted mean of the ends, and not t + c h, is t_next to the last bit where c is 1.
         return tuple(At((1 - c) * at.t + c * t_next, at.index, at.count) for c in nodes)
 
-    def _steps(self, velocity: Velocity, x: Tensor, stands: list[tuple[At, float]]) -> Iterator[Step]:
+    def _moves(self, x: Tensor, stands: list[tuple[At, float]]) -> Moves:
         for at, t_next in stands:
             h = t_next - at.t  # negative: time runs down to the data
             slopes: list[Tensor] = []
             for stage, row in zip(self._stages(at, t_next), self.tableau.stages, strict=False):
-                slopes.append(velocity(_moved(x, h, row, slopes), stage).to(x.dtype))
+                v = yield Ask(_moved(x, h, row, slopes), stage)
+                slopes.append(v.to(x.dtype))
             weights = self.tableau.weights if t_next > 0 else (1.0,)
             step = Step(at, t_next, x, slopes[0], _moved(x, h, weights, slopes), len(slopes))
             yield step
@@ -133,18 +164,19 @@ class AdamsBashforth2:
     def visits(self, grid: Iterable[float], /) -> tuple[At, ...]:
         return tuple(at for at, _ in _stands(grid))
 
+    def moves(self, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady) -> Moves:
+        return self._moves(x, _stands(grid), regime)
+
     def __call__(
         self, velocity: Velocity, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady
     ) -> Iterator[Step]:
-        return self._steps(velocity, x, _stands(grid), regime)
+        return answered(self.moves(x, grid, regime=regime), velocity)
 
-    def _steps(
-        self, velocity: Velocity, x: Tensor, stands: list[tuple[At, float]], regime: Regime
-    ) -> Iterator[Step]:
+    def _moves(self, x: Tensor, stands: list[tuple[At, float]], regime: Regime) -> Moves:
         before: tuple[Hashable, float, Tensor] | None = None  # the last step's regime, length and velocity
         for at, t_next in stands:
             h = t_next - at.t
-            v = velocity(x, at).to(x.dtype)
+            v = (yield Ask(x, at)).to(x.dtype)
             label = regime(at)
             slope = v
             if before is not None and before[0] == label and t_next > 0:

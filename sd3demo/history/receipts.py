@@ -26,6 +26,7 @@ from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.settings import Resolved, Settings, parse
 
 KEYWORD = "sd3demo"
+SHEET_KEYWORD = "sd3demo-grid"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_RECEIPT = 256 * 1024  # bytes
 LARGEST_FILE = 512 * 2**20
@@ -85,13 +86,7 @@ def to_png(pixels: Pixels, receipt: Receipt) -> bytes:
 
 def read_receipt(path: Path) -> Receipt:
     """The receipt of a PNG file. Raises Refusal for a file with none, or with one edited or forged."""
-    try:
-        with path.open("rb") as stream:
-            if path.stat().st_size > LARGEST_FILE:
-                raise Refusal(f"{path} is larger than {LARGEST_FILE // 2**20} MiB; no picture made here is")
-            size, text = _header(stream, path)
-    except OSError as error:
-        raise Refusal(f"cannot read {path}: {error.strerror}; give a PNG file that sd3demo wrote") from error
+    size, text = _opened(path, KEYWORD)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -113,6 +108,11 @@ def read_receipt(path: Path) -> Receipt:
     return receipt
 
 
+def read_text(path: Path, keyword: str) -> str:
+    """The one text chunk of a name in a PNG file. Raises Refusal where there is none, or more than one."""
+    return _opened(path, keyword)[1]
+
+
 def read_pixels(path: Path, receipt: Receipt) -> Pixels:
     """The decoded picture, (H, W, 3), of a file whose receipt was read: its size is known by then."""
     try:
@@ -124,16 +124,30 @@ def read_pixels(path: Path, receipt: Receipt) -> Pixels:
         raise Refusal(f"{path} cannot be decoded: {error}; the file is damaged") from error
 
 
-def _header(stream: BinaryIO, path: Path) -> tuple[tuple[int, int], str]:
+def _opened(path: Path, keyword: str) -> tuple[tuple[int, int], str]:
+    try:
+        with path.open("rb") as stream:
+            if path.stat().st_size > LARGEST_FILE:
+                raise Refusal(f"{path} is larger than {LARGEST_FILE // 2**20} MiB; no picture made here is")
+            return _header(stream, path, keyword)
+    except OSError as error:
+        raise Refusal(f"cannot read {path}: {error.strerror}; give a PNG file that sd3demo wrote") from error
+
+
+def _header(stream: BinaryIO, path: Path, keyword: str) -> tuple[tuple[int, int], str]:
     """Width and height, and the text of the one chunk that is ours; picture data are skipped, not read."""
     if stream.read(8) != SIGNATURE:
         raise Refusal(f"{path} is not a PNG file; give one that sd3demo wrote")
-    size, texts = (0, 0), []
+    size, texts, is_sheet = (0, 0), [], False
     for kind, content in _chunks(stream, path):
         if kind == b"IHDR" and len(content) == 13:
             size = (int.from_bytes(content[:4]), int.from_bytes(content[4:8]))
-        elif kind == b"tEXt" and content.startswith(KEYWORD.encode() + b"\0"):
-            texts.append(content[len(KEYWORD) + 1 :].decode("latin-1"))
+        elif kind == b"tEXt" and content.startswith(keyword.encode() + b"\0"):
+            texts.append(content[len(keyword) + 1 :].decode("latin-1"))
+        elif kind == b"tEXt" and content.startswith(SHEET_KEYWORD.encode() + b"\0"):
+            is_sheet = True
+    if is_sheet and not texts:
+        raise Refusal(f"{path} is a grid of pictures; `sd3demo grid --again {path}` makes all of them anew")
     if len(texts) != 1:
         found = "has no receipt" if not texts else f"has {len(texts)} receipts"
         raise Refusal(f"{path} {found}; give a PNG that sd3demo wrote and no other program has saved since")

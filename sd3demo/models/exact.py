@@ -4,7 +4,7 @@ Its data are a mixture of Gaussians about a few flat pictures, and a text names 
 leaves all of them possible. Its autoencoder is the identity on three channels. A run takes milliseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from sd3demo.catalogue import ModelSpec, Network, Part
 from sd3demo.flow.exact import Gaussian, Mixture
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
-from sd3demo.models.protocol import Conditioning, Dials, Encoders, Texts
+from sd3demo.models.protocol import Conditioning, Dials, Encoders, Rows, Texts
 
 COLOURS: Mapping[str, tuple[float, float, float]] = {
     "red": (0.8, -0.8, -0.8),
@@ -53,6 +53,13 @@ class Exact:
             return tuple(_data(conditionings[name], x).velocity(x, at) for name in wanted)
 
         return branches
+
+    def rows(self, conditionings: Sequence[Conditioning]) -> Rows:
+        def velocities(x: Tensor, times: Sequence[float], texts: Sequence[int]) -> Tensor:
+            asked = zip(x.split(1), times, texts, strict=True)
+            return torch.cat([_data(conditionings[n], row).velocity(row, At(t, 0, 1)) for row, t, n in asked])
+
+        return velocities
 
     def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         return image

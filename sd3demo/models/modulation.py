@@ -43,12 +43,28 @@ class Modulation:
 
 def modulations(network: SD3Transformer2DModel, times: Sequence[float], pooled: Tensor) -> list[Modulation]:
     """The modulation at each time for texts whose pooled embeddings are (B, P)."""
+    time, text = _embedded(network, times, pooled)
+    return _rows(network, nn.functional.silu(time[:, None] + text))  # (T, B, D)
+
+
+def modulation_of_rows(network: SD3Transformer2DModel, times: Sequence[float], pooled: Tensor) -> Modulation:
+    """The modulation of B rows, each at its own time with its own text (B, P)."""
+    time, text = _embedded(network, times, pooled)
+    (rows,) = _rows(network, nn.functional.silu(time + text)[None])  # (1, B, D)
+    return rows
+
+
+def _embedded(
+    network: SD3Transformer2DModel, times: Sequence[float], pooled: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The embeddings of times (T, D) and of pooled texts (B, D)."""
     embedder = network.time_text_embed
     t = torch.tensor(times, dtype=torch.float32, device=pooled.device) * TIME_SCALE  # (T,)
-    time = embedder.timestep_embedder(embedder.time_proj(t).to(pooled.dtype))  # (T, D)
-    text = embedder.text_embedder(pooled)  # (B, D)
-    c = nn.functional.silu(time[:, None] + text)  # (T, B, D)
+    return embedder.timestep_embedder(embedder.time_proj(t).to(pooled.dtype)), embedder.text_embedder(pooled)
 
+
+def _rows(network: SD3Transformer2DModel, c: Tensor) -> list[Modulation]:
+    """What every layer makes of (T, B, D), a Modulation for each of T."""
     blocks = []
     for block in network.transformer_blocks:
         last = block.context_pre_only
@@ -60,7 +76,7 @@ def modulations(network: SD3Transformer2DModel, times: Sequence[float], pooled: 
     out = _continuous(network.norm_out.linear(c))
     return [
         Modulation(tuple(BlockModulation(_at(image, i), _at(text, i)) for image, text in blocks), _at(out, i))
-        for i in range(len(times))
+        for i in range(len(c))
     ]
 
 

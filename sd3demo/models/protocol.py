@@ -60,6 +60,15 @@ class Dials:
     toolkit: Toolkit = NEUTRAL
 
 
+class Rows(Protocol):
+    """One network call in which each row has a time and a text of its own.
+
+    `texts` are places among the conditionings that the rows were made for; all of a call have one length.
+    """
+
+    def __call__(self, x: Tensor, times: Sequence[float], texts: Sequence[int], /) -> Tensor: ...
+
+
 class FlowModel(Protocol):
     """A rectified-flow model: its parts as modules, so that they can be placed, and what they do."""
 
@@ -77,6 +86,10 @@ class FlowModel(Protocol):
 
     def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
         """Velocities under these conditionings; those wanted at a time come from one network call."""
+        ...
+
+    def rows(self, conditionings: Sequence[Conditioning]) -> Rows:
+        """Velocities (B, C, H, W) at as many latents, row by row; for runs that go on abreast."""
         ...
 
     def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:

@@ -18,12 +18,12 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderMo
 from sd3demo.catalogue import ModelSpec, Part
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
-from sd3demo.models import attention, reading
+from sd3demo.models import attention, reading, rows
 from sd3demo.models.mmdit import MMDiT, forward, lay_out
 from sd3demo.models.modulation import WINDOW, Modulation, modulations, repeated
 from sd3demo.models.offloading import bring, stays, stock_branches, streaming_hook, works_on
 from sd3demo.models.positions import Placed
-from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Reading, Texts
+from sd3demo.models.protocol import ClipMode, Conditioning, Dials, Encoders, Reading, Rows, Texts
 from sd3demo.models.toolkit import Tuning
 
 
@@ -93,6 +93,13 @@ class SD3:
         bring(self.transformer)
         layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
         return _ahead_branches(self.transformer, layers, conditionings, dials)
+
+    def rows(self, conditionings: Sequence[Conditioning]) -> Rows:
+        if streaming_hook(self.transformer) is not None:
+            return rows.stock_rows(self.transformer, conditionings)
+        bring(self.transformer)
+        layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
+        return rows.rows(self.transformer, layers, conditionings)
 
     def read(self, texts: Texts, encoders: Encoders) -> Reading:
         clips, t5 = [], reading.zeros(encoders.t5_tokens)
