@@ -32,6 +32,24 @@ class Bands:
     def steps(self) -> int:
         return len(self.strength)
 
+    @property
+    def frequencies(self) -> Numbers:
+        """(RINGS,): the middle of each ring, as a share of Nyquist's frequency."""
+        return (np.arange(RINGS) + 0.5) / RINGS
+
+    def density(self, field: str, size: tuple[int, int]) -> Numbers:
+        """(N, RINGS): a field's power of each mode, which is 1 throughout for white noise of variance 1.
+
+        A ring without modes is a gap. `size` is (rows, columns) of the latent.
+        """
+        shares, energy = ring_shares(*size), self.energy[field]
+        return np.divide(energy, shares, out=np.full_like(energy, np.nan), where=shares > 0)
+
+    def beyond(self, field: str, scale: float) -> Numbers:
+        """(N,): the share of a field's energy that lies beyond the native picture's frequencies."""
+        energy = self.energy[field]
+        return energy[:, cut_ring(scale) :].sum(1) / np.maximum(energy.sum(1), 1e-12)
+
     def norm(self, field: str, scale: float, *, low: bool) -> Numbers:
         """(N,): the root mean square of a field in the native picture's frequencies, or beyond them."""
         cut = cut_ring(scale)
@@ -65,13 +83,6 @@ def bands(record: NDArray[np.floating], times: NDArray[np.floating], picture: in
     return Bands(energy, values[:, :2])
 
 
-def density(energy: Numbers, size: tuple[int, int]) -> Numbers:
-    """Energies by ring as a power of each mode: 1 throughout for white noise of variance 1; a gap where a
-    ring has no mode. `size` is (rows, columns) of the latent."""
-    shares = ring_shares(*size)
-    return np.divide(energy, shares, out=np.full_like(energy, np.nan), where=shares > 0)
-
-
 def ring_of(rows: int, columns: int) -> NDArray[np.intp]:
     """(rows, columns): the ring of each cosine mode."""
     radius = np.hypot(np.arange(rows)[:, None] / rows, np.arange(columns)[None] / columns)
@@ -81,11 +92,6 @@ def ring_of(rows: int, columns: int) -> NDArray[np.intp]:
 def ring_shares(rows: int, columns: int) -> Numbers:
     """(RINGS,): the share of all modes that each ring has."""
     return np.bincount(ring_of(rows, columns).ravel(), minlength=RINGS) / (rows * columns)
-
-
-def middles() -> Numbers:
-    """(RINGS,): the frequency of each ring, as a share of Nyquist's."""
-    return (np.arange(RINGS) + 0.5) / RINGS
 
 
 def cut_ring(scale: float) -> int:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sd3demo.engine.bands import FIELDS, RINGS, Bands, bands, cut_ring, density, ring_shares
+from sd3demo.engine.bands import FIELDS, RINGS, Bands, bands, cut_ring, ring_shares
 from sd3demo.engine.scenes import Scene
 from sd3demo.engine.xray import XRay, ring_energies
 from sd3demo.flow.exact import Gaussian
@@ -54,7 +54,8 @@ def test_the_rings_of_a_latent_add_up_to_its_mean_square(size: tuple[int, int]) 
 
 def test_white_noise_has_the_same_power_in_every_ring() -> None:
     x = noise(1, 16, 128, 128)
-    found = density(ring_energies(x)[:, 0].numpy().astype(np.float64), (128, 128))
+    energies = ring_energies(x).T.numpy().astype(np.float64)
+    found = Bands({"v": energies}, np.zeros((1, 2))).density("v", (128, 128))
     assert np.allclose(found, 1, atol=0.15)
 
 
