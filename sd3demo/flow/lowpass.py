@@ -33,6 +33,8 @@ def haar(x: Tensor, level: int) -> Tensor:
     if level < 0:
         raise ValueError(f"level is {level}; a Haar low-pass needs 0 (the identity) or more, such as 1")
     block, (height, width) = 2**level, x.shape[-2:]
+    if height % block == 0 and width % block == 0:
+        return _blocks(_widened(x), level).to(x.dtype)
     means = functional.avg_pool2d(_planes(x), block, ceil_mode=True)
     blocks = means.repeat_interleave(block, -2).repeat_interleave(block, -1)
     return blocks[..., :height, :width].reshape(x.shape)
@@ -123,6 +125,19 @@ def _cosines(size: int, like: Tensor) -> Tensor:
 def _widened(x: Tensor) -> Tensor:
     """x in float32 at least: neither transforms nor antialiasing exist in half precision everywhere."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _blocks(x: Tensor, level: int) -> Tensor:
+    """The mean over blocks, for sides that divide: sums of neighbours are several times as fast as pooling.
+
+    A picture of complex numbers with twice the same part is one in which each number stands twice in a row.
+    """
+    if level == 0:
+        return x
+    rows = x[..., ::2, :] + x[..., 1::2, :]
+    means = _blocks((rows[..., ::2] + rows[..., 1::2]).mul_(0.25), level - 1)
+    wide = torch.view_as_real(torch.complex(means, means)).flatten(-2)
+    return wide.unsqueeze(-2).expand(*wide.shape[:-1], 2, -1).flatten(-3, -2)
 
 
 def _planes(x: Tensor) -> Tensor:
