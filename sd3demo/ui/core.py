@@ -4,14 +4,14 @@ Nothing heavy is here until a first plan is run: then the engine, and torch with
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import CATALOGUE, find, locate
 from sd3demo.engine import Budget, Plan, plan
-from sd3demo.engine.events import Event
+from sd3demo.engine.events import Event, Of
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Events: TypeAlias = Generator[Event, None, None]
 Run: TypeAlias = Callable[[Plan], Events]
+Together: TypeAlias = Callable[[Sequence[Plan]], Generator[Of, None, None]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,15 @@ class Core:
     """`models` are names of the catalogue or folders, the first of them chosen at first.
 
     `history` keeps finished runs; None where visitors share the page, for it shows all of them to everybody.
-    `engine` is for studies, which ask more of it than runs.
+    `engine` is for studies, which ask more of it than runs. `together` makes a grid's cells abreast; they are
+    run one by one without it.
     """
 
     models: tuple[str, ...]
     run: Run
     history: RunStore | None = None
     engine: Callable[[], "Engine"] = field(default_factory=lambda: _engine_when_wanted())
+    together: Together | None = None
 
 
 def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None) -> Core:
@@ -50,8 +53,13 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
         with engine().hold(plan(request, find(models[0]), budget)):
             pass
 
+    def together(plans: Sequence[Plan]) -> Generator[Of, None, None]:
+        yield from engine().together(plans)
+
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
-    return Core(models, on_gpu(run, hold), history, _engine_when_wanted() if is_zerogpu() else engine)
+    if is_zerogpu():  # which lends its GPU for one run at a time
+        return Core(models, on_gpu(run, hold), history, _engine_when_wanted())
+    return Core(models, run, history, engine, together)
 
 
 def prepare(values: Mapping[str, object], core: Core) -> Plan:

@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.settings import Request
-from sd3demo.ui import answers, canvas, form, schedule, words
+from sd3demo.ui import answers, canvas, form, grid, schedule, words
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.examples import EXAMPLES
 from sd3demo.ui.faces import groups
@@ -60,6 +60,7 @@ def generate(core: Core) -> None:
     with gr.Row(elem_id="bench"):
         settings, actions = _asked(core, spec)
         shown = _shown(spec)
+    grid.beside(core, settings)
     _connect(core, settings, actions, shown)
 
 
