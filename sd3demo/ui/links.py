@@ -155,7 +155,8 @@ def read(link: Link, given: Values) -> tuple[dict[str, object], list[str]]:
             faults.append(sentence(error, link.titles))
             continue
         good = {name: getattr(checked, name) for name in (*good, name)}
-    return start | good, faults
+    texts = {name: _folded(value) for name, value in good.items() if isinstance(start.get(name), str)}
+    return start | good | texts, faults  # a control that opens with a text holds texts
 
 
 def address_of(link: Link, *values: object) -> str:

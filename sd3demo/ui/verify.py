@@ -111,8 +111,8 @@ def _rerun(core: Core, path: Path) -> Iterator[Seen]:
             f"{path} has {size[0]} x {size[1]} pixels, too many for this page; "
             "run sd3demo verify on the command line"
         )
-    shown = read_pixels(path, receipt)
     made = prepare(request.model_dump(), core)
+    shown = read_pixels(path, receipt)
     mine = save_bytes_to_cache(path.read_bytes(), path.name, get_upload_folder())
     yield Seen(words.waking(), checked.shown(answers.source_of(mine), request.prompt, size), "", "")
     with closing(core.run(made)) as events:
