@@ -17,6 +17,7 @@ from sd3demo.ui.generate import generate
 from sd3demo.ui.history import history
 from sd3demo.ui.infer import infer
 from sd3demo.ui.plane import plane
+from sd3demo.ui.score import score
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories import trajectories
 from sd3demo.ui.verify import verify
@@ -25,6 +26,7 @@ TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
     ("Generate", generate),
     ("Extrapolate", extrapolate),
     ("Trajectories", trajectories),
+    ("Score", score),
     ("Densities", densities),
     ("Flow lab", plane),
     ("History", history),
