@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from sd3demo.engine.events import Record
 from sd3demo.engine.scenes import Scene
-from sd3demo.engine.traces import BLOCKS, MOMENTS, averaged, left_out, spread
+from sd3demo.engine.traces import BLOCKS, MOMENTS, averaged, left_out, map_side, spread
 from sd3demo.engine.xray import XRay
 from sd3demo.flow.angles import MoveRecorder, angle
 from sd3demo.flow.guidance import Branch
@@ -22,7 +22,7 @@ from sd3demo.flow.lengths import LengthRecorder
 from sd3demo.flow.projection import Correction
 from sd3demo.flow.solvers import At, Step
 
-FILM_SIDE, MAP_SIDE = 32, 32  # pixels of a frame and patches of a map, at most
+FILM_SIDE = 32  # pixels of a frame, at most
 
 
 class Recorder(Protocol):
@@ -174,15 +174,17 @@ class AttentionMaps:
         self._maps: list[NDArray[np.float16]] = []
 
     def __call__(self, step: Step) -> None:
-        if not self._scene.words or step.at.index not in spread(step.at.count, MOMENTS):
+        moments = spread(step.at.count, MOMENTS)
+        if not self._scene.words or step.at.index not in moments:
             return
+        most = map_side(len(moments), len(self._blocks), len(self._scene.words))
         rows, columns = step.x.shape[-2:]
         maps = []
         for found in self._scene.attention(step.x, step.at.t, self._blocks):
             batch, patches, words = found.shape
             side = round((rows * columns / patches) ** 0.5)  # latent pixels of a patch, along a side
             grid = found.transpose(1, 2).reshape(batch, words, rows // side, columns // side)
-            maps.append(adaptive_avg_pool2d(grid, _within(grid.shape[-2:], MAP_SIDE)).half().cpu().numpy())
+            maps.append(adaptive_avg_pool2d(grid, _within(grid.shape[-2:], most)).half().cpu().numpy())
         self._maps.append(np.stack(maps))
 
     def result(self) -> Record:

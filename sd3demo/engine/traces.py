@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from math import prod
+from math import isqrt, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ RECORDED = ("lengths", "moves", "turns", "guidance", "norms", "film", "attention
 """The recorders that a trace is made of."""
 BLOCKS, MOMENTS = 6, 8
 """Of how many blocks and at how many steps the attention is kept, at most."""
+MAP_SIDE, MOST_SHARES = 32, 3 * 2**20
+"""Patches of a map, along a side, and numbers of all maps together, at most."""
 THUMBNAIL = 128  # pixels of the finished picture, at most
 
 
@@ -98,6 +100,11 @@ def spread(count: int, most: int) -> tuple[int, ...]:
     """Up to `most` of the numbers 0 to count - 1, evenly spread, with the first and the last."""
     shown = min(count, most)
     return tuple(dict.fromkeys(round(k * (count - 1) / max(shown - 1, 1)) for k in range(shown)))
+
+
+def map_side(steps: int, blocks: int, words: int) -> int:
+    """How many patches along its longer side a map may have, so that all of a trace's maps stay small."""
+    return max(min(MAP_SIDE, isqrt(MOST_SHARES // max(steps * blocks * words, 1))), 1)
 
 
 def averaged(picture: Pixels, side: int) -> Pixels:

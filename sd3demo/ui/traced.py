@@ -119,7 +119,9 @@ def stopped(steps: int) -> str:
 
 def halted(status: str, shown: Shown | None) -> Updates:
     """What is said when Stop was pressed, and the film of the trace that is still there."""
-    if "<progress" not in (status or "") or words.WAITING in status:
+    if words.WAITING in (status or ""):
+        return [words.not_started(), gr.skip()]
+    if "<progress" not in (status or ""):
         return [gr.skip(), gr.skip()]
     where = re.search(r"Step (\d+) of (\d+)", status)
     return [stopped(int(where[1]) if where else 0), film.film(shown.trace) if shown else gr.skip()]

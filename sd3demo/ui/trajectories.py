@@ -15,6 +15,7 @@ from sd3demo.catalogue import ModelSpec, find
 from sd3demo.history.traces import SUFFIX, shipped
 from sd3demo.settings import Request
 from sd3demo.ui import form, traced, words
+from sd3demo.ui.answers import turned_away
 from sd3demo.ui.charts import Frame, frame, savable
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.links import linked
@@ -155,6 +156,7 @@ def _connect(
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     halted = actions.stop.click(None, cancels=[run], queue=False, api_visibility="private")
     halted.then(traced.halted, [status, shown], [status, parts["film"]], **quiet)
+    run.failure(turned_away, [status], [status], **quiet)
 
     controls: dict[str, Component] = {name: settings[name] for name in traced.NAMES}
     start, fill = traced.opening(spec), partial(traced.filled, spec)

@@ -13,9 +13,21 @@ from sd3demo.catalogue import read_folder
 from sd3demo.engine import Budget, plan
 from sd3demo.engine.previews import PreviewMap
 from sd3demo.engine.scenes import scene_of
-from sd3demo.engine.traces import BLOCKS, MOMENTS, RECORDED, averaged, left_out, recorded, spread, traces_of
+from sd3demo.engine.traces import (
+    BLOCKS,
+    MOMENTS,
+    MOST_SHARES,
+    RECORDED,
+    averaged,
+    left_out,
+    map_side,
+    recorded,
+    spread,
+    traces_of,
+)
 from sd3demo.flow.angles import angle
 from sd3demo.flow.solvers import SOLVERS
+from sd3demo.history.traces import LARGEST
 from sd3demo.models.exact import Exact
 from sd3demo.models.protocol import Conditioning, Encoders, Reading, Texts
 from sd3demo.settings import Request
@@ -129,6 +141,14 @@ def test_what_is_spread_has_both_ends_and_no_number_twice(count: int, most: int)
     assert (chosen[0], chosen[-1], len(chosen)) == (0, count - 1, min(count, most))
     assert list(chosen) == sorted(set(chosen))
     assert max(np.diff(chosen), default=1) - min(np.diff(chosen), default=1) <= 1
+
+
+@pytest.mark.parametrize(("words", "side"), [(20, 32), (64, 32), (400, 12), (10**9, 1)])
+def test_maps_of_many_words_are_coarser_so_that_a_trace_stays_small(words: int, side: int) -> None:
+    found = map_side(MOMENTS, BLOCKS, words)
+    assert found == side
+    assert found == 1 or MOMENTS * BLOCKS * words * found**2 <= MOST_SHARES
+    assert 2 * MOST_SHARES < LARGEST / 2  # bytes of half precision, beside what a file may have
 
 
 def test_no_more_moments_are_kept_than_said() -> None:

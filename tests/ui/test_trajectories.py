@@ -11,7 +11,7 @@ import pytest
 from gradio.components.plot import PlotData
 
 from sd3demo.history.traces import read_trace, shipped, to_file
-from sd3demo.ui import Core, attended, film, pathwords, traced
+from sd3demo.ui import Core, attended, film, pathwords, traced, words
 from tests.history.specimen import a_trace
 from tests.ui.specimens import Rehearsal, write_model
 
@@ -97,6 +97,7 @@ def test_stop_brings_the_film_of_the_trace_before_back() -> None:
     assert "Stopped after 4 steps" in str(status)
     assert picture == film.film(shown.trace)
     assert traced.halted('<p class="done">Done.</p>', shown) == [SKIP, SKIP]
+    assert "did not start" in str(traced.halted(words.waiting(), shown)[0])
 
 
 def test_a_visitors_trace_is_opened_and_a_foreign_file_is_refused(tmp_path: Path) -> None:
