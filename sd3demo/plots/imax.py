@@ -21,21 +21,21 @@ MEASURES: Mapping[str, tuple[str, str, Axis]] = {
     "spectrum": ("Spectrum, distance to real renders", "lower is truer", Axis("root mean square, dB")),
     "excess": (
         "Power beyond the native frequencies",
-        "over real renders'; below 0 soft, above 0 false",
+        "below 0 is soft, above 0 false",
         Axis("excess, dB"),
     ),
     "drift": (
         "Structure: drift from the native picture",
-        "at the native size; lower is closer",
+        "lower is closer",
         Axis("root mean square, of 255"),
     ),
     "obeyed": ("Pictures that are what was asked for", "by the judge", Axis("share", (0, 1.02))),
     "wins": (
         "Prompts won against the compared arm",
-        "nearer to real patches; dotted: even",
+        "dotted: even",
         Axis("share", (0, 1.02)),
     ),
-    "seconds": ("Time at the larger size", "on the machine that measured", Axis("seconds", log=True)),
+    "operations": ("Cost of the larger stage", "counted from shapes", Axis("GFLOP", log=True)),
 }
 """Title, what it says, and its axis."""
 
@@ -43,7 +43,7 @@ MEASURES: Mapping[str, tuple[str, str, Axis]] = {
 def measured(table: Table, measure: str) -> Chart:
     """A measure of every row: bars by arm where arms have names alone, else curves along what is varied."""
     title, says, up = MEASURES[measure]
-    source = f"{SOURCES[table.study]}; {says}; bars: ± standard error"
+    source = f"{SOURCES[table.study]}; {says}"
     if table.study == "imax-ablation" or table.study == "imax-methods":
         across, curves = _by_arm(table, measure)
     elif table.study == "imax-scale":

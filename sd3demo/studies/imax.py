@@ -121,22 +121,20 @@ def _larger(cell: Cell, engine: Engine) -> Raw:
     real = list(_renders(exam, plans, REAL + 1))
     again = _through_autoencoder(real[0], plans, engine)
     measured: dict[str, Json] = {
-        name: _measured(picture, exam, native if name not in REFERENCES else None)
-        | {"seconds": round(seconds, 3), "calls": calls}
-        for name, picture, seconds, calls in _pictures(finished, real[0], again)
+        name: _measured(picture, exam, None if name in REFERENCES else native) | {"operations": operations}
+        for name, picture, operations in _pictures(finished, plans, real[0], again)
     }
     return {"arms": measured, "real": _features(real[1:])}
 
 
 def _pictures(
-    finished: Finished, render: Picture, again: Picture
-) -> Iterator[tuple[str, Picture, float, int]]:
-    """Name, picture, seconds and calls of each arm, the references first."""
-    yield RENDERS, render, 0.0, 0
-    yield AUTOENCODER, again, 0.0, 0
-    for name, arm in finished.made.items():
-        if name != "native":
-            yield name, arm.pictures[0] / 255, arm.seconds, arm.calls
+    finished: Finished, plan: Plan, render: Picture, again: Picture
+) -> Iterator[tuple[str, Picture, float | None]]:
+    """Name, picture and operations beyond the native stage of each arm, the references first."""
+    yield RENDERS, render, None
+    yield AUTOENCODER, again, None
+    for arm in plan.arms[1:]:
+        yield arm.name, finished.made[arm.name].pictures[0] / 255, plan.stage(arm.stage).flops
 
 
 def _measured(picture: Picture, exam: Exam, native: Picture | None) -> dict[str, Json]:
@@ -189,5 +187,5 @@ def _through_autoencoder(picture: Picture, plan: Plan, engine: Engine) -> Pictur
 
 
 LARGER = Measurement("larger", 1, _larger)
-"""Of each arm: passed and parts as the judge marks them, drift, the features of its detail, its cost; and the
-features of real renders."""
+"""Of each arm: passed and parts as the judge marks them, drift, the features of its detail, its operations;
+and the features of real renders."""

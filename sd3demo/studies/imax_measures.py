@@ -19,8 +19,8 @@ Picture: TypeAlias = NDArray[np.floating]
 Feature: TypeAlias = NDArray[np.float64]
 Distance: TypeAlias = Callable[[Feature, Feature], float]
 
-RINGS = 32
-"""Of a spectrum, evenly from the mean to Nyquist's frequency; a side needs as many pixels at least."""
+RINGS = 24
+"""Of a spectrum, evenly from the mean to Nyquist's frequency; a side needs more pixels than that."""
 ROUNDING = (1 / 255) ** 2 / 12
 """The power of rounding to bytes: what is weaker than it cannot be told."""
 PATCH = 7  # pixels along a side
@@ -36,13 +36,15 @@ def spectrum(picture: Picture) -> Feature:
     of the frame is no edge. Unchanged when a colour is added, and by mirrors and quarter turns.
 
     Raises:
-        ValueError: a side is shorter than RINGS.
+        ValueError: a side has not more pixels than RINGS.
     """
     from scipy.fft import dctn
 
     height, width = picture.shape[:2]
-    if min(height, width) < RINGS:
-        raise ValueError(f"the picture is {width} x {height}; its spectrum needs {RINGS} pixels a side")
+    if min(height, width) <= RINGS:
+        raise ValueError(
+            f"the picture is {width} x {height}; its spectrum needs more than {RINGS} pixels a side"
+        )
     power = np.square(dctn(picture.astype(np.float64), axes=(0, 1), norm="ortho")).mean(2)
     ring, size = _rings(height, width)
     found = np.bincount(ring.ravel(), power.ravel(), minlength=RINGS + 1)[:RINGS]

@@ -50,5 +50,5 @@ def table(settings: BySteps, measured: Sequence[Measured]) -> Table:
 
 
 STUDY = Study(
-    BySteps, model_of, cells, table, charts=("imax-patches", "imax-spectrum", "imax-wins", "imax-seconds")
+    BySteps, model_of, cells, table, charts=("imax-patches", "imax-spectrum", "imax-wins", "imax-operations")
 )

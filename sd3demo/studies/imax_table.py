@@ -24,7 +24,7 @@ COLUMNS = (
     Column("patches error", "of 255"),
     Column("wins", "", "share of prompts whose patches are nearer to real ones than the compared arm's"),
     Column("wins error"),
-    Column("seconds", "s", "of what this arm does beyond the native stage, on the machine that measured"),
+    Column("operations", "GFLOP", "of the network at the larger size, counted from shapes"),
     Column("n", "", "prompts"),
 )
 
@@ -86,7 +86,7 @@ def _row(
         *between(*spectra, lambda a, b: detail_excess(a, b, float(cast("float", scale)))),
         *between(*patches, patch_distance),
         *((None, None) if wins is None else (wins, rate_error(wins, n))),
-        None if arm in REFERENCES else mean([raw["seconds"] for raw in raws]),
+        None if arm in REFERENCES else raws[0]["operations"] / 1e9,
         n,
     ]
     return Row(tuple(values), settings.model_dump(mode="json") | {"scales": f"{scale}"})

@@ -34,6 +34,10 @@ LITTLE: dict[str, dict[str, object]] = {
     "score-shift": {"n": 1, "categories": "colours, two", "shift": "1, 3", "scales": "1, 2", "steps": 3},
     "t5-off": {"n": 1, "categories": "colours, typography", "t5": "on, zeros", "steps": 3},
     "depth": {"n": 1, "categories": "colours, single", "models": "exact, straight", "scenes": 2, "steps": 3},
+    "imax-ablation": {"n": 2, "categories": "colours", "scales": "2", "steps": 3, "large_steps": 2},
+    "imax-methods": {"n": 1, "categories": "colours, single", "scales": "2", "steps": 3, "large_steps": 2},
+    "imax-scale": {"n": 1, "categories": "colours, single", "scales": "2, 4", "steps": 3, "large_steps": 2},
+    "imax-steps": {"n": 1, "categories": "colours, two", "scales": "2", "steps": 3, "counts": "1, 3"},
 }
 """Settings of each study that take a moment."""
 every_study = pytest.mark.parametrize("name", [name for name in STUDIES if name in LITTLE])

@@ -155,7 +155,7 @@ def test_the_error_of_a_mean_is_the_usual_one() -> None:
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
-    with pytest.raises(ValueError, match="32 pixels a side"):
+    with pytest.raises(ValueError, match="more than 24 pixels a side"):
         spectrum(np.zeros((16, 64, 3)))
     with pytest.raises(ValueError, match="smaller than the native"):
         drift(np.zeros((32, 32, 3)), np.zeros((64, 64, 3)))
