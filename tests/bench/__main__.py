@@ -124,7 +124,7 @@ def benchmark_model(folder: Path) -> ModelSpec:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["engine", "imax"], default="engine")
+    parser.add_argument("what", nargs="?", choices=["engine", "grid", "imax"], default="engine")
     parser.add_argument("--side", type=int, default=1024, help="px of the larger picture, for imax")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--rounds", type=int, default=7)
@@ -133,6 +133,10 @@ def main() -> None:
         from tests.bench import imax
 
         return imax.report(words.side, words.rounds)
+    if words.what == "grid":
+        from tests.bench import grid
+
+        return grid.report(words.device, words.rounds)
     with tempfile.TemporaryDirectory() as folder:
         spec = benchmark_model(Path(folder))
         kind = "the embedded model" if spec.name == "tiny" else "random weights of the embedded model's size"
