@@ -137,6 +137,11 @@ class ResolvedExtrapolation(Resolved, Extrapolation):
     native_height: Side = Field(description="Of the native stage, in pixels.")
     start: Start
     large_steps: Steps
+    own_picture: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        description="The SHA-256 of a picture of one's own in place of the native stage.",
+    )
 
 
 CASCADES = ("straight", "doubling")

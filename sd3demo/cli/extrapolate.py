@@ -1,5 +1,6 @@
 """`sd3demo extrapolate PROMPT --scale S`: the native picture and a larger one, by one method or several."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -9,8 +10,9 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.generate import Where, check_file
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
-from sd3demo.engine.events import Encoded, Finished, Loading, Made, StepDone
+from sd3demo.engine.events import Encoded, Finished, Loading, Made, Pixels, StepDone
 from sd3demo.engine.machine import budget
+from sd3demo.engine.own import own_of, read_own
 from sd3demo.engine.plan import refuse_unless_it_fits
 from sd3demo.errors import Failure, Refusal
 from sd3demo.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
@@ -30,6 +32,9 @@ class Comparison(Settings):
     methods: str = Field(
         "", description="Several methods, such as direct,sdedit,hiflow, or all that need no file."
     )
+    own: Path | None = Field(
+        None, description="A picture of your own, PNG, JPEG or WebP, in place of the native one."
+    )
     preset: Literal["paper", "release", "ours"] = Field(
         "ours",
         description="What applies where no flag says otherwise: the paper's, its release's or our choice.",
@@ -42,12 +47,14 @@ def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, re
     spec = find(request.model)
     request = with_preset(request, comparison.preset)
     arms = method_arms(request, _methods(comparison, request))
-    made = plan(arms[request.method], spec, budget(where.device), arms=arms)
+    own_pixels = None if comparison.own is None else read_own(comparison.own)
+    known = None if own_pixels is None else own_of(own_pixels)
+    made = plan(arms[request.method], spec, budget(where.device), arms=arms, own=known)
     locate(spec)  # a model that is not here is refused before anything heavy is imported
     refuse_unless_it_fits(made)
     for note in made.notes:
         report.progress(note)
-    finished = _to_end(made, where, report)
+    finished = _to_end(made, where, report, own_pixels)
     run, images = _keep(made, finished, where)
     values = {
         "images": images,
@@ -84,13 +91,13 @@ def _methods(comparison: Comparison, request: Extrapolation) -> tuple[str, ...]:
     return names
 
 
-def _to_end(made: Plan, where: Where, report: Report) -> Finished:
+def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None) -> Finished:
     """The result; where a stage fails, what was finished before it is kept all the same."""
     from sd3demo.engine.run import Engine
 
     pictures: dict[str, Made] = {}
     try:
-        for event in Engine().run(made):
+        for event in Engine().run(made, own=own_pixels):
             match event:
                 case Loading(model=model):
                     report.progress(f"loading {model}")
@@ -131,7 +138,8 @@ def _so_far(pictures: dict[str, Made]) -> Finished:
 
 def _keep(made: Plan, finished: Finished, where: Where) -> tuple[Run, dict[str, str | list[str]]]:
     """The run in the history, and its pictures' files by method: there, or where the user wants them."""
-    requests = {arm.name: arm.request for arm in made.arms if arm.name in finished.made}
+    kept = {name: arm for name, arm in finished.made.items() if arm.noise_sha256}
+    requests = {arm.name: arm.request for arm in made.arms if arm.name in kept}
     store = own(where.runs)
     run = store.save(requests[next(reversed(requests))], finished, requests)
     files = {image.name: image for image in run.images}
@@ -144,7 +152,7 @@ def _keep(made: Plan, finished: Finished, where: Where) -> tuple[Run, dict[str, 
             store.discard(run)
             raise
     images: dict[str, str | list[str]] = {}
-    for name, arm in finished.made.items():
+    for name, arm in kept.items():
         count = len(arm.pictures)
         names = [f"{name}.png"] if count == 1 else [f"{name}-{k}.png" for k in range(1, count + 1)]
         paths = [str(files[each]) for each in names]

@@ -8,7 +8,7 @@ from sd3demo.catalogue import find, locate
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
-from sd3demo.engine.events import Encoded, Finished, Loading, StepDone
+from sd3demo.engine.events import Encoded, Finished, Loading, Pixels, StepDone
 from sd3demo.engine.machine import Device, budget
 from sd3demo.engine.placement import GIB
 from sd3demo.errors import Failure, Refusal
@@ -58,11 +58,11 @@ def generate(request: Request, where: Where, report: Report) -> int:
     return 0
 
 
-def run_to_end(made: Plan, report: Report) -> Finished:
+def run_to_end(made: Plan, report: Report, own: Pixels | None = None) -> Finished:
     """The result of a plan, its progress told on the way."""
     from sd3demo.engine.run import Engine
 
-    for event in Engine().run(made):
+    for event in Engine().run(made, own=own):
         match event:
             case Loading(model=model):
                 report.progress(f"loading {model}")

@@ -10,6 +10,7 @@ from sd3demo.cli.generate import run_to_end
 from sd3demo.cli.report import Report
 from sd3demo.engine import plan
 from sd3demo.engine.machine import Device, budget
+from sd3demo.engine.own import check_own, read_own
 from sd3demo.history import alone, compare, read_pixels, read_receipt
 from sd3demo.settings import Settings
 
@@ -19,13 +20,18 @@ class Check(Settings):
 
     file: Path = Field(description="A PNG that sd3demo wrote.")
     device: Device = Field("auto", description="What computes.")
+    own: Path | None = Field(
+        None, description="The picture of your own that the file was made larger from, if it was."
+    )
 
 
 def verify(check: Check, report: Report) -> int:
     receipt = read_receipt(check.file)
     shown = read_pixels(check.file, receipt)
     made = plan(alone(receipt), find(receipt.request.model), budget(check.device))
-    found = compare(receipt, shown, run_to_end(made, report))
+    own = None if check.own is None else read_own(check.own)
+    check_own(made.own_picture, own)
+    found = compare(receipt, shown, run_to_end(made, report, own))
     values = {
         "max_abs_diff": found.max_abs_diff,
         "noise_equal": found.noise_equal,

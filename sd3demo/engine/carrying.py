@@ -7,7 +7,7 @@ import torch
 from sd3demo.engine.course import Course, pixels
 from sd3demo.engine.events import Event, Lifted, Made, Stopped
 from sd3demo.engine.flowing import Flowed, flow
-from sd3demo.engine.lifting import lift, resample
+from sd3demo.engine.lifting import given, lift, resample
 from sd3demo.engine.noise import noise_hash
 from sd3demo.engine.stages import Arm, Stage
 
@@ -35,6 +35,8 @@ def carry_out(course: Course) -> Generator[Event, None, dict[str, Made] | None]:
             flowed[stage.key] = left
             calls += left.calls
             _decode(course, stage, left)
+        elif stage.kind == "given":
+            course.images[stage.key] = given(course, stage)
         else:
             _enlarge(course, stage)
             yield Lifted(stage.key, stage.width, stage.height)
@@ -42,7 +44,7 @@ def carry_out(course: Course) -> Generator[Event, None, dict[str, Made] | None]:
             now = sum(course.clock.laps.values())
             source = plan.flow_of(stage)
             arm = arms[stage.key]
-            made[arm.name] = _made(course, arm, source, flowed[source.key], calls, now - seconds)
+            made[arm.name] = _made(course, arm, source, flowed.get(source.key), calls, now - seconds)
             calls, seconds = 0, now
             if plan.arms:
                 yield made[arm.name]
@@ -66,8 +68,10 @@ def _enlarge(course: Course, stage: Stage) -> None:
     course.clock.lap("decode")
 
 
-def _made(course: Course, arm: Arm, source: Stage, flowed: Flowed, calls: int, seconds: float) -> Made:
-    length, chord = flowed.records["lengths"].tolist()
+def _made(course: Course, arm: Arm, source: Stage, flowed: Flowed | None, calls: int, seconds: float) -> Made:
+    """What is told of a picture; one's own has no noise and no path, nor has it resampled."""
+    records = {} if flowed is None else flowed.records
+    length, chord = records["lengths"].tolist() if records else ((), ())
     return Made(
         arm=arm.name,
         stage=source.key,
@@ -76,9 +80,9 @@ def _made(course: Course, arm: Arm, source: Stage, flowed: Flowed, calls: int, s
         calls=calls,
         path_length=tuple(length),
         chord=tuple(chord),
-        noise_sha256=tuple(noise_hash(noise) for noise in flowed.noise),
+        noise_sha256=() if flowed is None else tuple(noise_hash(noise) for noise in flowed.noise),
         weights_sha256=course.ready.weights,
         seconds=seconds,
-        records={name: flowed.records[name] for name in course.plan.recorders},
-        words=flowed.words,
+        records={name: records[name] for name in course.plan.recorders if records},
+        words=() if flowed is None else flowed.words,
     )

@@ -76,6 +76,8 @@ class Course:
     extra: Sequence[Callable[[Step], None]]
     stop: Callable[[], bool]
     clock: Clock
+    own: Pixels | None = None
+    """The picture that a person gave in place of the native stage, (H, W, 3)."""
     latents: dict[str, Tensor] = field(default_factory=dict)  # (B, C, h, w)
     images: dict[str, Tensor] = field(default_factory=dict)  # (B, 3, H, W) in about [-1, 1], not clamped
     trajectories: dict[str, Trajectory] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from pathlib import Path
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.costs import decoder_scale, encoder_flops, image_tokens, network_flops, text_tokens
 from sd3demo.engine.native import NATIVE, native_stage, resolve
+from sd3demo.engine.own import Own
 from sd3demo.engine.placement import Budget
 from sd3demo.engine.sizes import Size, Sizes, scale_of, sizes_of
 from sd3demo.engine.stages import Arm, Stage
@@ -178,14 +179,18 @@ def grid_from(request: ResolvedExtrapolation, shift: float) -> tuple[float, ...]
 
 
 def arms_of(
-    asked: Mapping[str, Extrapolation], spec: ModelSpec, budget: Budget
+    asked: Mapping[str, Extrapolation], spec: ModelSpec, budget: Budget, own: Own | None = None
 ) -> tuple[tuple[Stage, ...], tuple[Arm, ...], tuple[str, ...]]:
     """Stages of all arms, each equal one once, the arms, and what should be said of them."""
     stages: dict[str, Stage] = {}
     arms: list[Arm] = []
     notes: dict[str, None] = {}
     for name, request in asked.items():
-        sizes = sizes_of(request, spec)
+        if name == NATIVE:
+            raise Refusal(
+                f"an arm is named {NATIVE!r}, which is the native picture's own name; choose another"
+            )
+        sizes = sizes_of(request, spec, own)
         width, height = sizes.native
         native = resolve(
             Request.model_validate(
@@ -196,8 +201,16 @@ def arms_of(
             budget,
         )
         resolved = resolve_large(request, native, sizes, spec)
+        if own is not None:
+            resolved = resolved.model_copy(update={"own_picture": own.sha256})
+        if resolved.own_picture and "trajectory" in METHODS[resolved.method].needs:
+            raise Refusal(
+                f"method is {resolved.method}, which follows the native run step by step, and a picture of "
+                "one's own has none: try projected, sdedit or skip-residual"
+            )
         if not arms:
-            stages[NATIVE] = native_stage(native, spec)
+            given = Stage(NATIVE, width, height, kind="given")
+            stages[NATIVE] = given if resolved.own_picture else native_stage(native, spec)
             arms.append(Arm(NATIVE, NATIVE, native))
         elif native_of(resolved) != arms[0].request:
             raise Refusal(

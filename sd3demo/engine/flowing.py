@@ -11,7 +11,7 @@ from sd3demo.engine.course import Course, Trajectory
 from sd3demo.engine.events import Event, Record, StageStarted, StepDone, Stopped
 from sd3demo.engine.noise import initial_noise
 from sd3demo.engine.recorders import RECORDERS, Correcting, Recorder, Witnessing
-from sd3demo.engine.scenes import scene_of
+from sd3demo.engine.scenes import Scene, scene_of
 from sd3demo.engine.stages import Stage
 from sd3demo.errors import Failure
 from sd3demo.flow.guidance import Branch, Branches, guided
@@ -51,6 +51,10 @@ def flow(course: Course, stage: Stage) -> Generator[Event, None, Flowed | None]:
     plan, ready = course.plan, course.ready
     yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
     scene = scene_of(plan, ready.model, ready.preview, course.conditionings["conditional"])
+    if stage.request is not None:
+        scene = Scene(
+            ready.preview
+        )  # attention is told of at the native size, where the network is as it was
     recorders = {name: RECORDERS[name](scene) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)}
     watchers: list[Callable[[Step], None]] = [*recorders.values(), *course.extra]
     if any(stage.key in other.needs and other.kind == "flow" for other in plan.stages):

@@ -2,12 +2,21 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from sd3demo.engine.course import Course
 from sd3demo.engine.noise import posterior_noise
 from sd3demo.engine.stages import Stage
 from sd3demo.errors import Failure
 from sd3demo.flow.resampling import enlarged
+
+
+def given(course: Course, stage: Stage) -> Tensor:
+    """A picture of one's own at the native size, for each of the batch: (B, 3, H, W) in [-1, 1]."""
+    assert course.own is not None
+    image = torch.from_numpy(course.own).to(course.ready.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+    small = interpolate(image, size=(stage.height, stage.width), mode="bicubic", antialias=True)
+    return small.expand(course.plan.request.count, -1, -1, -1)
 
 
 def lift(course: Course, stage: Stage) -> Tensor:

@@ -47,9 +47,8 @@ def operations(request: Resolved, spec: ModelSpec, stages: Stages) -> dict[Phase
 def demands(request: Resolved, spec: ModelSpec, stages: Stages) -> dict[Phase, Demand]:
     """What each phase holds in memory: the largest stage decides."""
     width = FLOAT32 if request.precision == "float32" else BFLOAT16
-    largest = max(
-        (stage for stage in stages if stage.kind == "flow"), key=lambda stage: stage.width * stage.height
-    )
+    flows = [stage for stage in stages if stage.kind == "flow"] or stages
+    largest = max(flows, key=lambda stage: stage.width * stage.height)
     text, image = text_tokens(request, spec), image_tokens(spec, largest.width, largest.height)
     batch = request.count * (2 if request.cfg != 1 else 1)
     activations: dict[Phase, int] = {

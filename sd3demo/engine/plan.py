@@ -14,10 +14,11 @@ from sd3demo.engine.costs import text_tokens
 from sd3demo.engine.enlarge import arms_of
 from sd3demo.engine.native import native_stage, resolve
 from sd3demo.engine.needs import demands, encoder_calls, operations
+from sd3demo.engine.own import Own
 from sd3demo.engine.placement import GIB, Budget, Phase, Placement, choose, memory_by_phase
 from sd3demo.engine.stages import Arm, Stage
 from sd3demo.errors import Refusal
-from sd3demo.extrapolation import Extrapolation
+from sd3demo.extrapolation import Extrapolation, ResolvedExtrapolation
 from sd3demo.settings import Request, Resolved
 
 __all__ = ["RECORDERS", "Arm", "Plan", "Stage", "plan", "refuse_unless_it_fits", "resolve", "text_tokens"]
@@ -59,7 +60,12 @@ class Plan:
 
     def flow_of(self, stage: Stage) -> Stage:
         """The run of the solver that a stage's picture comes from: itself, but for one that resamples."""
-        return stage if stage.kind == "flow" else self.stage(stage.needs[0])
+        return stage if stage.kind in ("flow", "given") else self.stage(stage.needs[0])
+
+    @property
+    def own_picture(self) -> str:
+        """The SHA-256 of the picture in place of the native stage; empty where there is that stage."""
+        return self.request.own_picture if isinstance(self.request, ResolvedExtrapolation) else ""
 
     @property
     def calls(self) -> int:
@@ -82,16 +88,18 @@ def plan(
     *,
     recorders: tuple[str, ...] = RECORDERS,
     arms: Mapping[str, Extrapolation] | None = None,
+    own: Own | None = None,
 ) -> Plan:
     """What a run of this request does on this device. Raises Refusal for what the model cannot do.
 
     `arms` are extrapolations by name that share the native stage, the request's own among them and last; one
-    arm named as its method unless they are given.
+    arm named as its method unless they are given. With `own` a picture of one's own, which the run is then
+    given, stands in the place of the native stage.
     """
     notes: tuple[str, ...] = ()
     made_arms: tuple[Arm, ...] = ()
     if isinstance(request, Extrapolation):
-        stages, made_arms, notes = arms_of(arms or {request.method: request}, spec, budget)
+        stages, made_arms, notes = arms_of(arms or {request.method: request}, spec, budget, own)
         resolved = made_arms[-1].request
     else:
         resolved = resolve(request, spec, budget)

@@ -14,7 +14,8 @@ import torch
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.carrying import carry_out
 from sd3demo.engine.course import Clock, Course, Ready
-from sd3demo.engine.events import Encoded, Event, Finished, Loading, Of, Stopped
+from sd3demo.engine.events import Encoded, Event, Finished, Loading, Of, Pixels, Stopped
+from sd3demo.engine.own import check_own
 from sd3demo.engine.plan import Plan, refuse_unless_it_fits
 from sd3demo.engine.previews import fit
 from sd3demo.engine.residence import place
@@ -53,8 +54,11 @@ class Engine:
         *,
         recorders: Sequence[Callable[[Step], None]] = (),
         stop: Callable[[], bool] = never,
+        own: Pixels | None = None,
     ) -> Events:
         """The events of a run, the last one Finished or Stopped.
+
+        `own` is the picture that the plan has in place of its native stage, where it has one.
 
         `recorders` see each Step beside those that the plan names. Raises Refusal for a model that is absent
         or damaged, and Failure where the arithmetic overflows or the memory runs out.
@@ -64,7 +68,7 @@ class Engine:
                 yield Stopped(plan.stages[0].key, 0)
                 return
         try:
-            yield from self._run(plan, recorders, stop)
+            yield from self._run(plan, recorders, stop, own)
         except torch.OutOfMemoryError as error:
             raise self._too_large(plan) from error
         finally:
@@ -116,8 +120,15 @@ class Engine:
             self._ready = _prepare(plan, self._loader)
         return self._ready
 
-    def _run(self, plan: Plan, extra: Sequence[Callable[[Step], None]], stop: Callable[[], bool]) -> Events:
+    def _run(
+        self,
+        plan: Plan,
+        extra: Sequence[Callable[[Step], None]],
+        stop: Callable[[], bool],
+        own: Pixels | None,
+    ) -> Events:
         refuse_unless_it_fits(plan)
+        check_own(plan.own_picture, own)
         clock = Clock()
         if self._ready is None or self._ready.key != _key(plan):
             yield _loading(plan)
@@ -127,7 +138,7 @@ class Engine:
         conditionings = self._encode(ready, plan)
         encoder_calls = sum(conditioning.encoder_calls for conditioning in conditionings.values())
         yield Encoded(encoder_calls, clock.lap("encode"))
-        made = yield from carry_out(Course(plan, ready, conditionings, extra, stop, clock))
+        made = yield from carry_out(Course(plan, ready, conditionings, extra, stop, clock, own))
         if made is None:
             return
         *_, last = made.values()

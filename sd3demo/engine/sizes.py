@@ -8,8 +8,9 @@ import math
 from dataclasses import dataclass
 
 from sd3demo.catalogue import ModelSpec
+from sd3demo.engine.own import Own
 from sd3demo.errors import Refusal
-from sd3demo.extrapolation import CASCADES, Extrapolation
+from sd3demo.extrapolation import CASCADES, Extrapolation, ResolvedExtrapolation
 
 LARGEST = 8192  # px, of any side: that of settings.Side
 DEFAULT_SCALE = 2.0
@@ -42,13 +43,20 @@ def scale_of(small: Size, large: Size) -> float:
     return math.sqrt(math.prod(large) / math.prod(small))
 
 
-def sizes_of(request: Extrapolation, spec: ModelSpec) -> Sizes:
-    """All sizes of a run. Raises Refusal, with what would work, for a size that cannot be."""
+def sizes_of(request: Extrapolation, spec: ModelSpec, own: Own | None = None) -> Sizes:
+    """All sizes of a run. Raises Refusal, with what would work, for a size that cannot be.
+
+    Where no size is asked for, the picture has the proportions of one's own, else it is square.
+    """
     unit = spec.multiple
+    if isinstance(request, ResolvedExtrapolation):
+        native, target = (request.native_width, request.native_height), (request.width, request.height)
+        exact = native[0] * target[1] == native[1] * target[0]
+        return Sizes(native, _cascade(request.cascade, native, target, unit), exact)
     asked = (request.width or request.height, request.height or request.width)
     if asked[0] is None or asked[1] is None:
         scale = request.scale or DEFAULT_SCALE
-        native = (spec.native, spec.native)
+        native = (spec.native, spec.native) if own is None else _nearest((own.width, own.height), spec)
         target, exact = _enlarged(native, scale, unit), True
     else:
         target = (asked[0], asked[1])
@@ -120,11 +128,16 @@ def _native_for(target: Size, spec: ModelSpec) -> tuple[Size, bool]:
     best = min(((step[0] * k, step[1] * k) for k in range(1, common + 1)), key=apart)
     if apart(best) <= 2 * math.log(APART):
         return best, True
-    shrink = math.sqrt(area / math.prod(target))
-    if shrink >= 1:
+    if math.prod(target) <= area:
         return target, True
-    near = [max(round(side * shrink / unit), 1) * unit for side in target]
-    return (near[0], near[1]), False
+    return _nearest(target, spec), False
+
+
+def _nearest(shape: Size, spec: ModelSpec) -> Size:
+    """The size of the model's own area whose proportions are about those of a shape."""
+    unit, scale = spec.multiple, spec.native / math.sqrt(math.prod(shape))
+    width, height = (max(round(side * scale / unit), 1) * unit for side in shape)
+    return width, height
 
 
 def _cascade(cascade: str, native: Size, target: Size, unit: int) -> tuple[Size, ...]:

@@ -15,7 +15,7 @@ from sd3demo.flow.solvers import At
 from sd3demo.flow.toolkit import NEUTRAL, Toolkit
 from sd3demo.settings import Resolved
 
-Kind = Literal["flow", "lift", "resample"]
+Kind = Literal["flow", "lift", "resample", "given"]
 UNGUIDED = Guidance(1.0)
 
 
@@ -24,7 +24,8 @@ class Stage:
     """One piece of work at one size.
 
     A flow runs the solver; a lift enlarges the picture of the stage that it needs and takes its latent, as a
-    guide; a resampling enlarges that picture and leaves it at that. What a flow alone has is empty in others.
+    guide; a resampling enlarges that picture and leaves it at that; a given picture is a person's own. What a
+    flow alone has is empty in others.
     """
 
     key: str

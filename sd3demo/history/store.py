@@ -165,6 +165,8 @@ def _pictures(
             yield f"{receipt.picture}.png", pixels, receipt
     for name, asked in arms.items():
         made = finished.made[name]
+        if not made.noise_sha256:
+            continue  # a picture of one's own, or that picture resampled: no run of ours to tell of
         for receipt, pixels in zip(receipts_of(asked, made), made.pictures, strict=True):
             place = f"-{receipt.picture + 1}" if len(made.pictures) > 1 else ""
             yield f"{name}{place}.png", pixels, receipt

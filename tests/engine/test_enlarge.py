@@ -259,6 +259,14 @@ def test_a_resolved_request_makes_the_same_plan_again() -> None:
     assert again.stages == first.stages
 
 
+@pytest.mark.parametrize(("width", "height"), [(2048, 1040), (3088, 2064), (2048, 2048)])
+def test_so_does_one_whose_proportions_are_not_kept_exactly(width: int, height: int) -> None:
+    first = made(width=width, height=height)
+    again = plan(first.request, MEDIUM, GPU)
+    assert again.stages == first.stages
+    assert again.notes == first.notes
+
+
 def test_the_exact_model_takes_any_side() -> None:
     sizes = sizes_of(asked(width=17, height=34), replace(EXACT, native=16))
     assert sizes.native[0] * 2 == sizes.native[1]
