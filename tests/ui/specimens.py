@@ -17,6 +17,7 @@ from sd3demo.engine.events import Encoded, Event, Finished, Loading, Pixels, Rec
 from sd3demo.engine.traces import BLOCKS, MOMENTS, spread
 from sd3demo.ui import Core, build, launch
 from tests.history.specimen import WORDS
+from tests.ui.enlarging import enlarging
 
 CONFIGS = {
     "transformer": {
@@ -78,6 +79,9 @@ class Rehearsal:
 
 def events(plan: Plan) -> Iterator[Event]:
     """What a run of this plan could say: each preview differs from the one before."""
+    if plan.arms:
+        yield from enlarging(plan)
+        return
     stage, count = plan.stages[-1], plan.request.steps
     yield Loading(plan.spec.name, 5_000_000)
     yield Encoded(3, 0.01)
