@@ -10,6 +10,7 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.machine import GPU_FLOPS, Device, budget
 from sd3demo.engine.placement import GIB
+from sd3demo.engine.summary import summary
 from sd3demo.extrapolation import Extrapolation
 from sd3demo.settings import Prompt, Request, Settings, parse
 
@@ -35,35 +36,7 @@ class Elsewhere(Settings):
 def show(question: Question, elsewhere: Elsewhere, report: Report) -> int:
     here = budget(elsewhere.device) if elsewhere.vram is None else _gpu(elsewhere.vram)
     made = plan(_asked(question), find(question.model), here)
-    values: dict[str, object] = {
-        "stages": [
-            {
-                "key": stage.key,
-                "kind": stage.kind,
-                "width": stage.width,
-                "height": stage.height,
-                "sigmas": list(stage.sigmas),
-                "calls": stage.calls,
-                "solver": stage.solver,
-                "needs": list(stage.needs),
-                "flops": stage.flops * made.request.count,
-                "seconds": stage.flops * made.request.count / here.flops,
-            }
-            for stage in made.stages
-        ],
-        "sigmas": list(made.sigmas),
-        "calls": made.calls,
-        "encoder_calls": made.encoder_calls,
-        "flops": dict(made.flops),
-        "memory": dict(made.memory),
-        "placement": made.placement,
-        "seconds": made.seconds,
-        "fits": made.fits,
-        "notes": list(made.notes),
-        "device": {"kind": here.device, "memory": here.memory},
-        "request": made.request.model_dump(mode="json"),
-    }
-    report.result(values, _text(made))
+    report.result(summary(made), _text(made))
     return 0
 
 

@@ -7,14 +7,12 @@ from sd3demo.engine.events import Finished
 from sd3demo.errors import Failure
 from sd3demo.ui import answers
 from sd3demo.ui.core import Core, prepare
+from sd3demo.ui.endpoints import NAMES, endpoints
 from sd3demo.ui.stream import sentence
-
-NAMES = {"negative": "negative_prompt", "cfg": "guidance_scale", "steps": "num_inference_steps"}
-"""What the endpoint calls settings that have another name here."""
 
 
 def infer(core: Core) -> None:
-    """The endpoint. It stands in the same line as the page's runs."""
+    """The endpoint, and those beside it. It stands in the same line as the page's runs."""
 
     def infer(
         prompt: str,
@@ -66,3 +64,4 @@ def infer(core: Core) -> None:
             raise gr.Error(sentence(error, NAMES), print_exception=False) from error
 
     api(infer, api_name="infer", concurrency_limit=1, concurrency_id="model")
+    endpoints(core)
