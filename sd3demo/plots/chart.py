@@ -34,6 +34,7 @@ COLOURS: Mapping[str, str] = {
 
 TEXT = "#7a746b"  # of a downloaded picture; the page's own style sheet sets the text that it shows
 RULE = "rgba(138, 131, 121, 0.25)"
+MANY = 4  # names on an axis, of which more are written aslant
 HEIGHT = 340  # pixels, and more for a long legend; the width is that of the page
 
 
@@ -183,7 +184,7 @@ def _layout(chart: Chart) -> dict[str, object]:
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
-            "y": -0.42 if chart.x.names else -0.24,
+            "y": -0.24 if len(chart.x.names) <= MANY else -0.62,
             "yanchor": "top",
             "font": {"size": 11},
             "entrywidth": 110,
@@ -216,7 +217,7 @@ def _axis(axis: Axis) -> dict[str, object]:
         drawn["range"] = [float(end) for end in ends]
     if axis.names:
         drawn |= {"tickvals": list(range(len(axis.names))), "ticktext": list(axis.names)}
-        drawn |= {"tickangle": -35 if len(axis.names) > 4 else 0, "showgrid": False}
+        drawn |= {"tickangle": -35 if len(axis.names) > MANY else 0, "showgrid": False}
     if axis.log:
         drawn |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return drawn

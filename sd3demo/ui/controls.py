@@ -49,26 +49,28 @@ def opening(kind: type[Settings], models: Sequence[str]) -> dict[str, form.Value
 
 
 def control(kind: type[Settings], name: str, value: form.Value, models: Sequence[str], id: str) -> Control:
-    """The control of one setting."""
+    """The control of one setting; said to be interactive, which gradio does not see of what it builds late."""
     field, looks = kind.model_fields[name], FACES.get(name) or face(name)
     title, info, names = looks.title, typeset(field.description or ""), choices_of(field)
     if name == "model":
         choices = [(form.model_title(find(one)), one) for one in models]
-        return gr.Dropdown(choices, value=value, label=title, info=info, elem_id=id)
+        return gr.Dropdown(choices, value=value, label=title, info=info, elem_id=id, interactive=True)
     bounds = bounds_of(field)
     if bounds and not isinstance(value, str):
         low, high = looks.usual if looks.usual[1] else bounds
         if name in Request.model_fields and name in ("width", "height"):
             low, high = form.ends(name, value, find(models[0]))
         if high - low > form.TYPED_ABOVE:
-            return gr.Number(value, precision=0, label=title, info=info, elem_id=id)
+            return gr.Number(value, precision=0, label=title, info=info, elem_id=id, interactive=True)
         step = looks.step or (1 if is_whole(field) else 0.1)
         ends = (min(low, value), max(high, value))
-        return gr.Slider(*ends, value, step=step, label=title, info=info, elem_id=id, buttons=[])
+        return gr.Slider(
+            *ends, value, step=step, label=title, info=info, elem_id=id, interactive=True, buttons=[]
+        )
     if names:
         choices = [(looks.names.get(one, one), one) for one in names]
         few = gr.Radio if len(names) <= form.FEW else gr.Dropdown
-        return few(choices, value=value, label=title, info=info, elem_id=id)
+        return few(choices, value=value, label=title, info=info, elem_id=id, interactive=True)
     return gr.Textbox(
-        str(value), max_lines=1, placeholder=looks.hint, label=title, info=info, elem_id=id
+        str(value), max_lines=1, placeholder=looks.hint, label=title, info=info, elem_id=id, interactive=True
     )  # fmt: skip

@@ -69,16 +69,17 @@ def labelled(core: Core, name: str, *values: object) -> object:
 
 
 def stopped(core: Core, name: str, status: str, *values: object) -> list[object]:
-    """What is said when a study was cancelled: what was measured is kept."""
-    if "<progress" not in (status or ""):
-        return [gr.skip(), labelled(core, name, *values)]
+    """What is said when Stop was pressed: what was measured is kept."""
+    if "<progress" not in (status or "") or words.WAITING in status:
+        return turned_away(core, name, status, *values)
     said = '<p class="done" role="status">Stopped. What was measured is kept, and Resume goes on from it.</p>'
     return [said, labelled(core, name, *values)]
 
 
 def turned_away(core: Core, name: str, status: str, *values: object) -> list[object]:
-    """What is said when a study did not come to its turn."""
-    return [words.not_started(), gr.skip()]
+    """What is said when a study ended before it began: stopped while it waited, or refused by a full line."""
+    waited = words.WAITING in (status or "")
+    return [words.not_started() if waited else gr.skip(), labelled(core, name, *values)]
 
 
 def _shown(

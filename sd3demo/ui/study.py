@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from gradio.events import Dependency
 
 from sd3demo.settings import Settings
@@ -46,18 +45,17 @@ class Panel:
 
 def studies(core: Core, titles: Mapping[str, str]) -> None:
     """Several studies in tabs of their own, by their names; each is built when it is first looked at."""
-    outer = Context.block
-    while outer is not None and not isinstance(outer, gr.Tab):
-        outer = outer.parent
     with gr.Tabs(elem_classes="studies"):
-        for index, (name, title) in enumerate(titles.items()):
+        for name, title in titles.items():
             with gr.Tab(title, id=f"study-tab-{name}", elem_id=f"study-tab-{name}") as tab:
-                seen = gr.State(0)
-                looked = [tab.select, *([outer.select] if index == 0 and outer is not None else [])]
-                at_once(looked, lambda: 1, [], [seen])
-                gr.render(triggers=[seen.change], queue=False, show_progress="hidden")(
-                    partial(study_panel, core, name)
-                )
+                seen = gr.Textbox("", visible="hidden")  # a change of it builds, so a second look does not
+                at_once([tab.select], lambda: "seen", [], [seen])
+                build = partial(_built, core, name)
+                gr.render([seen], [seen.change], queue=False, show_progress="hidden")(build)
+
+
+def _built(core: Core, name: str, seen: str) -> None:
+    study_panel(core, name)
 
 
 def study_panel(
@@ -76,7 +74,7 @@ def study_panel(
 
     def place(names: Sequence[str]) -> None:
         for one in names:
-            id = f"study-{name}-{one.replace('_', '-')}"
+            id = f"set-{name}-{one.replace('_', '-')}"
             made[one] = controls.control(study.settings, one, values[one], core.models, id)
 
     with gr.Row(elem_classes="lesson study", elem_id=f"study-{name}"):
