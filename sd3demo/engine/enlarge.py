@@ -53,10 +53,16 @@ def resolve_large(
         "native_height": sizes.native[1],
         "scale": scale,
         "positions": positions,
-        "start": (request.start or method.start) if "guide" in method.needs else 1.0,
+        "start": (request.start or method.start) if _held(request) else 1.0,
         "large_steps": request.large_steps or native.steps,
     }
     return parse(ResolvedExtrapolation, request.model_dump() | native.model_dump() | chosen)
+
+
+def _held(request: Extrapolation) -> bool:
+    """Whether there is a guide to start from: projected flow that is switched off is the direct run."""
+    off = request.method == "projected" and request.strength == "off"
+    return "guide" in METHODS[request.method].needs and not off
 
 
 def _check_whole(method: str, sizes: Sizes) -> None:

@@ -198,6 +198,8 @@ def test_a_stage_begins_at_its_start_and_ends_with_its_tail(start: float, tail: 
 
 def test_without_a_guide_there_is_nothing_to_start_from_but_noise() -> None:
     assert made(method="direct", start=0.5).stages[-1].sigmas[0] == 1
+    assert made(strength="off", start=0.5).stages[-1].sigmas[0] == 1
+    assert made(method="sdedit", strength="off", start=0.5).stages[-1].sigmas[0] == 0.5
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
