@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sd3demo.history import read_receipt
-from sd3demo.ui import Core
+from sd3demo.ui import Core, build
 from tests.ui.specimens import Rehearsal, serving, write_model
 
 PUBLIC = ("/infer", "/extrapolate", "/densities", "/schedule", "/plan", "/study")
@@ -172,3 +172,19 @@ def test_the_readmes_example_runs(client: Client, tmp_path: Path) -> None:
     plan = found["plan"]
     assert isinstance(plan, dict)
     assert math.isfinite(plan["seconds"])
+
+
+def test_every_argument_is_told_of_as_a_tool_tells_it() -> None:
+    """What `gradio[mcp]` makes its tools from: the docstring, with a sentence for each argument."""
+    from gradio.utils import get_function_description
+
+    page = build(Core(("tiny",), Rehearsal().run))
+    told = page.get_api_info()["named_endpoints"]
+    public = [fn for fn in page.fns.values() if f"/{fn.api_name}" in PUBLIC and fn.fn is not None]
+    assert len(public) == len(PUBLIC)
+    for fn in public:
+        description, arguments, _ = get_function_description(fn.fn)
+        names = [one["parameter_name"] for one in told[f"/{fn.api_name}"]["parameters"]]
+        assert description
+        assert list(arguments) == names
+        assert all(len(sentence) > 3 for sentence in arguments.values())
