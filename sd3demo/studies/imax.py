@@ -60,7 +60,7 @@ class Extrapolated(Exams):
 
 def full(settings: Extrapolated) -> dict[str, object]:
     """The preset's settings, the defaults among them."""
-    said = ("method", *PLAIN)
+    said = ("method", "start", *PLAIN)
     defaults = {name: Extrapolation.model_fields[name].default for name in said}
     return defaults | dict(PRESETS[settings.preset])
 

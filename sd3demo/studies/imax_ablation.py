@@ -17,6 +17,7 @@ from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 ALL = "all parts"
 PARTS: Mapping[str, tuple[str, object]] = {
     "projected flow": ("method", "direct"),
+    "noised start": ("start", 1.0),
     "text duplication": ("text_copies", PLAIN["text_copies"]),
     "attention scale": ("attention", PLAIN["attention"]),
     "half-patch shift": ("half_patch", PLAIN["half_patch"]),

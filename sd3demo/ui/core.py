@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import CATALOGUE, find, locate
 from sd3demo.engine import Budget, Plan, plan
-from sd3demo.engine.events import Event, Of
+from sd3demo.engine.events import Event, Of, Pixels
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sd3demo.engine import Engine
 
 Events: TypeAlias = Generator[Event, None, None]
-Run: TypeAlias = Callable[[Plan], Events]
+Run: TypeAlias = Callable[..., Events]
+"""run(plan), or run(plan, own) with a picture of one's own in place of the native stage."""
 Together: TypeAlias = Callable[[Sequence[Plan]], Generator[Of, None, None]]
 
 
@@ -45,8 +46,8 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
     """The core over an engine of its own; on ZeroGPU its runs borrow a GPU, one by one."""
     engine = _engine_when_wanted()
 
-    def run(plan: Plan) -> Events:
-        yield from engine().run(plan)
+    def run(plan: Plan, own: Pixels | None = None) -> Events:
+        yield from engine().run(plan, own=own)
 
     def hold(budget: Budget) -> None:
         request = parse(Request, {"prompt": "-", "model": models[0]})

@@ -56,6 +56,12 @@ def extrapolate(core: Core) -> None:
                 every = gr.Button("All methods", elem_id="large-all", scale=3, min_width=90)
                 stop = gr.Button("Stop", elem_id="large-stop", scale=1, min_width=60)
             status = gr.HTML(elem_id="large-status")
+            picture = gr.File(
+                label="Your own picture in place of the native one",
+                file_types=[".png", ".jpg", ".jpeg", ".webp"],
+                height=96,
+                elem_id="large-own",
+            )
         with gr.Column(elem_id="large-set", elem_classes="knobs", min_width=260):
             _settings(core, values, controls)
             section(TEXT, "Larger")
@@ -72,10 +78,11 @@ def extrapolate(core: Core) -> None:
     measured(core, TEXT)
 
     recorded = gr.State({}, time_to_live=KEPT)
-    before = gr.State(None)
+    before, own = gr.State(None), gr.State(None, time_to_live=KEPT)
     shown: list[Component] = [lens, cards, status, story, recorded, before]
-    runs = _runs(core, controls, (start, every, stop), status, shown)
-    _moves(core, controls, told)
+    runs = _runs(core, controls, (start, every, stop), own, status, shown)
+    _moves(core, controls, own, told)
+    at_once([picture.change], answers.taken, [picture], [status, own])
     linked(
         Bench,
         {name: controls[name] for name in NAMES},
@@ -117,12 +124,13 @@ def _runs(
     core: Core,
     controls: Mapping[str, Control],
     buttons: tuple[gr.Button, gr.Button, gr.Button],
+    own: gr.State,
     status: gr.HTML,
     shown: list[Component],
 ) -> list[Dependency]:
     """Two ways to start, one to stop. They stand in the one line of all runs of a model."""
     start, every, stop = buttons
-    inputs: list[Component] = [shown[-1], *(controls[name] for name in NAMES)]
+    inputs: list[Component] = [own, shown[-1], *(controls[name] for name in NAMES)]
     runs = []
     for button, everything in ((start, False), (every, True)):
         at_once([button.click], None, [], [status], js=WAITING)
@@ -149,12 +157,12 @@ def _runs(
     return runs
 
 
-def _moves(core: Core, controls: Mapping[str, Control], told: gr.HTML) -> None:
+def _moves(core: Core, controls: Mapping[str, Control], own: gr.State, told: gr.HTML) -> None:
     """As controls move: the plan, what is greyed, and what a preset or a model brings."""
     every = [controls[name] for name in NAMES]
     free = [name for name in NAMES if name not in ("prompt", "seed")]
-    changed = [controls[name].change for name in free]
-    at_once(changed, partial(answers.plan_of, core), every, [told], raw=True)
+    changed = [*(controls[name].change for name in free), own.change]
+    at_once(changed, partial(answers.plan_of, core), [own, *every], [told], raw=True)
     greying = [*SWITCHES, "method", "low_pass", "size"]
     at_once([controls[name].change for name in greying], answers.greyed, every, every, raw=True)
     at_once([controls["preset"].input], answers.preset, [controls["preset"]], every)

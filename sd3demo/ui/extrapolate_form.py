@@ -118,15 +118,19 @@ def chosen(preset: str) -> dict[str, object]:
         if name in NAMES:
             found[name] = said[name] if said[name] != off else on
     rest = {name: said[name] for name in FROM_PRESET if name in NAMES and name not in found}
-    return {name: str(value) if name in OPEN else value for name, value in (found | rest).items()}
+    held = {name: "auto" if value is None else value for name, value in (found | rest).items()}
+    return {name: typed(value) if name in OPEN else value for name, value in held.items()}
 
 
 FROM_PRESET = tuple(dict.fromkeys(name for preset in PRESETS.values() for name in preset))
 """All settings that any preset speaks of."""
 
 
-def asked(values: Mapping[str, object]) -> dict[str, Extrapolation]:
-    """The extrapolations by name, the one that was asked for last. Raises Refusal with what is wrong."""
+def asked(values: Mapping[str, object], *, own: bool = False) -> dict[str, Extrapolation]:
+    """The extrapolations by name, the one that was asked for last. Raises Refusal with what is wrong.
+
+    `own` is whether a picture of one's own stands in place of the native stage.
+    """
     held = dict(values)
     for switch, (_, name, off, on) in PARTS.items():
         if not held.pop(switch):
@@ -147,16 +151,17 @@ def asked(values: Mapping[str, object]) -> dict[str, Extrapolation]:
     unknown = [name for name in compare if name not in METHODS]
     if unknown:
         raise Refusal(f"compare holds {unknown[0]!r}; choose from {', '.join(SHOWN)}")
-    return method_arms(request, suited(compare, request))
+    return method_arms(request, suited(compare, request, own))
 
 
-def suited(names: tuple[str, ...], request: Extrapolation) -> tuple[str, ...]:
-    """The methods among these that this request has the solver and the files for."""
+def suited(names: tuple[str, ...], request: Extrapolation, own: bool) -> tuple[str, ...]:
+    """The methods among these that this request has the solver, the files and the native run for."""
     return tuple(
         name
         for name in names
         if (not METHODS[name].solvers or request.solver in METHODS[name].solvers)
         and (name != "super-resolution" or request.upscaler)
+        and not (own and "trajectory" in METHODS[name].needs)
     )
 
 
@@ -206,7 +211,7 @@ def control(name: str, value: object, reason: str = "") -> Control:
         pairs = [(title, each) for each, title in (PRESET_NAMES if name == "preset" else SIZES).items()]
         return gr.Radio(pairs, value=value, **looks)
     if name in OPEN:
-        return gr.Dropdown(list(OPEN[name]), value=str(value), allow_custom_value=True, **looks)
+        return gr.Dropdown(list(OPEN[name]), value=typed(value), allow_custom_value=True, **looks)
     if bounds and name not in ("width", "height", "seed"):
         low, high = face(name).usual if face(name).usual[1] else bounds
         return gr.Slider(low, high, value, step=1 if is_whole(field) else 0.1, buttons=[], **looks)
@@ -225,6 +230,11 @@ def title_of(name: str) -> str:
 
 def help_of(name: str) -> str:
     return typeset(Bench.model_fields[name].description or "")
+
+
+def typed(value: object) -> str:
+    """A value as it stands in a field that can be typed in."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _listed(value: object) -> list[object]:

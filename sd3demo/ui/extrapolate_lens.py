@@ -62,9 +62,14 @@ def lens(shown: Sequence[Card], left: str, right: str) -> str:
 
 def uri(pixels: Pixels) -> str:
     """A picture within the page."""
+    return f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
+
+
+def png(pixels: Pixels) -> bytes:
+    """A picture as a file without a receipt."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()
 
 
 def _choice(side: str, done: Sequence[Card], chosen: Card) -> str:

@@ -4,33 +4,46 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.context import Context
 
 from sd3demo.catalogue import assets
 from sd3demo.studies.study import Column, Row, Table
-from sd3demo.ui.charts import drawn
+from sd3demo.ui.charts import drawn, frame, savable
 from sd3demo.ui.core import Core
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
-from sd3demo.ui.study import study_panel
+from sd3demo.ui.study import studies
 from sd3demo.ui.tabled import listing
 
-STUDY = "imax-ablation"
+if TYPE_CHECKING:
+    from sd3demo.plots.chart import Chart
+
+STUDIES: Mapping[str, str] = {
+    "imax-ablation": "Ablation",
+    "imax-methods": "Methods",
+    "imax-scale": "Scale",
+    "imax-steps": "Steps",
+}
+SHIPPED = "imax-ablation"
+PLOTS = ("imax-patches", "imax-drift")
 
 
 def measured(core: Core, text: Path) -> None:
-    """The section of the tab: what the figures mean, and the study with the shipped table in its places."""
+    """The section of the tab: what the figures mean, the shipped table, and the studies to be run here."""
     tab = Context.block
     with gr.Column(elem_id="large-measured", elem_classes="knobs"):
         section(text, "Measured")
-    panel = study_panel(core, STUDY)
-    found = shipped(assets() / "studies" / f"{STUDY}.json")
+    found = shipped(assets() / "studies" / f"{SHIPPED}.json")
     if found is not None and isinstance(tab, gr.Tab):  # plotly comes in here: not before somebody looks
-        outputs = [panel.status, panel.table, *(place.plot for place in panel.frames)]
-        at_once([tab.select], partial(laid_out, found), [], outputs)
+        table = gr.HTML(elem_id="large-table")
+        with gr.Row(elem_classes="views"):
+            frames = [frame(f"shipped-{name}") for name in PLOTS]
+        at_once([tab.select], partial(laid_out, found), [], [table, *(place.plot for place in frames)])
+        savable(frames, partial(chart, found), [])
+    studies(core, STUDIES)
 
 
 def shipped(file: Path) -> Table | None:
@@ -51,10 +64,13 @@ def read(study: str, values: Mapping[str, Any]) -> Table:
 
 
 def laid_out(table: Table) -> list[object]:
-    """A status, the table and its charts."""
-    from sd3demo.plots.studies import CHARTS
-    from sd3demo.studies.study import find_study
-
+    """The table and its charts."""
     n = table.column("n")[0]
-    said = f'<p class="done">Measured before and shipped with the project, n = {n}; Run measures it here.</p>'
-    return [said, listing(table), *(drawn(CHARTS[name](table)) for name in find_study(STUDY).charts)]
+    said = f"<p class='done'>Shipped with the project, from n = {n} prompts; each study below runs here.</p>"
+    return [said + listing(table), *(drawn(chart(table, f"shipped-{name}")) for name in PLOTS)]
+
+
+def chart(table: Table, name: str) -> "Chart":
+    from sd3demo.plots.studies import CHARTS
+
+    return CHARTS[name.removeprefix("shipped-")](table)

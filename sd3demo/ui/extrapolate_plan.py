@@ -5,6 +5,8 @@ from html import escape
 
 from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
+from sd3demo.engine.events import Pixels
+from sd3demo.engine.own import own_of
 from sd3demo.engine.placement import GIB
 from sd3demo.engine.plan import Stage, refuse_unless_it_fits
 from sd3demo.engine.stages import Arm
@@ -20,21 +22,25 @@ from sd3demo.ui.zerogpu import here
 RECORDERS = ("lengths", "xray")
 
 
-def planned(arms: Mapping[str, Extrapolation], core: Core) -> Plan:
-    """The plan of extrapolations that share their native stage. Raises Refusal with the first thing wrong."""
+def planned(arms: Mapping[str, Extrapolation], core: Core, own: Pixels | None = None) -> Plan:
+    """The plan of extrapolations that share their native stage, or a picture (H, W, 3) in its place.
+
+    Raises Refusal with the first thing wrong.
+    """
     *_, last = arms.values()
     if last.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {last.model!r}; choose one of {', '.join(core.models)}")
-    made = plan(last, find(last.model), here(), recorders=RECORDERS, arms=arms)
+    known = None if own is None else own_of(own)
+    made = plan(last, find(last.model), here(), recorders=RECORDERS, arms=arms, own=known)
     refuse_unless_it_fits(made)
     return made
 
 
-def foretold(core: Core, values: Mapping[str, object]) -> str:
+def foretold(core: Core, values: Mapping[str, object], own: Pixels | None = None) -> str:
     """The plan of what the controls hold, as HTML; a sentence where it cannot be."""
     prompt = str(values.get("prompt") or "").strip() or "-"  # it changes nothing that is told here
     try:
-        return told(planned(asked({**values, "prompt": prompt}), core))
+        return told(planned(asked({**values, "prompt": prompt}, own=own is not None), core, own))
     except Exception as error:
         return failed(sentence(error, TITLES))
 
@@ -78,7 +84,7 @@ def stage_title(made: Plan, stage: Stage) -> str:
     arm = next((arm for arm in made.arms if arm.stage == stage.key), None)
     if arm is None:
         return f"On the way to {stage.width} × {stage.height}"
-    return arm_title(arm)
+    return "Your picture" if stage.kind == "given" else arm_title(arm)
 
 
 def arm_title(arm: Arm) -> str:

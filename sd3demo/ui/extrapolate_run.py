@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from html import escape
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -12,13 +14,14 @@ from gradio.utils import get_upload_folder
 
 from sd3demo.catalogue import find, locate
 from sd3demo.engine import Plan
-from sd3demo.engine.events import Finished, Made
+from sd3demo.engine.events import Finished, Made, Pixels
+from sd3demo.engine.own import own_of, read_own
 from sd3demo.engine.stages import Arm
 from sd3demo.errors import Refusal
 from sd3demo.history import receipts_of, to_png
 from sd3demo.ui import words
 from sd3demo.ui.answers import named, turned_away
-from sd3demo.ui.core import Core
+from sd3demo.ui.core import Core, Events
 from sd3demo.ui.extrapolate_form import (
     NAMES,
     OPEN,
@@ -29,29 +32,36 @@ from sd3demo.ui.extrapolate_form import (
     dormant,
     help_of,
     opening,
+    typed,
 )
+from sd3demo.ui.extrapolate_lens import png
 from sd3demo.ui.extrapolate_plan import foretold, planned
 from sd3demo.ui.extrapolate_stream import Past, View, views
-from sd3demo.ui.extrapolate_xray import Seen, seen
+from sd3demo.ui.extrapolate_xray import seen
 from sd3demo.ui.stream import Kept
 
 Updates: TypeAlias = list[object]
 
 
-def run(core: Core, everything: bool, before: Past | None, *held: object) -> Iterator[Updates]:
+def run(
+    core: Core, everything: bool, own: Pixels | None, before: Past | None, *held: object
+) -> Iterator[Updates]:
     """Lens, cards, status, story, what was recorded, and what the next run is compared with."""
     values = dict(zip(NAMES, held, strict=True))
     plans: list[Plan] = []
 
     def prepare() -> Plan:
         compared = {"compare": list(SHOWN)} if everything else {}
-        made = planned(asked({**values, **compared}), core)
+        made = planned(asked({**values, **compared}, own=own is not None), core, own)
         locate(made.spec)
         plans.append(made)
         return made
 
+    def carried(plan: Plan) -> Events:
+        return core.run(plan) if own is None else core.run(plan, own)
+
     shown = View()
-    for view in views(prepare, core.run, keep, before, partial(remember, core)):
+    for view in views(prepare, carried, keep, before, partial(remember, core)):
         recorded: object = gr.skip()
         if view.finished is not None and view.finished is not shown.finished:
             recorded = seen(plans[0], view.finished)
@@ -67,11 +77,15 @@ def run(core: Core, everything: bool, before: Past | None, *held: object) -> Ite
 
 
 def keep(arm: Arm, made: Made) -> Kept:
-    """A picture as a file with its receipt, where gradio serves it and later clears it away."""
-    receipt = receipts_of(arm.request, made)[0]
+    """A picture as a file with its receipt, where gradio serves it and later clears it away.
+
+    A picture of one's own, and what was merely resampled of it, has none.
+    """
+    receipts = receipts_of(arm.request, made)
+    content = to_png(made.pictures[0], receipts[0]) if receipts else png(made.pictures[0])
     name = named(f"{arm.request.prompt[:24]} {arm.name}", arm.request.seed)
     try:
-        path = save_bytes_to_cache(to_png(made.pictures[0], receipt), name, get_upload_folder())
+        path = save_bytes_to_cache(content, name, get_upload_folder())
     except OSError as error:
         raise Refusal(f"cannot write the picture: {error.strerror}; the page needs free space") from error
     return Kept(path, f"gradio_api/file={quote(path)}", name)
@@ -81,7 +95,8 @@ def remember(core: Core, made: Plan, finished: Finished) -> str:
     """Saves a run where the page keeps a history. A sentence where it could not: the pictures are there."""
     if core.history is not None:
         try:
-            core.history.save(made.request, finished, {arm.name: arm.request for arm in made.arms})
+            arms = {arm.name: arm.request for arm in made.arms if finished.made[arm.name].noise_sha256}
+            core.history.save(made.request, finished, arms)
         except Refusal as error:
             return str(error)
     return ""
@@ -99,8 +114,22 @@ def stopped(status: str) -> object:
     )
 
 
-def plan_of(core: Core, *held: object) -> str:
-    return foretold(core, dict(zip(NAMES, held, strict=True)))
+def plan_of(core: Core, own: Pixels | None, *held: object) -> str:
+    return foretold(core, dict(zip(NAMES, held, strict=True)), own)
+
+
+def taken(file: str | None) -> Updates:
+    """A status, and the picture that stands in place of the native one from now on."""
+    if not file:
+        return ["", None]
+    try:
+        pixels = read_own(Path(file))
+        own_of(pixels)
+    except Refusal as error:
+        return [words.failed(str(error).replace(file, f"“{Path(file).name}”")), None]
+    height, width, _ = pixels.shape
+    said = f"{escape(Path(file).name)}, {width} × {height} px, stands in place of the native picture."
+    return [f'<p class="done" role="status">{said}</p>', pixels]
 
 
 def greyed(*held: object) -> Updates:
@@ -130,7 +159,7 @@ def model(name: str) -> Updates:
 
 def filled(values: Mapping[str, object]) -> Sequence[object]:
     """Every control's update, for a link."""
-    return [gr.update(value=str(values[name]) if name in OPEN else _held(values[name])) for name in NAMES]
+    return [gr.update(value=typed(values[name]) if name in OPEN else _held(values[name])) for name in NAMES]
 
 
 def _held(value: object) -> object:
@@ -139,6 +168,3 @@ def _held(value: object) -> object:
 
 def _new(before: str, now: str) -> object:
     return gr.skip() if before == now else now
-
-
-__all__ = ["Seen"]

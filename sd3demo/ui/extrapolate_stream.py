@@ -12,7 +12,7 @@ from sd3demo.ui import words
 from sd3demo.ui.core import Run
 from sd3demo.ui.extrapolate_form import TITLES
 from sd3demo.ui.extrapolate_lens import SMALL, Card, cards, lens, uri
-from sd3demo.ui.extrapolate_plan import arm_title, seconds
+from sd3demo.ui.extrapolate_plan import arm_title, seconds, stage_title
 from sd3demo.ui.stream import Kept, sentence
 
 BEFORE = "before"
@@ -49,9 +49,12 @@ class Bench:
 
     def __post_init__(self) -> None:
         for arm in self.plan.arms:
-            request = arm.request
+            request, stage = arm.request, self.plan.stage(arm.stage)
             self.shown[arm.name] = Card(
-                arm.name, arm_title(arm), size=(request.width, request.height), note="not yet"
+                arm.name,
+                stage_title(self.plan, stage),
+                size=(request.width, request.height),
+                note="not yet",
             )
 
     @property
@@ -166,12 +169,14 @@ def story(made: Plan, finished: Finished, before: Past | None, what: str) -> str
     """What was done, in a few sentences."""
     request, native = made.request, made.stages[0]
     scale = request.width / native.width
+    what_of = "Your picture" if made.own_picture else "One native picture"
     lines = [
-        f"One native picture of {native.width} × {native.height} px and one noise of "
+        f"{what_of} of {native.width} × {native.height} px and one noise of "
         f"{request.width} × {request.height} px, drawn with seed {request.seed}, made all of these: "
         f"{scale:g} times the side, {scale**2:g} times the pixels.",
-        f"The large network calls cost {_ratio(made):.0f} times a native one each.",
     ]
+    if ratio := _ratio(made):
+        lines.append(f"A call of the network at the larger size costs {ratio:.1f} times a native one.")
     if before is not None and before.what != what:
         lines.insert(0, f"Before: {escape(before.what)}. Now: {escape(what)}. From the same noise.")
     paragraphs = "".join(f"<p>{line}</p>" for line in lines)
@@ -179,11 +184,11 @@ def story(made: Plan, finished: Finished, before: Past | None, what: str) -> str
 
 
 def _ratio(made: Plan) -> float:
-    """Operations of a call at the larger size over those of a native one."""
+    """Operations of a call at the larger size over those of a native one; 0 where there is none."""
     large = [stage for stage in made.stages[1:] if stage.calls and not stage.native_visits]
     native = made.stages[0]
-    if not large:
-        return 1.0
+    if not large or not native.calls:
+        return 0.0
     return (large[-1].flops / large[-1].calls) / (native.flops / native.calls)
 
 

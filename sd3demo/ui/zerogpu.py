@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TypeAlias
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import Event
+from sd3demo.engine.events import Event, Pixels
 from sd3demo.engine.machine import GPU_FLOPS, budget
 from sd3demo.engine.placement import GIB, Budget
 from sd3demo.errors import Failure, Refusal
 
-Runs: TypeAlias = Callable[[Plan], Generator[Event, None, None]]
+Runs: TypeAlias = Callable[..., Generator[Event, None, None]]
 
 LENT = Budget("cuda", 68 * GIB, GPU_FLOPS)
 """What ZeroGPU lends: a slice of an H200. Nothing on the machine can be asked for it before a call."""
@@ -72,17 +72,17 @@ def on_gpu(run: Runs, hold: Callable[[Budget], None]) -> Runs:
     most = limits().gpu_seconds
     hold(LENT)
 
-    def lent(plan: Plan) -> Generator[Event | Ended, None, None]:
+    def lent(plan: Plan, *own: Pixels) -> Generator[Event | Ended, None, None]:
         try:
-            yield from run(plan)
+            yield from run(plan, *own)
         except (Refusal, Failure) as error:
             yield Ended(str(error), isinstance(error, Refusal))
 
-    borrowed = spaces.GPU(lent, duration=lambda plan: seconds(plan, most))
+    borrowed = spaces.GPU(lent, duration=lambda plan, *own: seconds(plan, most))
 
-    def from_there(plan: Plan) -> Generator[Event, None, None]:
+    def from_there(plan: Plan, *own: Pixels) -> Generator[Event, None, None]:
         seconds(plan, most)  # a plan that is too long is refused before a GPU is asked for
-        events = borrowed(plan)
+        events = borrowed(plan, *own)
         try:
             for event in events:
                 if isinstance(event, Ended):

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from sd3demo.catalogue import CATALOGUE, find
 from sd3demo.engine import Budget, Plan
@@ -31,7 +33,7 @@ from sd3demo.ui.extrapolate_form import (
 )
 from sd3demo.ui.extrapolate_lens import Card, lens
 from sd3demo.ui.extrapolate_plan import foretold, planned
-from sd3demo.ui.extrapolate_run import stopped
+from sd3demo.ui.extrapolate_run import stopped, taken
 from sd3demo.ui.extrapolate_stream import Past, View, views
 from sd3demo.ui.stream import Kept
 from tests.ui.enlarging import enlarging
@@ -48,7 +50,7 @@ def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def held(preset: str = "ours", **changed: object) -> dict[str, object]:
-    few = {"prompt": "a red circle", "steps": 3, "large_steps": 3}
+    few = {"prompt": "a red circle", "steps": 3, "large_steps": 3, "start": "1", "tail": 0}
     return {**opening(SPEC, preset), **few, **changed}
 
 
@@ -62,7 +64,7 @@ def shown(values: dict[str, object], run: Any = enlarging, before: Past | None =
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_controls_of_a_preset_ask_for_that_preset(preset: str) -> None:
-    *_, last = asked(held(preset, steps=28, large_steps=28)).values()
+    *_, last = asked(opening(SPEC, preset) | {"prompt": "a red circle"}).values()
     meant = with_preset(
         parse(Extrapolation, {"prompt": "a red circle", "model": "sd3-medium", "scale": 2}), preset
     )
@@ -130,7 +132,7 @@ def test_what_is_greyed_changes_nothing() -> None:
         "level": "3",
         "cutoff": "0.5",
         "positions": "scheduled",
-        "cascade": "2,4",
+        "cascade": "doubling",
     }
     for values in (held(use_flow=False), held(low_pass="dct", size="4"), held(method="time-aware")):
         plan = planned(asked(values), CORE)
@@ -187,7 +189,7 @@ def test_the_native_picture_stands_there_before_the_others_begin() -> None:
 def test_every_stage_is_streamed_under_its_own_name() -> None:
     said = {view.status for view in shown(held())}
     for title in ("Native", "Direct", "Projected flow"):
-        assert sum(f"{title}: step" in status for status in said) == 3
+        assert sum(f"{title}: step" in status for status in said) == 3, title
     assert any("enlarged to 2048 × 2048" in status for status in said)
 
 
@@ -200,12 +202,12 @@ def test_any_two_of_the_large_pictures_can_be_chosen() -> None:
 
 
 def test_the_run_before_can_be_laid_beside_the_next_one() -> None:
-    first = shown(held())[-1]
+    first = shown(held("paper", use_text=False, use_attention=False))[-1]
     assert first.past is not None
     changed = shown(held(use_reshift=False), before=first.past)[-1]
     other = Past(replace(first.past.card, source="file=old.png"), "a red circle", 0, "all")
     assert "The run before (all)" in shown(held(use_reshift=False), before=other)[-1].lens
-    assert "Before: projected flow, interpolate, time shift" in changed.story
+    assert "Before: projected flow, per-frequency, time shift" in changed.story
     elsewhere = shown(held(prompt="a blue square"), before=other)[-1]
     assert "The run before" not in elsewhere.lens
 
@@ -240,7 +242,7 @@ def test_a_closed_page_closes_the_run() -> None:
 
 
 def test_stop_says_where_the_run_stood() -> None:
-    status = next(view.status for view in shown(held()) if "Direct: step 2" in view.status)
+    status = next(view.status for view in shown(held()) if "Direct: step 2 of 3" in view.status)
     assert "Stopped: Direct in step 2 of 3" in str(stopped(status))
     assert "did not start" in str(stopped("Waiting for its turn <progress"))
 
@@ -277,3 +279,36 @@ def test_the_tab_opens_with_the_models_own_values() -> None:
     assert values["width"] == 2048
     with pytest.raises(Refusal, match="prompt is empty"):
         asked(values)
+
+
+def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path) -> None:
+    file = tmp_path / "mine.png"
+    Image.new("RGB", (300, 200), "teal").save(file)
+    said, pixels = taken(str(file))
+    assert "300 × 200" in str(said)
+    values = held(compare=["upsample", "hiflow"])
+    made = planned(asked(values, own=True), CORE, pixels)  # type: ignore[arg-type]
+    assert [arm.name for arm in made.arms] == ["native", "upsample", "projected"]
+    assert made.stages[0].kind == "given"
+    text = foretold(CORE, values, pixels)  # type: ignore[arg-type]
+    assert "Your picture" in text
+    assert ">Native<" not in text
+
+
+@pytest.mark.parametrize("size", [(4, 4), (900, 20)])
+def test_a_picture_that_cannot_stand_there_gets_a_sentence(tmp_path: Path, size: tuple[int, int]) -> None:
+    file = tmp_path / "mine.png"
+    Image.new("RGB", size).save(file)
+    said, pixels = taken(str(file))
+    assert 'class="failed"' in str(said)
+    assert pixels is None
+
+
+def test_what_is_no_picture_gets_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "mine.png"
+    file.write_bytes(b"no picture")
+    said, pixels = taken(str(file))
+    assert "“mine.png” cannot be read as a picture" in str(said)
+    assert str(tmp_path) not in str(said)
+    assert pixels is None
+    assert taken(None) == ["", None]
