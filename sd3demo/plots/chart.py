@@ -140,7 +140,8 @@ def _trace(curve: Curve) -> dict[str, object]:
     x, y = _packed(curve.x), _packed(curve.y)
     trace: dict[str, object] = {"name": curve.name, "x": x, "y": y, "showlegend": curve.listed}
     if curve.error is not None:
-        bars = {"type": "data", "array": _packed(curve.error), "thickness": 1.2, "width": 3}
+        array = [float(error) if np.isfinite(error) else None for error in curve.error]
+        bars = {"type": "data", "array": array, "thickness": 1.2, "width": 3}
         trace["error_y"] = bars | {"color": TEXT if curve.kind == "bars" else colour}
     if curve.kind == "bars":
         return trace | {"type": "bar", "marker": {"color": colour}}

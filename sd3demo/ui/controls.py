@@ -49,7 +49,7 @@ def opening(kind: type[Settings], models: Sequence[str]) -> dict[str, form.Value
 
 
 def control(kind: type[Settings], name: str, value: form.Value, models: Sequence[str], id: str) -> Control:
-    """The control of one setting; said to be interactive, which gradio does not see of what it builds late."""
+    """The control of one setting; gradio does not see by itself that what it builds late is interactive."""
     field, looks = kind.model_fields[name], FACES.get(name) or face(name)
     title, info, names = looks.title, typeset(field.description or ""), choices_of(field)
     if name == "model":

@@ -90,7 +90,7 @@ def study_panel(
             with gr.Accordion("More settings", open=False):
                 place([one for one in study.settings.model_fields if one not in first])
         with gr.Row(elem_classes="views"):
-            frames = tuple(frame(chart) for chart in study.charts)
+            frames = tuple(frame(_place(name, chart)) for chart in study.charts)
             with gr.Column(elem_classes="study-numbers", min_width=260):
                 table = gr.HTML(elem_id=f"study-{name}-table")
                 take = gr.Button("Table as CSV", size="sm", visible=False, elem_id=f"study-{name}-csv")
@@ -138,17 +138,23 @@ def _downloads(name: str, frames: Sequence[Frame], take: gr.Button, shown: gr.St
     text, file = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
     written = at_once([take.click], partial(_written, name), [shown], [text, file])
     written.success(None, [text, file], None, js=SAVE_CSV, api_visibility="private")
-    savable(frames, _chart, [shown], raw=False)
+    charts = {_place(name, chart): chart for chart in find_study(name).charts}
+    savable(frames, partial(_chart, charts), [shown], raw=False)
 
 
 def _written(name: str, table: Table | None) -> tuple[str, str]:
     return tabled.as_csv(_known(table)), f"sd3demo-{name}.csv"
 
 
-def _chart(name: str, table: Table | None) -> "Chart":
+def _place(name: str, chart: str) -> str:
+    """What a chart's place is called: studies may share a chart, and a page holds several studies."""
+    return chart if chart == name or chart.startswith(f"{name}-") else f"{name}-{chart}"
+
+
+def _chart(charts: Mapping[str, str], place: str, table: Table | None) -> "Chart":
     from sd3demo.plots.studies import CHARTS
 
-    return CHARTS[name](_known(table))
+    return CHARTS[charts[place]](_known(table))
 
 
 def _known(table: Table | None) -> Table:

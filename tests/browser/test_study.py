@@ -1,0 +1,78 @@
+"""A study in a real browser: it runs, is stopped and resumed, and its table can be taken home."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from sd3demo.ui import Core
+from tests.browser.tabs import open_tab
+from tests.ui.specimens import Rehearsal, serving
+
+pytestmark = pytest.mark.browser
+
+FIRST = 120_000  # milliseconds: torch, diffusers and plotly come in with the first cell
+
+
+@pytest.fixture
+def page(
+    browser: Browser, checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Page]:
+    """The page over a small model that really runs."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    core = Core((str(checkpoint("sd3.5-medium")),), Rehearsal().run)
+    with serving(core) as address:
+        context = browser.new_context(viewport={"width": 1366, "height": 768})
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#generate")
+        open_tab(page, "Score")
+        yield page
+        context.close()
+        assert errors == []
+
+
+def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None:
+    number = page.locator("#set-score-n input[type=number]")
+    number.fill("12")
+    number.press("Tab")
+    run, status = page.locator("#study-score-run"), page.locator("#study-score-status")
+    run.click()
+    expect(page.locator("#judged li").first).to_be_visible(timeout=FIRST)
+    expect(status).to_contain_text("of 192")
+    page.click("#study-score-stop")
+    expect(status).to_contain_text("What was measured is kept", timeout=FIRST)
+    expect(run).to_contain_text("Resume")
+    stopped_at = page.locator("#judged li").count()
+    assert stopped_at > 0
+
+    run.click()
+    expect(status).to_contain_text("192 measured", timeout=FIRST)
+    expect(run).to_contain_text("Show: all is measured")
+    page.wait_for_selector("#plot-score .js-plotly-plot")
+    expect(page.locator("#study-score-table")).to_contain_text("typography-trained")
+    with page.expect_download() as download:
+        page.click("#study-score-csv")
+    download.value.save_as(tmp_path / "score.csv")
+    header, *rows = csv.reader((tmp_path / "score.csv").open())
+    assert header[:3] == ["category", "score", "score error"]
+    assert rows[-1][0] == "mean"
+
+
+def test_a_study_below_is_built_when_it_is_looked_at_and_runs(page: Page) -> None:
+    assert page.locator("#study-score-cfg-run").count() == 0
+    page.click("#study-tab-score-cfg-button")
+    run = page.locator("#study-score-cfg-run")
+    expect(run).to_be_visible()
+    for name, value in (("cfg", "1, 2"), ("categories", "colours")):
+        box = page.locator(f"#set-score-cfg-{name} :is(input, textarea)")
+        box.fill(value)
+        box.press("Tab")
+    run.click()
+    expect(page.locator("#study-score-cfg-status")).to_contain_text("8 measured", timeout=FIRST)
+    page.wait_for_selector("#plot-score-cfg .js-plotly-plot")
+    expect(page.locator("#study-score-cfg-table")).to_contain_text("Score of")

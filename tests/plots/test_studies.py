@@ -1,0 +1,96 @@
+"""Charts of tables: what they draw is what the table holds, and nothing else."""
+
+import csv as tables
+import io
+
+import numpy as np
+import pytest
+
+from sd3demo.plots.chart import Chart, csv, figure, page
+from sd3demo.plots.studies import CHARTS
+from sd3demo.plots.tables import axis, numbers, only
+from sd3demo.studies.marks import COLUMNS, PART_COLUMNS
+from sd3demo.studies.study import STUDIES, Column, Row, Scalar, Table, find_study
+
+
+def marks(first: tuple[str, ...], *rows: tuple[Scalar, ...]) -> Table:
+    columns = (*(Column(name) for name in first), *COLUMNS)
+    return Table("t", columns, tuple(Row(row, {}) for row in rows), "")
+
+
+T5 = marks(
+    ("t5",),
+    ("on", "colours", 0.9, 0.05, 0.95, 0.02, 10),
+    ("on", "typography", 0.8, 0.1, 0.9, 0.03, 10),
+    ("zeros", "colours", 0.85, 0.06, 0.9, 0.02, 10),
+    ("zeros", "typography", 0.1, 0.09, 0.4, None, 1),
+)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_chart_that_a_study_names_exists(study: str) -> None:
+    named = find_study(study).charts
+    assert set(named) <= set(CHARTS)
+    assert len(set(named)) == len(named)
+
+
+def test_bars_stand_at_the_place_of_their_category_with_their_errors() -> None:
+    chart = CHARTS["t5-off"](T5)
+    assert chart.x.names == ("colours", "typography")
+    on, zeros = chart.curves
+    np.testing.assert_array_equal(on.x, [0, 1])
+    np.testing.assert_array_equal(zeros.y, [0.85, 0.1])
+    np.testing.assert_array_equal(zeros.error, [0.06, 0.09])
+    drawn = figure(chart)
+    assert [bar.type for bar in drawn.data] == ["bar", "bar"]
+    assert list(drawn.layout.xaxis.ticktext) == ["colours", "typography"]
+    np.testing.assert_allclose(drawn.data[1].error_y.array, [0.06, 0.09], rtol=1e-6)
+
+
+def test_an_unknown_error_is_no_error_bar() -> None:
+    zeros = CHARTS["t5-off-soft"](T5).curves[1]
+    assert np.isnan(zeros.error).tolist() == [False, True]
+
+
+def test_the_csv_of_a_chart_names_its_categories_and_holds_the_errors() -> None:
+    header, *rows = tables.reader(io.StringIO(csv(CHARTS["t5-off-soft"](T5))))
+    assert header == ["curve", "category", "mean of the softer marks", "error"]
+    assert rows[0] == ["T5 on", "colours", "0.95", "0.02"]
+    assert rows[-1] == ["T5 zeros", "typography", "0.4", ""]
+
+
+def test_the_mean_over_categories_is_the_strong_curve() -> None:
+    rows = [(k, name, k / 50, 0.1, k / 50, 0.1, 4) for k in (5, 50) for name in ("single", "two", "mean")]
+    chart = CHARTS["score-steps"](marks(("steps",), *rows))
+    assert [(curve.name, curve.strong) for curve in chart.curves] == [
+        ("single", False),
+        ("two", False),
+        ("mean", True),
+    ]
+    np.testing.assert_array_equal(chart.curves[-1].x, [5, 50])
+
+
+def test_each_bar_of_the_score_stands_under_its_ceiling() -> None:
+    columns = (*COLUMNS, Column("ceiling"), *PART_COLUMNS)
+    blank = (None,) * len(PART_COLUMNS)
+    rows = (("single", 0.5, 0.1, 0.6, 0.1, 9, 0.98, *blank), ("mean", 0.5, 0.1, 0.6, 0.1, 9, None, *blank))
+    bars, ceiling = CHARTS["score"](Table("score", columns, tuple(Row(r, {}) for r in rows), "")).curves
+    assert (bars.kind, ceiling.kind) == ("bars", "levels")
+    assert ceiling.y[0] == 0.98
+    assert np.isnan(ceiling.y[1])
+
+
+def test_names_are_no_numbers() -> None:
+    assert axis(T5, "t5").names == ("on", "zeros")
+    assert np.isnan(numbers(["mean", None])).all()
+    assert len(only(T5, t5="on", category="colours").rows) == 1
+
+
+@pytest.mark.parametrize("caption", ["plain", "<script>alert(1)</script>"])
+def test_a_page_of_charts_needs_nothing_beside_itself(caption: str) -> None:
+    chart = CHARTS["t5-off"](T5)
+    assert isinstance(chart, Chart)
+    text = page([chart, CHARTS["t5-off-soft"](T5)], caption)
+    assert "<script src=" not in text
+    assert "Plotly.newPlot" in text
+    assert "<script>alert(1)" not in text
