@@ -200,9 +200,9 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
 
 `ours` is the choice of a small trial on the embedded model, n = 4 prompts at twice its side with 10 steps:
 among projected flows its patches were nearest to real renders (1.4, the release's 2.2) and it drifted least
-from the native picture (3.5, against 5.8), at half the calls, since it starts from the noised guide. Positions
-beyond the window that a model was trained in draw lines along the borders; interpolated ones do not. The
-studies `imax-ablation` and `imax-methods` with `--preset ours` measure it again, with errors.
+from the native picture (3.5, against 5.8), at half the calls, since it starts from the noised guide.
+Positions beyond the window that a model was trained in draw lines along the borders; interpolated ones do
+not. The studies `imax-ablation` and `imax-methods` with `--preset ours` measure it again, with errors.
 """
 
 E = TypeVar("E", bound=Extrapolation)
