@@ -53,7 +53,7 @@ def picture(page: Page) -> None:
 
 
 def grid(page: Page) -> None:
-    page.locator("#grid > button").click()
+    page.locator("#grid button").first.click()
     page.locator("#grid-down input, #grid-down textarea").first.fill("2, 4, 8")
     page.click("#grid-run")
     page.wait_for_selector("#grid-status .done")

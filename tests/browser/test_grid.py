@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 def asked(page: Page, across: str, down: str) -> None:
     page.locator("#set-prompt textarea").fill("a red circle above a blue square")
     if not page.locator("#grid-run").is_visible():
-        page.locator("#grid > button").click()
+        page.locator("#grid button").first.click()
     page.locator("#grid-across input, #grid-across textarea").first.fill(across)
     page.locator("#grid-down input, #grid-down textarea").first.fill(down)
     page.click("#grid-run")
@@ -53,7 +53,7 @@ def test_a_grid_that_cannot_be_made_is_a_sentence(page: Page) -> None:
 
 
 def test_choosing_a_setting_fills_in_values_to_begin_with(page: Page) -> None:
-    page.locator("#grid > button").click()
+    page.locator("#grid button").first.click()
     page.locator("#grid-x input").click()
     page.get_by_role("option", name="T5", exact=True).click()
     expect(page.locator("#grid-across input, #grid-across textarea").first).to_have_value(
