@@ -38,12 +38,12 @@ def page(
 
 def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None:
     number = page.locator("#set-score-n input[type=number]")
-    number.fill("12")
+    number.fill("5")
     number.press("Tab")
     run, status = page.locator("#study-score-run"), page.locator("#study-score-status")
     run.click()
     expect(page.locator("#judged li").first).to_be_visible(timeout=FIRST)
-    expect(status).to_contain_text("of 192")
+    expect(status).to_contain_text("of 80")
     page.click("#study-score-stop")
     expect(status).to_contain_text("What was measured is kept", timeout=FIRST)
     expect(run).to_contain_text("Resume")
@@ -51,7 +51,7 @@ def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None
     assert stopped_at > 0
 
     run.click()
-    expect(status).to_contain_text("192 measured", timeout=FIRST)
+    expect(status).to_contain_text("80 measured", timeout=FIRST)
     expect(run).to_contain_text("Show: all is measured")
     page.wait_for_selector("#plot-score .js-plotly-plot")
     expect(page.locator("#study-score-table")).to_contain_text("typography-trained")
