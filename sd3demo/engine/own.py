@@ -1,4 +1,4 @@
-"""A picture of one's own in place of the native stage, known by its hash, so that a receipt can ask for it."""
+"""A picture of one's own in place of the native stage, known by its hash: a receipt can ask for it."""
 
 import hashlib
 from dataclasses import dataclass
