@@ -167,3 +167,8 @@ def test_what_cannot_go_together_is_refused() -> None:
         with pytest.raises(Refusal, match="go together"):
             list(Engine().together([one, changed]))
     assert list(Engine(lambda spec, dtype: Exact()).together([])) == []
+
+
+def test_plans_made_as_the_free_memory_changes_go_together() -> None:
+    plans = [plan(exactly(steps=2, seed=seed), EXACT, Budget("cpu", 2**33 + seed)) for seed in (0, 1)]
+    assert set(ends(list(Engine().together(plans)))) == {0, 1}
