@@ -163,7 +163,7 @@ def _moves(core: Core, controls: Mapping[str, Control], own: gr.State, told: gr.
     free = [name for name in NAMES if name not in ("prompt", "seed")]
     changed = [*(controls[name].change for name in free), own.change]
     at_once(changed, partial(answers.plan_of, core), [own, *every], [told], raw=True)
-    greying = [*SWITCHES, "method", "low_pass", "size"]
+    greying = [*SWITCHES, *LAST, "method", "low_pass", "size"]
     at_once([controls[name].change for name in greying], answers.greyed, every, every, raw=True)
     at_once([controls["preset"].input], answers.preset, [controls["preset"]], every)
     at_once([controls["model"].input], answers.model, [controls["model"]], every)

@@ -171,25 +171,31 @@ def dormant(values: Mapping[str, object]) -> dict[str, str]:
     for switch, (title, name, _, _) in PARTS.items():
         if not values[switch]:
             reasons[name] = f"{title} is switched off above."
-    method = (
-        METHODS.get(str(values["method"]), METHODS["projected"]) if values["use_flow"] else METHODS["direct"]
-    )
-    if not values["use_flow"] or not method.needs:
-        why = "Nothing draws the picture to a smaller one, so this changes nothing."
-        reasons |= dict.fromkeys(("strength", "low_pass", "level", "cutoff", "cascade"), why)
-    if "guide" not in method.needs and values["use_flow"]:
-        reasons["start"] = f"{method.title} starts from noise alone."
+    used = {str(values["method"]) if values["use_flow"] else "direct", *map(str, _listed(values["compare"]))}
+    for name, methods in READ_BY.items():
+        if not used & set(methods):
+            known = " or ".join(METHODS[each].title for each in methods)
+            reasons[name] = f"Nothing here reads it; {known} would."
+    if all(METHODS[each].positions or not METHODS[each].flows for each in used if each in METHODS):
+        reasons["positions"] = "Nothing here reads it: the method sets the positions itself."
     if values["low_pass"] == "haar-1":
         reasons.setdefault("level", "haar-1 is always level 1.")
     elif values["low_pass"] != "haar":
         reasons.setdefault("level", "Only haar has levels.")
     if str(values["low_pass"]).startswith("haar"):
         reasons.setdefault("cutoff", "Haar has levels and no cut-off.")
-    if method.positions:
-        reasons["positions"] = f"{method.title} sets the positions itself."
     if values["size"] != OWN:
         reasons |= dict.fromkeys(("width", "height"), "For an own size.")
     return reasons
+
+
+GUIDED = tuple(name for name in SHOWN if "guide" in METHODS[name].needs)
+READ_BY: Mapping[str, tuple[str, ...]] = {
+    "strength": ("projected", "upsample-guidance", "hiflow"),
+    **dict.fromkeys(("low_pass", "level", "cutoff"), ("projected", "hiflow")),
+    **dict.fromkeys(("start", "cascade"), GUIDED),
+}
+"""Settings that some methods alone look at."""
 
 
 def control(name: str, value: object, reason: str = "") -> Control:

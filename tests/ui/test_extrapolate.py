@@ -116,13 +116,15 @@ def test_a_method_that_the_solver_cannot_carry_out_is_left_out_of_a_comparison()
 
 
 def test_what_changes_nothing_is_greyed_with_its_reason() -> None:
-    assert dormant(held(use_flow=False))["strength"].startswith("Nothing draws the picture")
+    assert dormant(held(use_flow=False))["strength"].startswith("Nothing here reads it; Projected flow or")
+    assert "strength" not in dormant(held(use_flow=False, compare=["hiflow"]))
     assert dormant(held(use_attention=False))["attention"] == "Attention scale is switched off above."
     assert dormant(held(low_pass="dct"))["level"] == "Only haar has levels."
     assert "cutoff" not in dormant(held(low_pass="dct"))
     assert set(dormant(held())) >= {"width", "height"}
     assert not {"width", "height"} & set(dormant(held(size="own")))
-    assert "sets the positions itself" in dormant(held(method="time-aware"))["positions"]
+    assert "sets the positions itself" in dormant(held(method="time-aware", compare=[]))["positions"]
+    assert "positions" not in dormant(held(method="time-aware", compare=["direct"]))
 
 
 def test_what_is_greyed_changes_nothing() -> None:
@@ -134,7 +136,11 @@ def test_what_is_greyed_changes_nothing() -> None:
         "positions": "scheduled",
         "cascade": "doubling",
     }
-    for values in (held(use_flow=False), held(low_pass="dct", size="4"), held(method="time-aware")):
+    for values in (
+        held(use_flow=False),
+        held(low_pass="dct", size="4"),
+        held(method="time-aware", compare=["upsample"]),
+    ):
         plan = planned(asked(values), CORE)
         for name in set(other) & set(dormant(values)):
             again = planned(asked(values | {name: other[name]}), CORE)
