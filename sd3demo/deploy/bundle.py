@@ -12,8 +12,6 @@ from sd3demo.deploy.rules import findings
 from sd3demo.errors import Failure, Refusal
 
 LEFT_OUT = ("__pycache__", ".DS_Store")
-IMAGES = "docs"
-"""Pictures that the README shows; they go with it where they are there."""
 
 
 class Hub(Protocol):
@@ -38,8 +36,7 @@ def bundle(project: Project) -> dict[str, Path | str]:
     Raises Refusal for a file that the Spacefile names and that is not there, and for too much of it.
     """
     made: dict[str, Path | str] = {}
-    shown = [IMAGES] if (project.root / IMAGES).is_dir() else []
-    for name in (*project.spacefile.files, *shown):
+    for name in project.spacefile.files:
         place = (project.root / name).resolve()
         if not place.is_relative_to(project.root.resolve()) or not place.exists():
             raise Refusal(f"the Spacefile names {name}, which is not in {project.root}")

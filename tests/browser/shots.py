@@ -1,6 +1,6 @@
 """`python -m tests.browser.shots`: the README's screenshots, of this build with the embedded model.
 
-One a tab, small in bytes, in docs/screens. They are made by hand before a release and not in the tests, since
+One a tab, small in bytes, in assets/screens. They are made by hand before a release and not in the tests, since
 what the model draws is no part of them.
 """
 
@@ -16,7 +16,7 @@ from sd3demo.ui.page import TABS, build
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.tabs import open_tab
 
-PLACE = Path(__file__).resolve().parents[2] / "docs" / "screens"
+PLACE = Path(__file__).resolve().parents[2] / "assets" / "screens"
 SIZE = {"width": 1280, "height": 800}
 WIDTH = 960  # pixels of what is kept
 PATIENCE = 240_000  # milliseconds
