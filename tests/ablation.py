@@ -1,0 +1,65 @@
+"""The ablation of projected flow in the README and in the assets: `python -m tests.ablation STUDY.json`.
+
+The file is what `sd3demo study imax-ablation --json` printed. It is shipped as it is, the tab shows it, and
+its table stands in the README between `<!-- ablation -->` and `<!-- /ablation -->`.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sd3demo.studies.study import Scalar, Table
+from sd3demo.ui.extrapolate_measured import read
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "assets" / "studies" / "imax-ablation.json"
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- ablation -->\n).*?(<!-- /ablation -->)", re.DOTALL)
+
+SHOWN: Mapping[str, tuple[str, int]] = {
+    "obeyed": ("obeyed", 2),
+    "drift": ("drift, of 255", 1),
+    "spectrum": ("spectrum, dB", 1),
+    "excess": ("excess, dB", 1),
+    "patches": ("patches, of 255", 2),
+    "wins": ("wins", 2),
+}
+"""Columns of the README's table: what they are called there, and their digits."""
+
+
+def markdown(table: Table) -> str:
+    """The table for people, a value beside its standard error."""
+    heads = ["", *(title for title, _ in SHOWN.values())]
+    lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * len(SHOWN)}"]
+    names = [column.name for column in table.columns]
+    for row in table.rows:
+        values = dict(zip(names, row.values, strict=True))
+        cells = [_cell(values[name], values[f"{name} error"], digits) for name, (_, digits) in SHOWN.items()]
+        lines.append(f"| {values['scale']}×, {values['arm']} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"{table.caption} n = {table.column('n')[0]}; ± is the standard error."])
+
+
+def _cell(value: Scalar, error: Scalar, digits: int) -> str:
+    if not isinstance(value, int | float):
+        return ""
+    spread = f" ± {error:.{digits}f}" if isinstance(error, int | float) else ""
+    return f"{value:.{digits}f}{spread}"
+
+
+def written(readme: str, values: Mapping[str, object]) -> str:
+    """The README with the table of a study's JSON."""
+    table = markdown(read(str(values["study"]), values["table"]))
+    return BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[2]}", readme)
+
+
+def main(file: Path) -> None:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    SHIPPED.parent.mkdir(parents=True, exist_ok=True)
+    SHIPPED.write_text(json.dumps(values) + "\n", encoding="utf-8")
+    README.write_text(written(README.read_text(encoding="utf-8"), values), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
