@@ -1,0 +1,169 @@
+"""What a person does with the Extrapolate tab, on a desktop and on a phone."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.tabs import open_tab
+
+pytestmark = pytest.mark.browser
+
+FIRST = 120_000  # milliseconds: numpy's and plotly's first use
+
+
+def opened(page: Page, *, steps: int = 3) -> None:
+    open_tab(page, "Extrapolate")
+    page.wait_for_selector("#large-run")
+    page.locator("#large-set button", has_text="Sampling").click()
+    for name in ("steps", "large_steps"):
+        box = page.locator(f"#large-{name} input[type=number]")
+        box.fill(str(steps))
+        box.press("Tab")
+    expect(page.locator("#large-plan tbody tr").first.locator("td").nth(1)).to_have_text(str(steps))
+
+
+def enlarge(page: Page) -> None:
+    page.click("#large-run")
+    page.wait_for_selector("#large-status .done, #large-status .failed", timeout=FIRST)
+
+
+def style(page: Page, name: str) -> str:
+    return str(page.locator(".lens").evaluate(f"lens => lens.style.getPropertyValue('{name}')"))
+
+
+def test_three_pictures_come_and_any_two_lie_under_the_slider(page: Page) -> None:
+    opened(page)
+    enlarge(page)
+    expect(page.locator("#large-cards figure")).to_have_count(4)
+    titles = page.locator("#large-cards b").all_inner_texts()
+    assert titles == ["Native", "Upsampled", "Direct", "Projected flow"]
+    over = page.locator(".lens .over img")
+    assert page.locator(".lens .under img").get_attribute("alt") == "Projected flow"
+    assert over.get_attribute("alt") == "Upsampled"
+    before = over.get_attribute("src")
+    page.get_by_label("Picture on the left").select_option(label="Direct")
+    assert over.get_attribute("alt") == "Direct"
+    assert over.get_attribute("src") != before
+    sizes = page.evaluate(
+        "Promise.all([...document.querySelectorAll('#large-cards img')].map(async image => {"
+        "await image.decode(); return image.naturalWidth}))"
+    )
+    assert sizes == [64, 128, 128, 128]
+
+
+def test_the_slider_is_dragged_and_moved_by_keys(page: Page) -> None:
+    opened(page)
+    enlarge(page)
+    stage = page.locator(".lens .stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=5)
+    page.mouse.up()
+    assert float(style(page, "--cut").rstrip("%")) == pytest.approx(80, abs=1.5)
+    stage.focus()
+    page.keyboard.press("ArrowLeft")
+    assert float(style(page, "--cut").rstrip("%")) == pytest.approx(78, abs=1.5)
+    slide = page.locator(".lens .slide")
+    slide.focus()
+    page.keyboard.press("Home")
+    assert style(page, "--cut") == "0%"
+
+
+def test_both_pictures_are_enlarged_and_moved_together(page: Page) -> None:
+    opened(page)
+    enlarge(page)
+    stage = page.locator(".lens .stage")
+    stage.focus()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert style(page, "--zoom") == "4"
+    page.keyboard.press("ArrowRight")
+    assert style(page, "--x") == "-40px"
+    places = [
+        page.locator(f".lens .{which} img").evaluate("image => JSON.stringify(image.getBoundingClientRect())")
+        for which in ("over", "under")
+    ]
+    assert places[0] == places[1]
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")  # it stops at the border of the picture
+    width = stage.evaluate("stage => stage.clientWidth")
+    assert float(style(page, "--x").rstrip("px")) == pytest.approx(-1.5 * width, abs=1)
+    page.get_by_role("button", name="All", exact=True).click()
+    assert (style(page, "--zoom"), style(page, "--x")) == ("1", "0px")
+
+
+def test_a_switch_changes_the_plan_at_once_and_the_picture_after(page: Page) -> None:
+    opened(page)
+    plan = page.locator("#large-plan")
+    expect(plan).to_contain_text("Projected flow")
+    page.locator("#large-use_flow input").uncheck()
+    expect(plan).not_to_contain_text("Projected flow")
+    expect(plan).not_to_contain_text("as the guide")
+    page.locator("#large-set button", has_text="Projected flow").click()
+    expect(page.locator("#large-strength")).to_contain_text("Nothing here reads it")
+    expect(page.locator("#large-strength input")).to_be_disabled()
+    enlarge(page)
+    expect(page.locator("#large-cards figure")).to_have_count(3)
+    page.locator("#large-use_flow input").check()
+    expect(plan).to_contain_text("as the guide")
+    enlarge(page)
+    expect(page.get_by_label("Picture on the left")).to_contain_text("The run before (direct")
+    expect(page.locator("#large-story")).to_contain_text("Before: direct")
+
+
+def test_a_preset_sets_its_parts(page: Page) -> None:
+    opened(page)
+    assert not page.locator("#large-use_half_patch input").is_checked()
+    page.get_by_label("Authors’ release").check()
+    expect(page.locator("#large-use_half_patch input")).to_be_checked()
+    expect(page.locator("#large-use_attention input")).to_be_checked()
+    page.get_by_label("4×").check()
+    expect(page.locator("#large-plan")).to_contain_text("256 × 256")
+
+
+def test_all_methods_stand_side_by_side_on_demand(page: Page) -> None:
+    opened(page, steps=2)
+    page.click("#large-all")
+    page.wait_for_selector("#large-status .done, #large-status .failed", timeout=FIRST)
+    expect(page.locator("#large-cards figure")).to_have_count(9)
+
+
+def test_stop_keeps_the_native_picture(page: Page) -> None:
+    opened(page, steps=12)
+    page.click("#large-run")
+    expect(page.locator("#large-status")).to_contain_text("Direct: step", timeout=FIRST)
+    page.click("#large-stop")
+    expect(page.locator("#large-status")).to_contain_text("Stopped: Direct in step", timeout=FIRST)
+    page.wait_for_timeout(500)
+    expect(page.locator("#large-cards figure").first.locator("a")).to_have_text("PNG")
+    assert page.locator("#large-cards a").count() in (1, 2)  # the native picture, and the one upsampled
+
+
+def test_the_x_ray_says_what_is_seen(page: Page) -> None:
+    opened(page)
+    enlarge(page)
+    page.wait_for_selector("#plot-xray-strength .js-plotly-plot", timeout=FIRST)
+    expect(page.locator("#xray-strength-says")).to_contain_text("The strength goes from 1.50 to 0.50")
+    page.locator("#xray-of").get_by_label("Direct").check()
+    expect(page.locator("#xray-strength-says")).to_contain_text("no strength")
+
+
+def test_bad_input_gets_its_sentence_before_anything_runs(page: Page) -> None:
+    opened(page)
+    page.get_by_label("Own size").check()
+    width = page.locator("#large-width input")
+    width.fill("100")
+    width.press("Tab")
+    expect(page.locator("#large-plan .failed")).to_contain_text("Width is 100")
+    page.click("#large-run")
+    expect(page.locator("#large-status .failed")).to_contain_text("Width is 100", timeout=FIRST)
+
+
+def test_nothing_sticks_out_of_the_screen(page: Page) -> None:
+    opened(page)
+    enlarge(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0
