@@ -93,9 +93,15 @@ def strength(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
         for name, part in (("first", half), ("second", ~half))
         if part.any()
     ]
+    goes = f"from {alpha[0]:.2f} to {alpha[-1]:.2f}"
+    if full.any():
+        goes = (
+            f"from {full[0]:.2f} of the whole gap and {alpha[0]:.2f} of its low band to {full[-1]:.2f} and "
+            f"{alpha[-1]:.2f}"
+        )
     return chart, (
-        f"The strength goes from {alpha[0] + full[0]:.2f} to {alpha[-1] + full[-1]:.2f}. What it moves is "
-        f"worth {' and '.join(parts)}, most at t = {run.at[most]:.2f}."
+        f"The strength goes {goes}. What it moves is worth {' and '.join(parts)}, most at "
+        f"t = {run.at[most]:.2f}."
     )
 
 

@@ -56,14 +56,15 @@ def extrapolate(core: Core) -> None:
                 every = gr.Button("All methods", elem_id="large-all", scale=3, min_width=90)
                 stop = gr.Button("Stop", elem_id="large-stop", scale=1, min_width=60)
             status = gr.HTML(elem_id="large-status")
-            picture = gr.File(
-                label="Your own picture in place of the native one",
-                file_types=[".png", ".jpg", ".jpeg", ".webp"],
-                height=96,
-                elem_id="large-own",
-            )
         with gr.Column(elem_id="large-set", elem_classes="knobs", min_width=260):
             _settings(core, values, controls)
+            with gr.Accordion("Your own picture", open=False):
+                picture = gr.File(
+                    label="In place of the native one",
+                    file_types=[".png", ".jpg", ".jpeg", ".webp"],
+                    height=140,
+                    elem_id="large-own",
+                )
             section(TEXT, "Larger")
         with gr.Column(elem_id="large-show"):
             lens = gr.HTML(EMPTY, elem_id="large-lens")
