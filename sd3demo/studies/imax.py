@@ -52,7 +52,7 @@ class Extrapolated(Exams):
     )
     steps: Steps | None = of_request("steps")
     large_steps: Steps = Field(
-        10, description="Steps of each larger stage from t = 1; at 4x a step costs as much as 30 native ones."
+        8, description="Steps of each larger stage from t = 1; at 4x a step costs as much as 17 native ones."
     )
     cfg: Scale | None = of_request("cfg")
     precision: Literal["auto", "float32", "bfloat16"] = of_request("precision")
