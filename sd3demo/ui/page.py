@@ -16,6 +16,7 @@ from sd3demo.ui.extrapolate import extrapolate
 from sd3demo.ui.generate import generate
 from sd3demo.ui.history import history
 from sd3demo.ui.infer import infer
+from sd3demo.ui.listening import free_port, no_app_yet
 from sd3demo.ui.plane import plane
 from sd3demo.ui.score import score
 from sd3demo.ui.theme import theme
@@ -45,6 +46,7 @@ and see what it did.</p>
 <button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></span></header>"""
 
 LONGEST_QUEUE = 32  # runs that wait; who comes later is told to try again
+TOLD = 1  # seconds: how often those that wait are told their place, which others' leaving moves as well
 CLEARING, KEPT = 1800, 24 * 3600  # seconds: how often files are cleared away, and how old those are
 LARGEST_UPLOAD = "64mb"
 LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing larger is ever decoded
@@ -53,17 +55,18 @@ LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing large
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
     work = work or core(history=of_page())
-    with gr.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
-    ) as page:
-        gr.HTML(HEADER, elem_id="header")
-        with gr.Tabs() as tabs:
-            for title, tab in TABS:
-                with gr.Tab(title, id=title.lower().replace(" ", "-")):
-                    tab(work)
-        links.connect(page, tabs)
-        infer(work)
-    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4)
+    with no_app_yet():
+        with gr.Blocks(
+            title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
+        ) as page:
+            gr.HTML(HEADER, elem_id="header")
+            with gr.Tabs() as tabs:
+                for title, tab in TABS:
+                    with gr.Tab(title, id=title.lower().replace(" ", "-")):
+                        tab(work)
+            links.connect(page, tabs)
+            infer(work)
+        page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
     return page
 
 
@@ -79,14 +82,15 @@ def launch(
     """Serves the page and returns its address; with `wait` not before it is ended.
 
     Without a host it is the one that the environment names (`GRADIO_SERVER_NAME`, which a Space sets) or this
-    machine alone; without a port the first free one from 7860 on. Raises Refusal for a port that is taken.
+    machine alone; without a port the first free one from 7860 on. Raises Refusal where it cannot listen.
     """
+    where = free_port(host, port)
     Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE
     page = page or build()
     try:
         _, address, _ = page.launch(
             server_name=host,
-            server_port=port,
+            server_port=where,
             prevent_thread_lock=True,
             quiet=True,
             theme=theme(),
@@ -98,10 +102,13 @@ def launch(
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
+            _frontend=False,  # no look at its own page, which a busy machine answers too late
         )
     except OSError as error:
-        where = f"{host}, port {port}" if host else f"port {port}"
-        raise Refusal(f"cannot listen on {where}: it is taken; try another --port") from error
+        raise Refusal(
+            f"the page did not open at port {where} within 5 s: another program just took it, or this machine "
+            "is too busy; try again"
+        ) from error
     print(f"The page is at {address}", flush=True)
     if wait:
         page.block_thread()
