@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
 
-.PHONY: help run test bench bench-gpu traces lint clean
+.PHONY: help run test bench bench-gpu traces studies lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -31,6 +31,9 @@ traces: $(READY)  ## record anew the traces that ship, with the weights in asset
 	$(IN) -m sd3demo trace "a red circle above a blue square" --cfg 1 \
 		--out assets/traces/2-without-guidance.safetensors
 	$(IN) -m sd3demo trace 'the word "FLOW" in blue' --out assets/traces/3-a-written-word.safetensors
+
+studies: $(READY)  ## record anew the studies that ship; ARGS="score=50 score-cfg=10" names some and their n
+	$(IN) -m tests.record $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(IN) -m ruff check .

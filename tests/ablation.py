@@ -1,7 +1,7 @@
 """The ablation of projected flow in the README and in the assets: `python -m tests.ablation STUDY.json`.
 
-The file is what `sd3demo study imax-ablation --json` printed. It is shipped as it is, the tab shows it, and
-its table stands in the README between `<!-- ablation -->` and `<!-- /ablation -->`.
+The file is what `sd3demo study imax-ablation --json` printed, and ships with the other recorded studies; its
+table stands in the README between `<!-- ablation -->` and `<!-- /ablation -->`.
 """
 
 import json
@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sd3demo.studies.recorded import read
 from sd3demo.studies.study import Scalar, Table
-from sd3demo.ui.extrapolate_measured import read
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "assets" / "studies" / "imax-ablation.json"
@@ -50,7 +50,7 @@ def _cell(value: Scalar, error: Scalar, digits: int) -> str:
 
 def written(readme: str, values: Mapping[str, object]) -> str:
     """The README with the table of a study's JSON."""
-    table = markdown(read(str(values["study"]), values["table"]))
+    table = markdown(read(values).table)
     return BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[2]}", readme)
 
 

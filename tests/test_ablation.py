@@ -1,15 +1,15 @@
-"""The README's table of the ablation is the shipped one, and what a table's JSON gives back is the table."""
+"""The README's table of the ablation is the shipped one."""
 
 import json
 
 import pytest
 
-from sd3demo.cli.study import as_json
-from sd3demo.studies.study import Column, Row, Table
-from sd3demo.ui.extrapolate_measured import SHIPPED as NAME
-from sd3demo.ui.extrapolate_measured import read, shipped
+from sd3demo.settings import parse
+from sd3demo.studies.recorded import read, result
+from sd3demo.studies.study import Column, Row, Table, find_study
 from tests.ablation import README, SHIPPED, SHOWN, markdown, written
 
+NAME = SHIPPED.stem
 NAMES = ("scale", "arm", *(part for name in SHOWN for part in (name, f"{name} error")), "n")
 TABLE = Table(
     NAME,
@@ -22,10 +22,6 @@ TABLE = Table(
 )
 
 
-def test_a_table_comes_back_from_its_json() -> None:
-    assert read(NAME, json.loads(json.dumps(as_json(TABLE)))) == TABLE
-
-
 def test_the_markdown_has_every_row_with_its_errors() -> None:
     lines = markdown(TABLE).split("\n")
     assert "| 2×, all parts | 0.50 ± 0.07 | 9.1 ± 0.2 | 2.4 ± 0.3 | 1.0 ± 0.2 | 5.38 ± 0.10 |  |" in lines
@@ -35,7 +31,8 @@ def test_the_markdown_has_every_row_with_its_errors() -> None:
 
 def test_the_table_stands_between_its_marks() -> None:
     text = "a\n<!-- ablation -->\nold\n<!-- /ablation -->\nb"
-    made = written(text, {"study": NAME, "table": as_json(TABLE)})
+    values = result(NAME, parse(find_study(NAME).settings, {}), TABLE)
+    made = written(text, values)
     assert "old" not in made
     assert "2×, all parts" in made
     assert made.startswith("a\n")
@@ -49,7 +46,6 @@ def test_the_readme_has_the_shipped_table() -> None:
         pytest.skip("no ablation is shipped yet")
     values = json.loads(SHIPPED.read_text(encoding="utf-8"))
     assert text == written(text, values), f"run `python -m tests.ablation {SHIPPED}`"
-    found = shipped(SHIPPED)
-    assert found is not None
-    assert min(found.column("n")) >= 50  # type: ignore[type-var]
-    assert {2, 4} <= set(found.column("scale"))
+    table = read(values).table
+    assert min(table.column("n")) >= 50  # type: ignore[type-var]
+    assert {2, 4} <= set(table.column("scale"))

@@ -12,6 +12,7 @@ from sd3demo.cli.report import Report
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Settings
 from sd3demo.studies.kept import kept_at_home
+from sd3demo.studies.recorded import result
 from sd3demo.studies.study import STUDIES, Measured, Scalar, Table, find_study
 
 
@@ -51,8 +52,7 @@ def study(name: str, settings: Settings, kept: Kept, where: Where, report: Repor
             report.progress(progress(news))
         else:
             figure = _drawn(news, found.charts, out)
-            values = {"table": as_json(news), "figure": str(figure)}
-            values |= {"study": name, "settings": settings.model_dump(mode="json")}
+            values = {**result(name, settings, news), "figure": str(figure)}
             report.result(values, f"{as_text(news)}\n\n{figure}")
             return 0
     raise Failure("the study ended without a table")
@@ -63,18 +63,6 @@ def progress(news: Measured) -> str:
     arm = ", ".join(f"{name} {value}" for name, value in news.cell.arm.items())
     how = f"about {news.left:.0f} s left" if news.fresh else "kept"
     return f"{news.done} of {news.count}: {arm} ({how})"
-
-
-def as_json(table: Table) -> dict[str, object]:
-    """A table for programs; each row beside the settings that give it again."""
-    return {
-        "columns": [column.name for column in table.columns],
-        "meanings": {column.name: column.meaning for column in table.columns if column.meaning},
-        "units": {column.name: column.unit for column in table.columns if column.unit},
-        "rows": [list(row.values) for row in table.rows],
-        "again": [dict(row.again) for row in table.rows],
-        "caption": table.caption,
-    }
 
 
 def as_text(table: Table) -> str:

@@ -44,10 +44,10 @@ class Frame:
     csv: gr.Button
 
 
-def frame(name: str) -> Frame:
-    """An empty place; whoever opens the tab fills it."""
+def frame(name: str, value: PlotData | None = None) -> Frame:
+    """A place, empty unless a chart is given; whoever opens the tab fills it."""
     with gr.Column(elem_classes="frame", min_width=260):
-        plot = gr.Plot(show_label=False, container=False, elem_id=f"plot-{name}", buttons=[])
+        plot = gr.Plot(value, show_label=False, container=False, elem_id=f"plot-{name}", buttons=[])
         with gr.Row(elem_classes="save"):
             csv = gr.Button("CSV", size="sm", elem_id=f"csv-{name}", min_width=50)
             png = gr.Button("PNG", size="sm", elem_id=f"png-{name}", min_width=50)

@@ -32,7 +32,7 @@ def answers(
     Closing this closes the study, and what was measured is kept.
     """
     study = find_study(name)
-    nothing = [gr.skip()] * (4 + len(study.charts) + extras)
+    nothing = [gr.skip()] * (5 + len(study.charts) + extras)
     yield [words.waking(), *nothing]
     try:
         settings = asked(core, study, values)
@@ -113,7 +113,8 @@ def _shown(
 
 
 def _views(study: Study, table: Table) -> list[object]:
-    return [tabled.listing(table), gr.update(visible=True)]
+    """The note on what stood here before, which ends, the table, and its button."""
+    return ["", tabled.listing(table), gr.update(visible=True)]
 
 
 def _tail(study: Study, table: Table) -> list[object]:

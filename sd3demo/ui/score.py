@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import gradio as gr
+from gradio.context import Context
 
 from sd3demo.studies.study import Measured, find_study
 from sd3demo.ui import controls
@@ -16,7 +17,7 @@ from sd3demo.ui.prose import section
 from sd3demo.ui.study import studies, study_panel
 
 TEXT = Path(__file__).with_name("score.md")
-FRONT = ("model", "categories", "n", "steps", "cfg", "shift", "solver", "t5")
+FRONT = ("model", "categories", "n", "steps", "cfg")
 BELOW = {
     "score-steps": "Steps",
     "score-cfg": "Guidance",
@@ -26,18 +27,27 @@ BELOW = {
 }
 """The studies that stand below, and what their tabs are called."""
 SHOWN = 40  # pictures
+NO_PICTURES = (
+    '<p class="hint">With Run, the pictures appear here as they are made, each with its prompt and with what '
+    "the judge says of it.</p>"
+)
 
 
 def score(core: Core) -> None:
     """The whole tab: the score, its pictures, the published table, and the studies."""
+    tab = Context.block
     with gr.Column(elem_id="scores"):
         section(TEXT, "Score")
         with gr.Column(elem_id="score-bench"):
-            marked = gr.HTML(render=False, elem_id="judged")
+            marked = gr.HTML(NO_PICTURES, render=False, elem_id="judged")
             panel = study_panel(
-                core, "score", front=FRONT, also=[marked], extra=lambda found: [gallery(found)]
+                core,
+                "score",
+                front=FRONT,
+                also=[marked],
+                extra=lambda found: [gallery(found)],
+                when=tab if isinstance(tab, gr.Tab) else None,
             )
-            marked.render()
         with gr.Accordion("GenEval as published, for context", open=False):
             section(TEXT, "GenEval")
             gr.HTML(published())

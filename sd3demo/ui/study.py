@@ -17,6 +17,7 @@ from gradio.events import Dependency
 from sd3demo.settings import Settings
 from sd3demo.studies.study import STUDIES, Table, find_study
 from sd3demo.ui import controls, tabled, words
+from sd3demo.ui.before import Before, before, first_look
 from sd3demo.ui.charts import SAVE_CSV, Frame, frame, savable
 from sd3demo.ui.core import Core
 from sd3demo.ui.measuring import Extra, answers, labelled, stopped, turned_away
@@ -65,8 +66,13 @@ def study_panel(
     front: Sequence[str] = (),
     also: Sequence[Component] = (),
     extra: Extra | None = None,
+    when: gr.Tab | None = None,
 ) -> Panel:
-    """A study in the tab that is being built. `extra` fills the outputs `also` as cells come."""
+    """A study in the tab that is being built. `extra` fills the outputs `also` as cells come.
+
+    What was recorded of it is drawn at once, or, on a page that nobody looks at yet, with the first look at
+    the tab `when`: plotly comes in then.
+    """
     study = find_study(name)
     values = controls.opening(study.settings, core.models)
     first = front or _front(study.settings)
@@ -89,16 +95,26 @@ def study_panel(
             place(first)
             with gr.Accordion("More settings", open=False):
                 place([one for one in study.settings.model_fields if one not in first])
+        had = before(core, name) if when is None else Before("", None, [None] * len(study.charts))
         with gr.Row(elem_classes="views"):
-            frames = tuple(frame(_place(name, chart)) for chart in study.charts)
+            note = gr.HTML(had.note, elem_id=f"study-{name}-before", elem_classes="study-before")
+            places = zip(study.charts, had.plots, strict=True)
+            frames = tuple(frame(_place(name, chart), plot) for chart, plot in places)
             with gr.Column(elem_classes="study-numbers", min_width=260):
-                table = gr.HTML(elem_id=f"study-{name}-table")
-                take = gr.Button("Table as CSV", size="sm", visible=False, elem_id=f"study-{name}-csv")
+                table = gr.HTML(had.listing, elem_id=f"study-{name}-table")
+                there = had.table is not None
+                take = gr.Button("Table as CSV", size="sm", visible=there, elem_id=f"study-{name}-csv")
+                for one in also:
+                    one.render()
 
     ordered = {one: made[one] for one in study.settings.model_fields}
-    shown = gr.State(None, time_to_live=3600)
-    outputs = [status, table, take, start, shown, *(place.plot for place in frames), *also]
+    shown = gr.State(had.table, time_to_live=3600)
+    drawings = [place.plot for place in frames]
+    outputs = [status, note, table, take, start, shown, *drawings, *also]
     inputs: list[Component] = [*ordered.values()]
+    if when is not None:
+        looks = [note, table, take, shown, *drawings]
+        at_once([when.select], partial(first_look, core, name), [shown], looks)
     at_once([start.click], None, [], [status], js=f"() => {words.waiting()!r}")
     running = start.click(
         partial(answers, core, name, extra, len(also)),

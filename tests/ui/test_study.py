@@ -46,7 +46,8 @@ def study(core: Core, **changed: object) -> Iterator[list[object]]:
 def test_a_study_is_streamed_and_ends_with_its_table_and_charts(core: Core) -> None:
     first, *_, last = list(study(core))
     assert "Getting ready" in str(first[0])
-    status, table, csv, button, shown, *plots = last
+    status, note, table, csv, button, shown, *plots = last
+    assert note == ""
     assert "4 measured" in str(status)
     assert "Path length (SD3, table 6)" in str(table)
     assert csv["visible"]
