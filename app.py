@@ -1,8 +1,10 @@
 """The Space's entry, and the same as `sd3demo serve`."""
 
-from sd3demo.ui import build, launch
+import sys
+
+from sd3demo.ui import build, serve
 
 demo = build()
 
 if __name__ == "__main__":
-    launch(demo, port=7860)
+    sys.exit(serve(demo))

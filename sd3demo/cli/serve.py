@@ -14,7 +14,9 @@ class Address(Settings):
     """Where the page listens."""
 
     host: str = Field("127.0.0.1", description="0.0.0.0 lets other machines in.")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(7860, description="The port of the page.")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="The port of the page; by default the first free one from 7860 on."
+    )
 
 
 class Keeping(Settings):

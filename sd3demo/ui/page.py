@@ -1,5 +1,6 @@
 """The page: a header and its tabs, in the order in which they stand here."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,10 +107,20 @@ def launch(
         )
     except OSError as error:
         raise Refusal(
-            f"the page did not open at port {where} within 5 s: another program just took it, or this machine "
+            f"the page did not open at port {where} within 5 s: another program just took it, or the machine "
             "is too busy; try again"
         ) from error
     print(f"The page is at {address}", flush=True)
     if wait:
         page.block_thread()
     return address
+
+
+def serve(page: gr.Blocks) -> int:
+    """Serves the page until it is ended. The exit code: 2 where it could not, with the sentence on stderr."""
+    try:
+        launch(page)
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,71 @@
+"""Where the page listens, and what gradio need not do until it does.
+
+gradio looks for a port by itself, but answers a taken one, a host that is not of this machine and a busy
+machine with the same error.
+"""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
+from gradio.routes import App
+
+from sd3demo.errors import Refusal
+
+WHY = {
+    errno.EADDRINUSE: "it is taken; try another --port",
+    errno.EACCES: "this user may not; try a --port from 1024 on",
+    errno.EADDRNOTAVAIL: "this machine has no such address; try --host 127.0.0.1 or 0.0.0.0",
+}
+UNKNOWN = "no machine is called so; try --host 127.0.0.1 or 0.0.0.0"
+
+
+def free_port(host: str | None, port: int | None) -> int:
+    """The port that was asked for, or the first free one from 7860 on, where nobody listens on this host.
+
+    Raises Refusal with the reason when there is none.
+    """
+    name = (host or LOCALHOST_NAME).removeprefix("[").removesuffix("]")
+    candidates = range(INITIAL_PORT_VALUE, INITIAL_PORT_VALUE + TRY_NUM_PORTS) if port is None else (port,)
+    for candidate in candidates:
+        why = hindrance(name, candidate)
+        if why is None:
+            return candidate
+        if port is not None or why != WHY[errno.EADDRINUSE]:
+            raise Refusal(f"cannot listen on {name}, port {candidate}: {why}")
+    raise Refusal(
+        f"cannot listen on {name}: all ports from {candidates[0]} to {candidates[-1]} are taken; "
+        "try another --port"
+    )
+
+
+def hindrance(name: str, port: int) -> str | None:
+    """Why nobody can listen there now; None where one can."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (socket.gaierror, UnicodeError):
+        return UNKNOWN
+    except OSError as error:
+        return WHY.get(error.errno or 0, f"{error.strerror}; try another --port")
+    return None
+
+
+@contextmanager
+def no_app_yet() -> Iterator[None]:
+    """While a page is built: gradio would make its web app three times over, and `launch` makes the only one
+    that serves. Until then `page.app` is None."""
+    made, App.create_app = App.create_app, staticmethod(_no_app)
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(made)
+
+
+def _no_app(blocks: gr.Blocks, **_: object) -> None:
+    return None
