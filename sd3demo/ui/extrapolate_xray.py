@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from sd3demo.plots.xray import Xray
 
 PLOTS = ("norms", "strength", "spectra", "ends")
+EMPTY = (
+    '<p class="hint">After Enlarge, four charts stand here: how strong the correction is at each step, how large, '
+    "and which frequencies it holds.</p>"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,7 @@ def choice() -> gr.Radio:
 def panel(which: gr.Radio) -> Panel:
     """The empty panel; whoever has a run fills it."""
     with gr.Row(elem_classes="views xray"):
+        gr.HTML(EMPTY, elem_id="xray-before")
         frames, sentences = [], []
         for name in PLOTS:
             with gr.Column(elem_classes="frame", min_width=260):

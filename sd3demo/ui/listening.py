@@ -60,11 +60,12 @@ def hindrance(name: str, port: int) -> str | None:
 def no_app_yet() -> Iterator[None]:
     """While a page is built: gradio would make its web app three times over, and `launch` makes the only one
     that serves. Until then `page.app` is None."""
-    made, App.create_app = App.create_app, staticmethod(_no_app)
+    made = App.create_app
+    App.create_app = staticmethod(_no_app)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        App.create_app = staticmethod(made)
+        App.create_app = staticmethod(made)  # type: ignore[method-assign]
 
 
 def _no_app(blocks: gr.Blocks, **_: object) -> None:
