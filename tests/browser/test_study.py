@@ -1,12 +1,16 @@
-"""A study in a real browser: it runs, is stopped and resumed, and its table can be taken home."""
+"""A study in a real browser: it opens as recorded, runs, is stopped and resumed, and gives its table."""
 
 import csv
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from sd3demo.settings import parse
+from sd3demo.studies import recorded
+from sd3demo.studies.study import Measured, find_study
 from sd3demo.ui import Core
 from tests.browser.tabs import open_tab
 from tests.ui.specimens import Rehearsal, serving
@@ -22,7 +26,9 @@ def page(
 ) -> Iterator[Page]:
     """The page over a small model that really runs."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(recorded, "assets", lambda: tmp_path)
     core = Core((str(checkpoint("sd3.5-medium")),), Rehearsal().run)
+    record(core)
     with serving(core) as address:
         context = browser.new_context(viewport={"width": 1366, "height": 768})
         page = context.new_page()
@@ -36,14 +42,31 @@ def page(
         assert errors == []
 
 
+def record(core: Core) -> None:
+    """A score that somebody measured, right in everything."""
+    study = find_study("score")
+    settings = parse(study.settings, {"model": core.models[0], "n": 1, "categories": "colours, single"})
+    cells = study.cells(settings)
+    raw = {"passed": True, "parts": {"shape": 1.0}}
+    table = study.table(settings, [Measured(cell, raw, 1, len(cells), False, 0, 0) for cell in cells])
+    file = recorded.place("score")
+    file.parent.mkdir()
+    file.write_text(json.dumps(recorded.result("score", settings, table)))
+
+
 def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None:
     number = page.locator("#set-score-n input[type=number]")
     number.fill("5")
     number.press("Tab")
     run, status = page.locator("#study-score-run"), page.locator("#study-score-status")
+    before, table = page.locator("#study-score-before"), page.locator("#study-score-table")
+    expect(before).to_contain_text("Measured before: n = 1, categories colours, single")
+    expect(table.locator("tbody tr")).to_have_count(3)  # and their mean
+    page.wait_for_selector("#plot-score .js-plotly-plot")
     run.click()
     expect(page.locator("#judged li").first).to_be_visible(timeout=FIRST)
     expect(status).to_contain_text("of 80")
+    expect(before).to_be_hidden()
     page.click("#study-score-stop")
     expect(status).to_contain_text("What was measured is kept", timeout=FIRST)
     expect(run).to_contain_text("Resume")
@@ -54,7 +77,7 @@ def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None
     expect(status).to_contain_text("80 measured", timeout=FIRST)
     expect(run).to_contain_text("Show: all is measured")
     page.wait_for_selector("#plot-score .js-plotly-plot")
-    expect(page.locator("#study-score-table")).to_contain_text("typography-trained")
+    expect(table).to_contain_text("typography-trained")
     with page.expect_download() as download:
         page.click("#study-score-csv")
     download.value.save_as(tmp_path / "score.csv")
@@ -68,6 +91,7 @@ def test_a_study_below_is_built_when_it_is_looked_at_and_runs(page: Page) -> Non
     page.click("#study-tab-score-cfg-button")
     run = page.locator("#study-score-cfg-run")
     expect(run).to_be_visible()
+    expect(page.locator("#study-score-cfg-before")).to_contain_text("Press Run")
     for name, value in (("cfg", "1, 2"), ("categories", "colours")):
         box = page.locator(f"#set-score-cfg-{name} :is(input, textarea)")
         box.fill(value)
