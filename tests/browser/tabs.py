@@ -8,5 +8,5 @@ def open_tab(page: Page, title: str) -> None:
     if tab.is_visible():
         tab.click()
     else:
-        page.locator(".overflow-menu > button").click()
-        page.locator(".overflow-dropdown button", has_text=title).click()
+        page.locator(".overflow-menu > button").first.click()  # tabs within a tab have one of their own
+        page.locator(".overflow-dropdown").first.get_by_role("button", name=title, exact=True).click()
