@@ -28,6 +28,7 @@
 
   window.sd3demo = Object.assign(window.sd3demo ?? {}, {
     show(link) {
+      if (link.slice(2).split("?")[0] !== current()) return;  // the answer of a tab that was left meanwhile
       if (link !== location.hash) history.replaceState(history.state, "", link);
       if (window.parent !== window)  // a Space shows its page in a frame, and keeps the frame's hash
         window.parent.postMessage({ hash: link }, "https://huggingface.co");
