@@ -4,7 +4,7 @@ Each part of the method has a switch beside its setting: switched off, the netwo
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import gradio as gr
 from pydantic import Field
@@ -198,10 +198,10 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
 """Settings that some methods alone look at."""
 
 
-def control(name: str, value: object, reason: str = "") -> Control:
+def control(name: str, value: Any, reason: str = "") -> Control:
     """The control of one setting: its bounds and its help are those of its field."""
     field = Bench.model_fields[name]
-    looks: dict[str, object] = {
+    looks: dict[str, Any] = {
         "label": title_of(name),
         "info": reason or help_of(name),
         "elem_id": f"large-{name}",

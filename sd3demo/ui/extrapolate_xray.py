@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 PLOTS = ("norms", "strength", "spectra", "ends")
 EMPTY = (
-    '<p class="hint">After Enlarge, four charts stand here: how strong the correction is at each step, how large, '
-    "and which frequencies it holds.</p>"
+    '<p class="hint">After Enlarge, four charts stand here: how strong the correction is at each step, '
+    "how large, and which frequencies it holds.</p>"
 )
 
 
@@ -122,7 +122,8 @@ def _xray(one: Seen) -> Xray:
     from sd3demo.plots.xray import Xray
 
     times = np.array(one.times)
-    return Xray(one.title, bands(one.record, times), times, one.scale, one.size)
+    record = one.record.astype(np.float32)
+    return Xray(one.title, bands(record, times), times, one.scale, one.size)
 
 
 def _scale(stage: Stage, plan: Plan) -> float:

@@ -27,6 +27,8 @@ Event: TypeAlias = Callable[..., Dependency]
 
 SHOW = "(link) => window.sd3demo?.show(link)"
 RENEW = "() => window.sd3demo?.renew()"
+SETTLED = "() => [50, 500].forEach((wait) => setTimeout(() => window.sd3demo?.renew(), wait))"
+"""A tab out of the menu of a narrow screen takes a moment to its place in the bar."""
 MOST = 64  # settings in one link
 PLAIN = "/,:;!'()*~"
 """What is left as it is beside letters and figures, so that a link can be read."""
@@ -96,7 +98,7 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
         raw=True,
     )
     came.then(None, None, None, js=RENEW, api_visibility="private")
-    tabs.select(None, None, None, js=RENEW, api_visibility="private")
+    tabs.select(None, None, None, js=SETTLED, api_visibility="private")
     for tab in known:
         chosen = gr.Button("Open the tab", visible="hidden", elem_id=f"tab-{tab}")
         went = at_once([chosen.click], partial(_selected, tab), [], [tabs])

@@ -1,7 +1,7 @@
-"""`python -m tests.browser.shots`: the README's screenshots, of this build with the embedded model.
+"""`python -m tests.browser.shots`: the README's screenshots, of this build and its model.
 
-One a tab, small in bytes, in assets/screens. They are made by hand before a release and not in the tests, since
-what the model draws is no part of them.
+One a tab, small in bytes, in assets/screens. They are made by hand before a release and not in the tests,
+since what the model draws is no part of them.
 """
 
 import io
@@ -40,6 +40,9 @@ def main() -> None:
         for title, _ in TABS[1:]:
             page.evaluate("scrollTo(0, 0)")
             open_tab(page, title)
+            if title == "Extrapolate":
+                page.click("#large-run")
+                page.wait_for_selector("#large-status .done")
             page.wait_for_timeout(6000)
             shoot(page, title.lower().replace(" ", "-"))
         browser.close()

@@ -92,9 +92,11 @@ def test_the_trace_before_is_drawn_in_grey_and_can_be_left_out(name: str) -> Non
 
 def test_no_torch_is_loaded_to_draw_a_trace() -> None:
     code = (
-        "import sys; from tests.history.specimen import a_trace; from sd3demo.plots.trajectories import charts\n"
+        "import sys; from tests.history.specimen import a_trace;"
+        "from sd3demo.plots.trajectories import charts;"
         "from sd3demo.plots.chart import figure_json; from sd3demo.ui import attended, film, pathwords;"
-        "t = a_trace(); [figure_json(c) for c in charts(t, t).values()]; film.film(t); attended.explorer(t);"
+        "t = a_trace(); [figure_json(c) for c in charts(t, t).values()]; film.film(t);"
+        "attended.explorer(t);"
         "pathwords.story(t, t); print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
