@@ -75,6 +75,7 @@ def test_a_finished_run_is_there_after_a_reload_and_after_a_restart(
     make(page, HTML)
     open_tab(page, "History")
     expect(page.locator(".runs li")).to_have_count(2)
+    page.wait_for_function("location.hash.startsWith('#/history')")
     page.reload()  # the address holds the tab
     expect(page.locator(".runs li")).to_have_count(2)
     with serving(Core((model,), Rehearsal().run, store)) as again:
