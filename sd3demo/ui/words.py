@@ -45,8 +45,9 @@ def progress(index: int, count: int, seconds: float, t_next: float) -> str:
     return bar(done, count, f"Step {done} of {count} · {seconds:.1f} s, about {left:.1f} s left", t_next)
 
 
-def bar(done: int, count: int, text: str, t: float = 1.0) -> str:
-    where = f"<span><i>t</i> = {t:.2f}</span>" if done else ""
+def bar(done: int, count: int, text: str, t: float | None = None) -> str:
+    """A bar with its words; `t` is where the sampler stands, for what a sampler does."""
+    where = "" if t is None else f"<span><i>t</i> = {t:.2f}</span>"
     return (
         f'<div class="progress"><progress max="{count}" value="{done}" aria-label="Progress"></progress>'
         f"<p><span>{text}</span>{where}</p></div>"

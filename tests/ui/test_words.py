@@ -61,6 +61,13 @@ def test_the_first_picture_is_compared_with_nothing() -> None:
     assert "changed" not in told()
 
 
+def test_a_bar_tells_t_where_a_sampler_stands_and_nowhere_else() -> None:
+    assert "<i>t</i> = 0.50" in words.progress(1, 4, 1.0, 0.5)
+    assert "<i>t</i> = 0.00" in words.progress(3, 4, 1.0, 0.0)
+    for bar in (words.bar(3, 10, "Step 3 of 10"), words.waking(), words.loading("tiny", 5), words.encoded(3)):
+        assert "<i>t</i>" not in bar
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.123, "0.12 s"), (4.26, "4.3 s"), (89, "89.0 s"), (200, "3.3 min")]
 )
