@@ -28,7 +28,7 @@ SHOWN = tuple(name for name, method in METHODS.items() if name != "super-resolut
 class Bench(Extrapolation):
     """An extrapolation as the tab holds it: its parts behind switches."""
 
-    preset: Preset = Field("ours", description="Sets all parts and everything under Advanced.")
+    preset: Preset = Field("ours", description="Sets all parts and everything folded away below.")
     size: Literal["2", "4", "own"] = Field("2", description="How many times larger each side becomes.")
     use_flow: bool = Field(True, description="Holds the large picture to the native one (section 2.2).")
     use_positions: bool = Field(True, description="Positions beyond the trained table.")

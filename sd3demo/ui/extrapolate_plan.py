@@ -61,8 +61,10 @@ def told(made: Plan) -> str:
     notes = "".join(f"<p>{escape(note[:1].upper() + note[1:])}.</p>" for note in made.notes)
     lines = "".join(_line(made, stage) for stage in made.stages)
     return (
-        f'<dl class="figures plan">{figures}</dl>{notes}<div class="listing"><table><caption>What will be '
-        "done, in this order. The native picture and the text are done once for all.</caption><thead><tr>"
+        f'<dl class="figures plan">{figures}</dl>{notes}<div class="listing" role="region" '
+        'aria-label="The plan" tabindex="0">'
+        "<table><caption>What will be done, in this order. The native picture and the text are done once for "
+        "all.</caption><thead><tr>"
         "<th scope='col'>stage</th><th scope='col'>size</th><th scope='col'>steps</th>"
         "<th scope='col'>calls</th><th scope='col'>operations</th></tr></thead>"
         f"<tbody>{lines}</tbody></table></div>"

@@ -33,6 +33,18 @@ def style(page: Page, name: str) -> str:
     return str(page.locator(".lens").evaluate(f"lens => lens.style.getPropertyValue('{name}')"))
 
 
+def test_every_number_of_the_plan_can_be_read(page: Page) -> None:
+    open_tab(page, "Extrapolate")
+    region = page.get_by_role("region", name="The plan")
+    expect(region).to_be_visible()
+    cut = region.evaluate("""region => [...region.querySelectorAll("th, td, caption")].filter(cell => {
+        const range = document.createRange();
+        range.selectNodeContents(cell);
+        return range.getBoundingClientRect().right > region.getBoundingClientRect().right + 0.5;
+    }).map(cell => cell.textContent)""")
+    assert cut == []
+
+
 def test_three_pictures_come_and_any_two_lie_under_the_slider(page: Page) -> None:
     opened(page)
     enlarge(page)
