@@ -7,6 +7,7 @@ never reaches the log of a server. A tab joins in with one line: `linked(...)` o
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import time_ns
 from typing import Any, TypeAlias, get_origin
 from urllib.parse import parse_qsl, quote_plus
 from weakref import WeakKeyDictionary
@@ -53,6 +54,8 @@ class Link:
     when: Sequence[Event] = ()
     after: Sequence[Dependency] = ()
     """The address is renewed at these events, and after these answers."""
+    came: Component | None = None
+    """A hidden text that changes each time a link of this tab with settings is opened, the same link too."""
 
 
 _LINKS: WeakKeyDictionary[gr.Blocks, list[Link]] = WeakKeyDictionary()
@@ -68,13 +71,14 @@ def linked(
     after: Sequence[Dependency] = (),
     fill: Callable[[Values], Sequence[object]] | None = None,
     required: Values | None = None,
+    came: Component | None = None,
 ) -> None:
     """Gives the tab that is being built an address; `controls` are named as the fields of their settings."""
     opens = start if callable(start) else lambda _: start
     updates = fill or (lambda values: [gr.update(value=_held(values[name])) for name in controls])
     page, tab = Context.root_block, _tab()
     if page is not None and tab is not None:
-        link = Link(str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after)
+        link = Link(str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, came)
         _LINKS.setdefault(page, []).append(link)
 
 
@@ -89,11 +93,12 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
     address = gr.Textbox(visible="hidden", elem_id="link-address")
     again = gr.Button("Open the link", visible="hidden", elem_id="link-open")
     controls = [control for link in every for control in link.controls.values()]
+    stamps = [link.came for link in every if link.came is not None]
     came = at_once(
         [page.load, again.click],
         partial(opened, every, known),
         [address],
-        [notice, tabs, *controls],
+        [notice, tabs, *controls, *stamps],
         js="() => [location.hash]",
         raw=True,
     )
@@ -115,8 +120,10 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
 
 
 def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[object]:
-    """The notice, the tab, and every control of every linked tab, for what stands behind the `#`."""
-    skips: list[object] = [gr.skip() for link in every for _ in link.controls]
+    """The notice, the tab, every control of every linked tab, and what changes with each link that is opened,
+    for what stands behind the `#`."""
+    stamped = [link for link in every if link.came is not None]
+    skips: list[object] = [gr.skip() for link in every for _ in link.controls] + [gr.skip() for _ in stamped]
     if not fragment.startswith("#/"):
         return ["", gr.skip(), *skips]
     try:
@@ -134,6 +141,7 @@ def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[o
             said = words.failed(_told(faults)) if faults else ""
         else:
             updates += [gr.skip() for _ in link.controls]
+    updates += [str(time_ns()) if given and link.tab == tab else gr.skip() for link in stamped]
     return [said, gr.Tabs(selected=tab), *updates]
 
 

@@ -41,7 +41,7 @@ def verify(core: Core) -> None:
             file = gr.File(
                 label="A PNG that was made here", file_types=[".png"], height=140, elem_id="verify-file"
             )
-            run = gr.Textbox(visible="hidden")
+            run, came = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
             stop = gr.Button("Stop", elem_id="verify-stop")
             status = gr.HTML(elem_id="verify-status")
         with gr.Column(elem_id="verify-show", min_width=260):
@@ -51,7 +51,7 @@ def verify(core: Core) -> None:
             kept = gr.File(visible=False, file_count="multiple")
         prose(TEXT, "verify-words")
 
-    begun = [file.upload, run.change]
+    begun = [file.upload, came.change]
     at_once(begun, None, [], [status], js=WAITING)
     outputs = [status, left, right, verdict, kept, file]
     made = gr.on(
@@ -63,12 +63,13 @@ def verify(core: Core) -> None:
         show_progress_on=status,
         concurrency_limit=1,
         concurrency_id="model",
+        trigger_mode="always_last",  # what is asked for meanwhile comes next
         api_visibility="private",
     )
     halted = stop.click(None, cancels=[made], queue=False, api_visibility="private")
     for after, said in ((made.failure, answers.turned_away), (halted.then, answers.stopped)):
         after(said, status, status, queue=False, show_progress="hidden", api_visibility="private")
-    linked(Asked, {"run": run}, parse(Asked, {}).model_dump(), titles={"run": "Run"})
+    linked(Asked, {"run": run}, parse(Asked, {}).model_dump(), titles={"run": "Run"}, came=came)
 
 
 @dataclass(frozen=True)

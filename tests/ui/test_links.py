@@ -164,7 +164,7 @@ def test_a_bad_link_sets_what_it_can_and_gets_a_sentence(
     assert sentence in re.sub("&#x27;", "'", str(notice))
     assert "everything else of this link is set" in str(notice)
     names = [(link.tab, name) for link in every.values() for name in link.controls]
-    got = dict(zip(names, updates, strict=True))
+    got = dict(zip(names, updates, strict=False))  # behind them: what tells a tab that a link came
     tab = split(fragment)[0]
     for name, value in kept.items():
         assert got[tab, name]["value"] == value
@@ -189,6 +189,17 @@ def test_what_is_no_link_of_ours_changes_nothing(
     assert sentence in re.sub("&#x27;", "'", str(notice))
     assert bool(notice) is bool(sentence)
     assert all(update == gr.skip() for update in [tab, *updates])
+
+
+def test_a_tab_is_told_of_each_link_with_settings_of_its_own_and_of_no_other(every: dict[str, Link]) -> None:
+    def told(fragment: str) -> object:
+        *_, stamp = links.opened(list(every.values()), [*every, "about"], fragment)
+        return stamp
+
+    assert [link.tab for link in every.values() if link.came is not None] == ["verify"]
+    assert told("#/verify?run=a/0") != told("#/verify?run=a/0")
+    for other in ("#/verify", "#/generate?steps=4", "#/about", "#/nowhere", ""):
+        assert told(other) == gr.skip()
 
 
 def test_automatic_shift_becomes_the_number_that_it_stands_for(generate: Link, core: Core) -> None:
