@@ -5,8 +5,9 @@ machine with the same error.
 """
 
 import errno
+import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gradio as gr
@@ -14,6 +15,8 @@ from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
 from gradio.routes import App
 
 from sd3demo.errors import Refusal
+
+log = logging.getLogger(__name__)
 
 WHY = {
     errno.EADDRINUSE: "it is taken; try another --port",
@@ -56,6 +59,35 @@ def hindrance(name: str, port: int) -> str | None:
     return None
 
 
+def sparing(build: Callable[[], gr.Blocks]) -> gr.Blocks:
+    """The page that is built, without the web apps that gradio would make on the way and throw away.
+
+    gradio has no setting for that, so this stands on how it is made inside. Where a release of it is made
+    otherwise, the page is built as gradio builds any, and the log says what that costs.
+    """
+    if not callable(getattr(App, "create_app", None)):
+        _grudge("App.create_app is gone")
+        return build()
+    try:
+        with no_app_yet():
+            return build()
+    except (
+        AttributeError,
+        TypeError,
+    ) as error:  # gradio asked of the app what none can answer, or it is ours
+        _grudge(str(error))
+        return build()
+
+
+def _grudge(why: str) -> None:
+    log.warning(
+        "gradio %s makes its web app in a way that is not known here (%s): the page opens some tenths of a "
+        "second later, and works all the same; constraints.txt names the release that it was tested with",
+        gr.__version__,
+        why,
+    )
+
+
 @contextmanager
 def no_app_yet() -> Iterator[None]:
     """While a page is built: gradio would make its web app three times over, and `launch` makes the only one
@@ -68,5 +100,5 @@ def no_app_yet() -> Iterator[None]:
         App.create_app = staticmethod(made)  # type: ignore[method-assign]
 
 
-def _no_app(blocks: gr.Blocks, **_: object) -> None:
+def _no_app(*_: object, **__: object) -> None:
     return None

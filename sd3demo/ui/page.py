@@ -17,7 +17,7 @@ from sd3demo.ui.extrapolate import extrapolate
 from sd3demo.ui.generate import generate
 from sd3demo.ui.history import history
 from sd3demo.ui.infer import infer
-from sd3demo.ui.listening import free_port, no_app_yet
+from sd3demo.ui.listening import free_port, sparing
 from sd3demo.ui.plane import plane
 from sd3demo.ui.score import score
 from sd3demo.ui.theme import theme
@@ -55,19 +55,22 @@ LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing large
 
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
-    work = work or core(history=of_page())
-    with no_app_yet():
-        with gr.Blocks(
-            title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
-        ) as page:
-            gr.HTML(HEADER, elem_id="header")
-            with gr.Tabs() as tabs:
-                for title, tab in TABS:
-                    with gr.Tab(title, id=title.lower().replace(" ", "-")):
-                        tab(work)
-            links.connect(page, tabs)
-            infer(work)
-        page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
+    chosen = work or core(history=of_page())
+    return sparing(lambda: _built(chosen))
+
+
+def _built(work: Core) -> gr.Blocks:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
+    ) as page:
+        gr.HTML(HEADER, elem_id="header")
+        with gr.Tabs() as tabs:
+            for title, tab in TABS:
+                with gr.Tab(title, id=title.lower().replace(" ", "-")):
+                    tab(work)
+        links.connect(page, tabs)
+        infer(work)
+    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
     return page
 
 

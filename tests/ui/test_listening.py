@@ -16,7 +16,7 @@ from gradio.routes import App
 
 from sd3demo.errors import Refusal
 from sd3demo.ui import launch, listening
-from sd3demo.ui.listening import free_port, no_app_yet
+from sd3demo.ui.listening import free_port, sparing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,9 +30,12 @@ def taken() -> Iterator[int]:
 
 
 def small() -> gr.Blocks:
-    with no_app_yet(), gr.Blocks(analytics_enabled=False) as page:
-        gr.HTML("here")
-    return page
+    def built() -> gr.Blocks:
+        with gr.Blocks(analytics_enabled=False) as page:
+            gr.HTML("here")
+        return page
+
+    return sparing(built)
 
 
 def test_without_a_port_the_next_free_one_is_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,14 +86,63 @@ def test_a_server_that_does_not_come_up_is_a_sentence(monkeypatch: pytest.Monkey
         launch(small(), wait=False)
 
 
-def test_the_web_app_is_made_once_and_after_that_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = App.create_app
+@pytest.fixture
+def apps(monkeypatch: pytest.MonkeyPatch) -> list[App]:
+    """Every web app that gradio makes."""
+    create, made = App.create_app, []
+
+    def counted(*given: object, **named: object) -> App:
+        made.append(create(*given, **named))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(App, "create_app", staticmethod(counted))
+    return made
+
+
+def test_the_web_app_is_made_once_and_it_is_the_one_that_serves(apps: list[App]) -> None:
     page = small()
-    assert page.app is None
+    assert (page.app, apps) == (None, [])
+    try:
+        launch(page, wait=False)
+        assert apps == [page.app]
+    finally:
+        page.close()
+
+
+def test_gradio_is_left_as_it_was_also_after_an_error() -> None:
+    made = App.create_app
+    small()
     assert App.create_app is made
-    with pytest.raises(RuntimeError), no_app_yet():
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError):
+        sparing(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert App.create_app is made
+
+
+def test_a_gradio_that_asks_the_app_something_gets_one_and_the_log_says_so(
+    apps: list[App], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave = gr.Blocks.__exit__
+
+    def otherwise(self: gr.Blocks, *error: object) -> None:
+        leave(self, *error)  # type: ignore[arg-type]
+        self.app.openapi()
+
+    monkeypatch.setattr(gr.Blocks, "__exit__", otherwise)
+    page = small()
+    assert apps
+    assert page.app is apps[-1]
+    (said,) = caplog.messages
+    assert f"gradio {gr.__version__} makes its web app in a way that is not known here" in said
+    assert "openapi" in said
+
+
+def test_a_gradio_that_makes_its_app_elsewhere_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = small()
+    monkeypatch.delattr(App, "create_app")
+    assert sparing(lambda: page) is page
+    assert "App.create_app is gone" in caplog.text
 
 
 def test_the_entry_takes_the_next_port_and_never_shows_a_traceback(taken: int) -> None:
