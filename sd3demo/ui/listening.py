@@ -6,9 +6,11 @@ machine with the same error.
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import gradio as gr
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
@@ -23,6 +25,7 @@ WHY = {
     errno.EACCES: "this user may not; try a --port from 1024 on",
     errno.EADDRNOTAVAIL: "this machine has no such address; try --host 127.0.0.1 or 0.0.0.0",
 }
+TOOLS = "GRADIO_MCP_SERVER"  # gradio's own name
 UNKNOWN = "no machine is called so; try --host 127.0.0.1 or 0.0.0.0"
 
 
@@ -43,6 +46,15 @@ def free_port(host: str | None, port: int | None) -> int:
         f"cannot listen on {name}: all ports from {candidates[0]} to {candidates[-1]} are taken; "
         "try another --port"
     )
+
+
+def refuse_tools_without_package() -> None:
+    """Raises Refusal where the environment asks for tools for agents and the package for them is not here."""
+    if os.environ.get(TOOLS, "").lower() == "true" and find_spec("mcp") is None:
+        raise Refusal(
+            f'{TOOLS} is True, and the package mcp is not installed; try pip install -e ".[mcp]", '
+            f"or leave {TOOLS} out"
+        )
 
 
 def hindrance(name: str, port: int) -> str | None:

@@ -17,7 +17,7 @@ from sd3demo.ui.extrapolate import extrapolate
 from sd3demo.ui.generate import generate
 from sd3demo.ui.history import history
 from sd3demo.ui.infer import infer
-from sd3demo.ui.listening import free_port, sparing
+from sd3demo.ui.listening import free_port, refuse_tools_without_package, sparing
 from sd3demo.ui.plane import plane
 from sd3demo.ui.score import score
 from sd3demo.ui.theme import theme
@@ -89,6 +89,7 @@ def launch(
     machine alone; without a port the first free one from 7860 on. Raises Refusal where it cannot listen.
     """
     where = free_port(host, port)
+    refuse_tools_without_package()
     Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE
     page = page or build()
     try:
@@ -113,6 +114,8 @@ def launch(
             f"the page did not open at port {where} within 5 s: another program just took it, or the machine "
             "is too busy; try again"
         ) from error
+    if page.mcp_error:
+        print(page.mcp_error, file=sys.stderr)
     print(f"The page is at {address}", flush=True)
     if wait:
         page.block_thread()
