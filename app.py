@@ -1,10 +1,11 @@
-"""The Space's entry, and the same as `sd3demo serve`."""
+"""The Space's entry, and the same as `sd3demo serve`: it takes the same flags."""
 
 import sys
 
-from sd3demo.ui import build, serve
-
-demo = build()
+from sd3demo.cli import main
+from sd3demo.ui import build
 
 if __name__ == "__main__":
-    sys.exit(serve(demo))
+    sys.exit(main(["serve", *sys.argv[1:]]))
+
+demo = build()

@@ -20,6 +20,7 @@ from sd3demo.errors import Failure
 from sd3demo.settings import Request
 
 PROMPT = "a red circle"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +197,23 @@ def test_bad_words_are_refused(
 ) -> None:
     assert sentence in refused(capsys, *words)
     assert files(home) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["--help"], 0, "--runs-gib NUMBER"),
+        (["--port", "99999"], 2, "port is 99999; it must lie in [1, 65535]"),
+        (["--prot", "7860"], 2, "No such option '--prot'"),
+    ],
+)
+def test_the_entry_of_the_space_takes_the_flags_of_serve(words: list[str], code: int, sentence: str) -> None:
+    """A flag that it left unread would open the page somewhere else than was asked."""
+    done = subprocess.run(
+        [sys.executable, "app.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, sentence in done.stdout + done.stderr) == (code, True)
+    assert "Traceback" not in done.stderr
 
 
 def test_work_that_fails_says_so_with_code_1_and_leaves_nothing(

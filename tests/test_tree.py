@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": ENGINE | {"studies", "training", "history", "deploy", "plots", "ui"},
     "__main__": {"cli"},
     "__init__": set(),
-    "app": {"ui"},
+    "app": {"cli", "ui"},
 }
 
 # A library -> where it may be imported.

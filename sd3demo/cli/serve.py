@@ -13,7 +13,9 @@ from sd3demo.settings import Settings
 class Address(Settings):
     """Where the page listens."""
 
-    host: str = Field("127.0.0.1", description="0.0.0.0 lets other machines in.")
+    host: str | None = Field(
+        None, description="0.0.0.0 lets other machines in; without it only this machine reaches the page."
+    )
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None, description="The port of the page; by default the first free one from 7860 on."
     )
