@@ -201,7 +201,7 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
             found += [str(name) for name in get_args(part)]
         elif isinstance(part, OneOf):
             found += part.names
-    return tuple(found)
+    return tuple(dict.fromkeys(found))  # a field that was taken over from another group names them twice
 
 
 def is_whole(field: FieldInfo) -> bool:

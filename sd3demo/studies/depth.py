@@ -12,7 +12,7 @@ from sd3demo.catalogue import find
 from sd3demo.settings import Steps, Text, parse
 from sd3demo.studies.marks import by_category
 from sd3demo.studies.path_length import depths_beside
-from sd3demo.studies.pictures import MORE, PICTURE, Sampled, cells_of, of_request
+from sd3demo.studies.pictures import MORE, PICTURE, Sampled, cells_of
 from sd3demo.studies.several import some, words_of
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
 from sd3demo.studies.summary import error, grouped, mean, numbers
@@ -27,7 +27,7 @@ class Depth(Sampled):
     )
     n: int = Field(2, ge=1, le=10_000, description=MORE)
     scenes: int = Field(16, ge=1, le=10_000, description="Held-out scenes for the velocity loss.")
-    steps: Steps | None = of_request("steps", 50)
+    steps: Steps | None = Field(50, description="Steps of the solver from noise to picture, the paper's 50.")
 
 
 def models(settings: Depth) -> Sequence[str]:

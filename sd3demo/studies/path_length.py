@@ -43,7 +43,9 @@ class PathLength(Sampled):
         "", description="Its values, with commas between; some usual ones, or all depths, when empty."
     )
     n: int = Field(2, ge=1, le=10_000, description=MORE)
-    steps: Steps | None = of_request("steps", 50)
+    steps: Steps | None = Field(
+        50, description="Steps of the solver from noise to picture, the paper's 50; not read along steps."
+    )
     schedule: Convention | None = of_request("schedule")
 
 

@@ -58,12 +58,9 @@ def _known_categories(text: str) -> str:
 Categories = Annotated[str, AfterValidator(_known_categories)]
 
 
-def of_request(name: str, default: object = ...) -> Any:  # as pydantic's own Field is typed
-    """A setting of a request as the setting of a study, under another default where one is given."""
-    info = copy(Request.model_fields[name])
-    if default is not ...:
-        info.default = default
-    return info
+def of_request(name: str) -> Any:  # as pydantic's own Field is typed
+    """A setting of a request as the setting of a study."""
+    return copy(Request.model_fields[name])
 
 
 class Exams(Settings):

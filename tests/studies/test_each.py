@@ -17,7 +17,7 @@ from sd3demo.flow.solvers import SOLVERS
 from sd3demo.models.exact import COLOURS, EXACT, SPREAD
 from sd3demo.plots.chart import Chart, figure, figure_json
 from sd3demo.plots.studies import CHARTS
-from sd3demo.settings import parse
+from sd3demo.settings import choices_of, parse
 from sd3demo.studies.few_steps import calls_of, steps_within
 from sd3demo.studies.pictures import plan_of
 from sd3demo.studies.study import STUDIES, Measured, Table, find_study, run
@@ -49,6 +49,15 @@ def result(name: str, **changed: object) -> tuple[list[Measured], Table]:
     *measured, table = run(study, settings, Engine(exact), None)
     assert isinstance(table, Table)
     return [one for one in measured if isinstance(one, Measured)], table
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_setting_of_a_study_names_each_choice_once_and_its_own_default(name: str) -> None:
+    for field in find_study(name).settings.model_fields.values():
+        assert len(set(choices_of(field))) == len(choices_of(field))
+        if field.default is not None:
+            assert "own by default" not in (field.description or "")
+            assert "own number by default" not in (field.description or "")
 
 
 @cache
