@@ -130,14 +130,20 @@ def _widened(x: Tensor) -> Tensor:
 def _blocks(x: Tensor, level: int) -> Tensor:
     """The mean over blocks, for sides that divide: sums of neighbours are several times as fast as pooling.
 
-    A picture of complex numbers with twice the same part is one in which each number stands twice in a row.
+    Neighbours in a row first, whose sums halve what the rest has to read. A complex number with twice the
+    same part is a number that stands twice in a row, so means are repeated by the making of complex ones.
     """
     if level == 0:
         return x
-    rows = x[..., ::2, :] + x[..., 1::2, :]
-    means = _blocks((rows[..., ::2] + rows[..., 1::2]).mul_(0.25), level - 1)
-    wide = torch.view_as_real(torch.complex(means, means)).flatten(-2)
-    return wide.unsqueeze(-2).expand(*wide.shape[:-1], 2, -1).flatten(-3, -2)
+    means = x
+    for _ in range(level):
+        means = means[..., ::2] + means[..., 1::2]
+        means = means[..., ::2, :] + means[..., 1::2, :]
+    means = means.mul_(0.25**level)
+    for _ in range(level - 1):
+        means = torch.view_as_real(torch.complex(means, means)).flatten(-2)
+    rows = means.unsqueeze(-2).expand(*means.shape[:-1], 2**level, -1)
+    return torch.view_as_real(torch.complex(rows, rows)).reshape(x.shape)
 
 
 def _planes(x: Tensor) -> Tensor:
