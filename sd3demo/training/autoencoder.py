@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from diffusers import AutoencoderKL
@@ -136,30 +136,17 @@ def train_autoencoder(
     """
     rng = random.Random(seed)
     module = Normalised(vae).to(device)
-    optimiser = MuonWithAdamW(module.named_parameters(), learning_rate=learning_rate, matrix_rate=matrix_rate)
-    average = torch.optim.swa_utils.AveragedModel(
-        module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
-    seen, step = 0, 0
-    while (done := clock.share()) < 1:
+
+    def reconstruct(done: float) -> tuple[Tensor, Tensor, Tensor]:
         early = done < 0.75
-        window = 32 if early else 64
-        size = rng.choice((64, 64, 128, 256))
-        count = batch if early else max(1, batch // 4)
-        pictures = windows(rng, count, size=size, window=window, device=device)
+        size, count = rng.choice((64, 64, 128, 256)), batch if early else max(1, batch // 4)
+        pictures = windows(rng, count, size=size, window=32 if early else 64, device=device)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
             full, small = module(pictures, noise=LATENT_NOISE)
-        loss, error = _loss(full, small, pictures)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimiser.step(scale=min(1, (step + 1) / 100) * min(1.0, 1.6 * (1 - done) + 0.01))
-        average.update_parameters(module)
-        seen, step = seen + count, step + 1
-        if step % 100 == 0 or clock.share() >= 1:
-            yield Progress("autoencoder", seen, {"loss": loss.item(), "psnr": _psnr(error)})
-    module.load_state_dict(average.module.state_dict())
+        return full, small, pictures
+
+    yield from _fit(module, reconstruct, clock, "autoencoder", rates=(learning_rate, matrix_rate))
     fold(module)
 
 
@@ -177,14 +164,8 @@ def finish_decoder(
     learned."""
     rng = random.Random(seed)
     decoder = vae.to(device, memory_format=torch.contiguous_format).decoder.train().requires_grad_(True)
-    optimiser = MuonWithAdamW(
-        decoder.named_parameters(), learning_rate=learning_rate, matrix_rate=matrix_rate
-    )
-    average = torch.optim.swa_utils.AveragedModel(
-        decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
-    )
-    seen, step = 0, 0
-    while (done := clock.share()) < 1:
+
+    def reconstruct(done: float) -> tuple[Tensor, Tensor, Tensor]:
         size = rng.choice((64, 64, 64, 128, 256))
         pictures = windows(rng, batch, size=size, window=64, device=device, mix=FINISHING_MIX)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
@@ -194,16 +175,41 @@ def finish_decoder(
                 half = functional.avg_pool2d(z, 2)
             full = decoder(z + LATENT_NOISE * torch.randn_like(z)).float() / 2 + 0.5
             small = decoder(half + LATENT_NOISE * torch.randn_like(half)).float() / 2 + 0.5
+        return full, small, pictures
+
+    yield from _fit(decoder, reconstruct, clock, "decoder", rates=(learning_rate, matrix_rate))
+
+
+def _fit(
+    module: nn.Module,
+    reconstruct: Callable[[float], tuple[Tensor, Tensor, Tensor]],
+    clock: Clock,
+    stage: str,
+    *,
+    rates: tuple[float, float],
+) -> Iterator[Progress]:
+    """Minimise the loss of `reconstruct` until the clock stops, and leave the weights' moving average.
+
+    `reconstruct` takes the share of the time that is gone, and gives pictures at full size, at half size,
+    and the true ones. The rates are AdamW's and Muon's.
+    """
+    optimiser = MuonWithAdamW(module.named_parameters(), learning_rate=rates[0], matrix_rate=rates[1])
+    average = torch.optim.swa_utils.AveragedModel(
+        module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    seen, step = 0, 0
+    while (done := clock.share()) < 1:
+        full, small, pictures = reconstruct(done)
         loss, error = _loss(full, small, pictures)
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step(scale=min(1, (step + 1) / 100) * min(1.0, 1.6 * (1 - done) + 0.01))
-        average.update_parameters(decoder)
-        seen, step = seen + batch, step + 1
+        average.update_parameters(module)
+        seen, step = seen + len(pictures), step + 1
         if step % 100 == 0 or clock.share() >= 1:
-            yield Progress("decoder", seen, {"loss": loss.item(), "psnr": _psnr(error)})
-    decoder.load_state_dict(average.module.state_dict())
+            yield Progress(stage, seen, {"loss": loss.item(), "psnr": _psnr(error)})
+    module.load_state_dict(average.module.state_dict())
 
 
 def _loss(full: Tensor, small: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor]:
