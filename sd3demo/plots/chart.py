@@ -35,7 +35,8 @@ COLOURS: Mapping[str, str] = {
 TEXT = "#7a746b"  # of a downloaded picture; the page's own style sheet sets the text that it shows
 RULE = "rgba(138, 131, 121, 0.25)"
 MANY = 4  # names on an axis, of which more are written aslant
-HEIGHT = 340  # pixels, and more for a long legend; the width is that of the page
+LETTER = 6.2  # pixels of a letter in a legend, so that a phone has two short names side by side
+HEIGHT = 372  # pixels, and more for a long legend; the width is that of the page
 
 
 @dataclass(frozen=True)
@@ -175,27 +176,31 @@ def _layout(chart: Chart) -> dict[str, object]:
             "x": 0,
             "xref": "container",
             "xanchor": "left",
-            "y": 0.96,
+            "y": 1,
             "yanchor": "top",
+            "pad": {"t": 12},
             "font": {"size": 15},
         },
         "xaxis": _axis(chart.x),
-        "yaxis": _axis(chart.y) | ({"scaleanchor": "x"} if chart.square else {}),
+        "yaxis": _axis(chart.y) | {"title": {"text": ""}} | ({"scaleanchor": "x"} if chart.square else {}),
+        "annotations": [_upright(chart.y.title)],
         "legend": {
             "orientation": "h",
             "x": 0,
+            "xref": "container",
             "xanchor": "left",
-            "y": -0.24 if len(chart.x.names) <= MANY else -0.62,
-            "yanchor": "top",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
             "font": {"size": 11},
-            "entrywidth": 110,
+            "entrywidth": LETTER * max((len(one.name) for one in chart.curves if one.listed), default=1),
         },
         "showlegend": True,
         "hovermode": "closest",
         "height": HEIGHT
         + (50 if chart.x.names else 0)
         + 11 * max(sum(curve.listed for curve in chart.curves) - 4, 0),
-        "margin": {"l": 54, "r": 12, "t": 66, "b": 44},
+        "margin": {"l": 36, "r": 12, "t": 92, "b": 44},
         "font": {"color": TEXT, "size": 12, "family": "system-ui, sans-serif"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -205,9 +210,15 @@ def _layout(chart: Chart) -> dict[str, object]:
     }
 
 
+def _upright(title: str) -> dict[str, object]:
+    """What is along the upright axis, above it: written along it, it meets the heading on a low chart."""
+    where = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "bottom"}
+    return where | {"text": title, "showarrow": False, "yshift": 10, "xshift": -28}
+
+
 def _axis(axis: Axis) -> dict[str, object]:
     drawn: dict[str, object] = {
-        "title": {"text": axis.title, "standoff": 6},
+        "title": {"text": axis.title, "standoff": 6, "font": {"size": 12}},
         "gridcolor": RULE,
         "linecolor": RULE,
         "zeroline": False,

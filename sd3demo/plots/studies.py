@@ -135,7 +135,7 @@ CHARTS: Mapping[str, Callable[[Table], Chart]] = {
         few_steps,
         measure="latent",
         name="few-steps-latent",
-        title="Distance to the picture of 50 Euler steps",
+        title="Distance to 50 Euler steps",
         up=Axis("root mean square, latent"),
     ),
     "few-steps-score": partial(

@@ -50,8 +50,11 @@ def test_a_chart_says_what_it_shows_and_where_it_stands_in_the_paper(chart: Char
     assert drawn.title.subtitle.text == chart.source
     assert chart.source
     assert drawn.xaxis.title.text
-    assert drawn.yaxis.title.text
-    assert max(len(chart.title), len(chart.source)) <= 52  # what a phone of 360 px shows
+    (upright,) = drawn.annotations
+    assert upright.text == chart.y.title
+    assert not drawn.yaxis.title.text  # a title along a low chart's side meets the heading
+    assert len(chart.title) <= 40  # what a phone of 360 px shows, in bold
+    assert len(chart.source) <= 52
 
 
 @every_chart
