@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from sd3demo.errors import Refusal
+from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.history.store import THUMBNAIL, Run, RunStore
 from sd3demo.history.thumbnails import thumbnail_of
 from sd3demo.settings import Resolved, parse
@@ -71,7 +72,8 @@ class Shelf:
             result = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
             if not isinstance(result, dict) or not isinstance(request, dict) or not run.images:
                 raise ValueError("a part is missing")
-            return Record(run, parse(Resolved, request), result)
+            kind = ResolvedExtrapolation if "method" in request else Resolved
+            return Record(run, parse(kind, request), result)
         except (OSError, ValueError) as error:
             raise Refusal(f"the run {id} cannot be read: {error}; delete it or make it again") from error
 

@@ -15,9 +15,10 @@ from gradio.utils import get_upload_folder
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine.events import Finished
 from sd3demo.errors import Refusal
+from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.history import read_receipt, receipts_of, to_png
 from sd3demo.settings import Request, Resolved
-from sd3demo.ui import form, words
+from sd3demo.ui import extrapolate_again, form, words
 from sd3demo.ui.core import Core, prepare
 from sd3demo.ui.examples import EXAMPLES
 from sd3demo.ui.stream import TITLES, Kept, Past, View, sentence, views
@@ -75,7 +76,10 @@ def example(index: int, model: str) -> Updates:
 
 
 def receipt(core: Core, file: str) -> Updates:
-    """A status, an empty place for the next file, and the settings with which a dropped picture was made."""
+    """A status, an empty place for the next file, and the settings with which a dropped picture was made.
+
+    Those of an extrapolation are behind a link to its own tab: this one has no controls for them.
+    """
     path = Path(file)
     try:
         found = read_receipt(path)
@@ -84,6 +88,9 @@ def receipt(core: Core, file: str) -> Updates:
             raise Refusal(f"{path.name} was made with {request.model}, which is not offered on this page")
         alone = request.model_copy(update={"seed": request.seed + found.picture, "count": 1})
         spec = find(request.model)
+        if isinstance(alone, ResolvedExtrapolation):
+            there = words.elsewhere(path.name, extrapolate_again.link(alone, core))
+            return [there, None, *[gr.skip() for _ in NAMES]]
         return [words.taken(path.name), None, *_filled(form.held(alone, spec), spec)]
     except Refusal as error:
         said = sentence(error, TITLES).replace(str(path), f"“{path.name}”")

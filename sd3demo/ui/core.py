@@ -65,7 +65,11 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
 
 def prepare(values: Mapping[str, object], core: Core) -> Plan:
     """The plan of what a form or a client asks for. Raises Refusal with the first thing wrong."""
-    request = parse(Request, values)
+    return prepared(parse(Request, values), core)
+
+
+def prepared(request: Request, core: Core) -> Plan:
+    """The plan of a request, an extrapolation too. Raises Refusal for a model that is not to be had here."""
     if request.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
     spec = find(request.model)

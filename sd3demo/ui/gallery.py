@@ -11,7 +11,7 @@ from sd3demo.errors import Refusal
 from sd3demo.history.shelf import Record, Shelf
 from sd3demo.history.store import RunStore, made
 from sd3demo.settings import Resolved
-from sd3demo.ui import form
+from sd3demo.ui import form, words
 from sd3demo.ui.faces import face
 
 EMPTY = (
@@ -89,14 +89,18 @@ def told(record: Record) -> str:
     return f'<h2>{title}</h2><dl class="figures">{figures}</dl><p>{text}</p>{_own(request)}'
 
 
-def actions(record: Record, link: str) -> str:
-    """What leads elsewhere: the settings into the form, and each picture to its check."""
+def actions(record: Record, link: str, why: str = "") -> str:
+    """What leads elsewhere: the settings into the form, and each picture to its check.
+
+    Without a link it says why the form cannot hold them.
+    """
     checks = "".join(
         f'<a class="act" href="#/verify?run={record.run.id}/{place}">'
         f"Verify{f' picture {place + 1}' if len(record.run.images) > 1 else ''}</a>"
         for place in range(len(record.run.images))
     )
-    return f'<p class="acts"><a class="act first" href="{escape(link)}">Use these settings</a>{checks}</p>'
+    use = f'<a class="act first" href="{escape(link)}">Use these settings</a>' if link else ""
+    return f'<p class="acts">{use}{checks}</p>' + (words.failed(why) if why else "")
 
 
 def moment(when: datetime, now: datetime | None = None) -> str:
@@ -143,7 +147,7 @@ def _own(request: Resolved) -> str:
         f"<dt>{escape(face(name).title)}</dt><dd>{escape(_cut(_word(name, value), 200))}</dd>"
         for name, value in request.model_dump().items()
         if name not in shown
-        and value != opening.get(name)
+        and value not in ("", opening.get(name))
         and not (name == "precision" and value == "float32")
     )
     return f'<dl class="own">{rows}</dl>' if rows else ""

@@ -10,9 +10,11 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from sd3demo.errors import Refusal
+from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.history.export import export
 from sd3demo.history.shelf import Record, Shelf
-from sd3demo.ui import answers, canvas, gallery, words
+from sd3demo.settings import Resolved
+from sd3demo.ui import answers, canvas, extrapolate_again, gallery, words
 from sd3demo.ui.core import Core
 from sd3demo.ui.links import written
 from sd3demo.ui.stream import TITLES, sentence
@@ -57,13 +59,16 @@ class Books:
             return [*skips, words.failed(sentence(Refusal(str(error)), TITLES)), gr.skip()]
         request = record.request
         size = (request.width, request.height)
-        link = written("generate", request.model_dump(), lambda asked: answers.start(self._core, asked))
+        try:
+            link, why = self._link(request), ""
+        except Refusal as error:
+            link, why = "", str(error)
         now = Place(place.wanted, place.start, id)
         return [
             now,
             gr.update(visible=True),
             canvas.finished(sources, names, size, request.prompt),
-            gallery.told(record) + gallery.actions(record, link),
+            gallery.told(record) + gallery.actions(record, link, why),
             paths,
             "",
             self._tiles(self._shelf.find(now.wanted), now),
@@ -102,6 +107,12 @@ class Books:
 
     def export_found(self, place: Place) -> list[object]:
         return self._exported(self._shelf.find(place.wanted))
+
+    def _link(self, request: Resolved) -> str:
+        """The address with these settings, on the tab that makes such pictures."""
+        if isinstance(request, ResolvedExtrapolation):
+            return extrapolate_again.link(request, self._core)
+        return written("generate", request.model_dump(), lambda asked: answers.start(self._core, asked))
 
     def _page(self, place: Place) -> list[object]:
         found = self._shelf.find(place.wanted)

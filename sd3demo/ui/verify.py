@@ -17,7 +17,7 @@ from sd3demo.errors import Failure, Refusal
 from sd3demo.history import alone, compare, read_pixels, read_receipt
 from sd3demo.settings import Settings, Text, parse
 from sd3demo.ui import answers, checked, words
-from sd3demo.ui.core import Core, prepare
+from sd3demo.ui.core import Core, prepared
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import prose
 from sd3demo.ui.quick import at_once
@@ -112,7 +112,12 @@ def _rerun(core: Core, path: Path) -> Iterator[Seen]:
             f"{path} has {size[0]} x {size[1]} pixels, too many for this page; "
             "run sd3demo verify on the command line"
         )
-    made = prepare(request.model_dump(), core)
+    made = prepared(request, core)
+    if made.own_picture:
+        raise Refusal(
+            f"{path} was made larger from a picture of somebody's own, which is not at hand here; "
+            "run sd3demo verify --own on the command line"
+        )
     shown = read_pixels(path, receipt)
     mine = save_bytes_to_cache(path.read_bytes(), path.name, get_upload_folder())
     yield Seen(words.waking(), checked.shown(answers.source_of(mine), request.prompt, size), "", "")

@@ -73,6 +73,13 @@ def taken(name: str) -> str:
     )
 
 
+def elsewhere(name: str, link: str) -> str:
+    return (
+        f'<p class="done" role="status">{escape(name)} is an extrapolation. '
+        f'<a href="{escape(link)}">Take its settings on the Extrapolate tab</a>, which makes it again.</p>'
+    )
+
+
 def failed(sentence: str) -> str:
     text = sentence[:1].upper() + sentence[1:]
     return f'<p class="failed" role="alert">{escape(text.rstrip("."))}.</p>'
