@@ -6,13 +6,20 @@ from typing import TypedDict
 
 import gradio as gr
 from gradio.events import api
+from pydantic import Field
 
 from sd3demo.errors import Refusal
-from sd3demo.settings import parse
+from sd3demo.settings import Settings, parse
 from sd3demo.ui import lab
 from sd3demo.ui.stream import sentence
 
 MOST = 10_000  # points of an answer
+
+
+class Points(Settings):
+    """How many times an answer has."""
+
+    points: int = Field(ge=1, le=MOST)
 
 
 class Curves(TypedDict):
@@ -48,13 +55,12 @@ def curves() -> None:
         """
         scale = {} if s is None else {"mode_s" if density == "mode" else "s": s}
         try:
-            if not 1 <= points <= MOST:
-                raise Refusal(f"points is {points}; it must lie in [1, {MOST}]")
-            if density not in lab.TITLES:
+            count = parse(Points, {"points": points}).points
+            if density not in tuple(lab.TITLES):  # of a tuple, since a client may send a list
                 raise Refusal(f"unknown density {density!r}; choose one of {', '.join(lab.TITLES)}")
             chosen = parse(lab.Lab, {"densities": (density,), "m": m, "shift": alpha} | scale)
-            return _curves(chosen, points)
-        except ValueError as error:
+            return _curves(chosen, count)
+        except Exception as error:
             raise gr.Error(
                 sentence(error, {"shift": "alpha", "mode_s": "s"}), print_exception=False
             ) from error
