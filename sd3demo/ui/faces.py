@@ -23,6 +23,8 @@ class Face:
     step: float = 0
     names: Mapping[str, str] = field(default_factory=dict)
     hint: str = ""
+    lines: Mapping[str, str] = field(default_factory=dict)
+    """What each choice means, where their names leave it open."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,15 @@ FACES: Mapping[str, Face] = {
     ),
     "schedule": Face("Schedule"),
     "shift": Face("Shift", usual=(0.1, 12), step=0.05),
-    "t5": Face("T5", names={**ON_OR_ZEROS, "omit": "Left out", "empty": "Empty text"}),
+    "t5": Face(
+        "T5",
+        names={**ON_OR_ZEROS, "omit": "Left out", "empty": "Empty text"},
+        lines={
+            "zeros": "as SD3's pipeline does without T5: its tokens are 0, and the network attends to them.",
+            "omit": "its tokens are gone from the sequence, so nothing is attended to in their place.",
+            "empty": "T5 reads a text of no words, as it does for the branch without the prompt.",
+        },
+    ),
     "clip_l": Face("CLIP-L", names=ON_OR_ZEROS),
     "clip_g": Face("CLIP-G", names=ON_OR_ZEROS),
     "prompt_2": Face("Own text for CLIP-G", hint="the prompt"),

@@ -95,9 +95,17 @@ def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Action
         for group in groups():
             with gr.Accordion(group.title, open=group.open):
                 if "width" in group.fields:
-                    shape = gr.Radio(list(form.SHAPES), value="1:1", label="Shape", elem_id="shape")
+                    shape = gr.Radio(
+                        list(form.SHAPES),
+                        value="1:1",
+                        label="Shape",
+                        info="Width to height, with about as many pixels as the model was trained on.",
+                        elem_id="shape",
+                    )
                 for name in group.fields:
                     settings[name] = control(name)
+                    if lines := form.lines_of(name):
+                        gr.HTML(lines, elem_id=f"lines-{name}")
                     if name == "shift":
                         size = (int(values["width"]), int(values["height"]))
                         suggest = gr.Button(form.suggestion(spec, *size), size="sm", elem_id="suggest")

@@ -32,15 +32,25 @@ NAME = "grid.png"
 def beside(core: Core, settings: Mapping[str, form.Control]) -> None:
     """The panel: what varies, and the grid, over the settings of the form."""
     spec = find(core.models[0])
-    titles = [(face(name).title, name) for name in AXES]
+    titles = [("Model (depth)" if name == "model" else face(name).title, name) for name in AXES]
     with gr.Accordion("Grid: two settings against each other", open=False, elem_id="grid"):
         with gr.Row(elem_id="grid-sides"):
-            x = gr.Dropdown(titles, value=FIRST[0], label="From left to right", elem_id="grid-x")
-            across = gr.Textbox(usual(FIRST[0], spec), label="Its values", elem_id="grid-across", max_lines=1)
-            y = gr.Dropdown(
-                [("Nothing", NONE), *titles], value=FIRST[1], label="From top to bottom", elem_id="grid-y"
+            x = gr.Dropdown(
+                titles,
+                value=FIRST[0],
+                label="From left to right",
+                info="The setting that varies along each row.",
+                elem_id="grid-x",
             )
-            down = gr.Textbox(usual(FIRST[1], spec), label="Its values", elem_id="grid-down", max_lines=1)
+            across = _values(usual(FIRST[0], spec), "grid-across")
+            y = gr.Dropdown(
+                [("Nothing", NONE), *titles],
+                value=FIRST[1],
+                label="From top to bottom",
+                info="The setting that varies along each column.",
+                elem_id="grid-y",
+            )
+            down = _values(usual(FIRST[1], spec), "grid-down")
         with gr.Row(elem_id="grid-buttons"):
             start = gr.Button("Make the grid", variant="primary", elem_id="grid-run", scale=0, min_width=160)
             stop = gr.Button("Stop", elem_id="grid-stop", scale=0, min_width=80)
@@ -111,6 +121,11 @@ def stopped(status: str) -> object:
     if "<progress" not in (status or "") or words.WAITING in status:
         return answers.turned_away(status)
     return '<p class="done" role="status">Stopped. What is finished can be used; the file was not made.</p>'
+
+
+def _values(text: str, elem_id: str) -> gr.Textbox:
+    info = "With commas between them."
+    return gr.Textbox(text, label="Its values", info=info, elem_id=elem_id, max_lines=1)
 
 
 def _axis(name: str, values: str) -> Axis:

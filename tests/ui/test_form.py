@@ -11,7 +11,7 @@ from sd3demo.engine.plan import resolve
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, bounds_of, choices_of, parse
 from sd3demo.ui import form
-from sd3demo.ui.faces import FACES, HEADING, groups, typeset
+from sd3demo.ui.faces import FACES, HEADING, face, groups, typeset
 from tests.ui.specimens import write_model
 
 FIELDS = list(Request.model_fields)
@@ -105,6 +105,15 @@ def test_what_changes_nothing_is_greyed_out_with_the_reason(values: dict, greyed
 def test_a_model_without_t5_says_so_where_t5_is_set(tmp_path: Path) -> None:
     spec = find(str(write_model(tmp_path / "small", with_t5=False)))
     assert form.dormant(form.opening(spec), spec)["t5"].startswith("small comes without T5")
+
+
+def test_each_meaning_of_t5_off_has_its_line() -> None:
+    looks = face("t5")
+    assert set(looks.lines) == {*choices_of(Request.model_fields["t5"])} - {"on"}
+    lines = form.lines_of("t5")
+    for choice, line in looks.lines.items():
+        assert lines.count(f"<b>{looks.names[choice]}</b>: {line}") == 1
+    assert form.lines_of("clip_l") == ""
 
 
 def test_a_setting_that_nobody_placed_stands_in_the_last_group() -> None:
