@@ -42,26 +42,43 @@ PARTS = ("status", "film", "told", "context", "stretched", "attention", "link")
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The trace on the page, and the one that was there before."""
+    """The trace on the page, the one that was there before, and its name where it came with the package."""
 
     trace: Trace
     before: Trace | None = None
+    name: str = ""
 
 
-def first(shown: Shown | None, compared: bool) -> Updates:
-    """The first of the traces that ship, where none is shown yet."""
-    return [gr.skip()] * (len(PARTS) + len(PLOTS) + 1) if shown else example(0, None, compared)
+def first(shown: Shown | None, compared: bool, name: str) -> Updates:
+    """The trace that a link names, else the first of those that ship, where none is shown yet."""
+    if shown:
+        return [gr.skip()] * (len(PARTS) + len(PLOTS) + 1)
+    return example(name or next(iter(names()), ""), None, compared)
 
 
-def example(index: int, shown: Shown | None, compared: bool) -> Updates:
-    """One of the traces that ship."""
+def example(name: str, shown: Shown | None, compared: bool) -> Updates:
+    """One of the traces that ship, by its name; nothing without a name, or where it is the one shown."""
     try:
-        files = shipped()
-        if not files:
+        if not shipped():
             raise Refusal("no trace came with this installation; press Generate to record one")
-        return _all(_next(read_trace(files[index]), shown), compared)
+        if not name or (shown and shown.name == name):
+            return [gr.skip()] * (len(PARTS) + len(PLOTS) + 1)
+        file = shipped()[names().index(known(name))]
+        return _all(_next(read_trace(file), shown, name), compared)
     except Exception as error:
         return _refused(error)
+
+
+def names() -> list[str]:
+    """What the traces that ship are called in a link: `1-with-guidance` is with-guidance."""
+    return [path.stem.partition("-")[2] for path in shipped()]
+
+
+def known(name: str) -> str:
+    """The name itself. Raises ValueError for that of no trace that ships."""
+    if name and name not in names():
+        raise ValueError(f"unknown recorded trace {name!r}; choose one of {', '.join(names())}")
+    return name
 
 
 def uploaded(file: str, shown: Shown | None, compared: bool) -> Updates:
@@ -140,20 +157,23 @@ def opening(spec: ModelSpec) -> dict[str, form.Value]:
 
 
 def filled(spec: ModelSpec, values: Mapping[str, object]) -> Updates:
-    """Every control for what a link says; a shift of `auto` is the model's own, at its native size."""
+    """Every control for what a link says, then the trace that it names.
+
+    A shift of `auto` is the model's own, at its native size.
+    """
     held = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
     if held["shift"] == "auto":
         held["shift"] = spec.defaults.shift
-    return [form.filled(name, held[name], spec) for name in NAMES]
+    return [*(form.filled(name, held[name], spec) for name in NAMES), gr.update(value=held["recorded"])]
 
 
-def title(path: Path) -> str:
-    """A shipped trace's name for people: `1-with-guidance` is With guidance."""
-    return path.stem.partition("-")[2].replace("-", " ").capitalize()
+def title(name: str) -> str:
+    """A shipped trace's name for people: with-guidance is With guidance."""
+    return name.replace("-", " ").capitalize()
 
 
-def _next(trace: Trace, shown: Shown | None) -> Shown:
-    return Shown(trace, shown.trace if shown else None)
+def _next(trace: Trace, shown: Shown | None, name: str = "") -> Shown:
+    return Shown(trace, shown.trace if shown else None, name)
 
 
 def _all(shown: Shown, compared: bool, status: str = "") -> Updates:

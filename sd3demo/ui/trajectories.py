@@ -6,13 +6,15 @@ It opens with a trace that ships with the package, so there is something to see 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import gradio as gr
 from gradio.components import Component
 from gradio.context import Context
+from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import ModelSpec, find
-from sd3demo.history.traces import SUFFIX, shipped
+from sd3demo.history.traces import SUFFIX
 from sd3demo.settings import Request
 from sd3demo.ui import form, traced, words
 from sd3demo.ui.answers import turned_away
@@ -45,6 +47,14 @@ SECTIONS = (
 
 
 STUDIES = {"path-length": "Path length", "velocity-loss": "Velocity loss", "few-steps": "Few steps"}
+
+
+class Linked(Request):
+    """What a link of the tab says: the settings of a run, and which of the recorded traces is shown."""
+
+    recorded: Annotated[str, AfterValidator(traced.known)] = Field(
+        "", description="A trace that ships; the first one when empty."
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,7 @@ def _asked(spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
         section(TEXT, "Path")
         examples = gr.Dataset(
             components=[gr.Textbox(visible=False)],
-            samples=[[traced.title(path)] for path in shipped()],
+            samples=[[traced.title(name)] for name in traced.names()],
             type="index",
             label="Recorded",
             elem_id="path-examples",
@@ -136,7 +146,7 @@ def _connect(
     frames: dict[str, Frame],
 ) -> None:
     """Which event has which answer. Only runs stand in the queue, in that of the model."""
-    shown = gr.State(None, time_to_live=KEPT)
+    shown, named = gr.State(None, time_to_live=KEPT), gr.Textbox("", visible="hidden")
     places = [frames[name].plot for name in traced.PLOTS]
     outputs: list[Component] = [*(parts[name] for name in traced.PARTS), shown, *places]
     status, state = parts["status"], [shown, actions.compare]
@@ -158,13 +168,23 @@ def _connect(
     halted.then(traced.halted, [status, shown], [status, parts["film"]], **quiet)
     run.failure(turned_away, [status], [status], **quiet)
 
-    controls: dict[str, Component] = {name: settings[name] for name in traced.NAMES}
-    start, fill = traced.opening(spec), partial(traced.filled, spec)
-    linked(Request, controls, start, titles=TITLES, after=[run], fill=fill, required={"prompt": "-"})
+    controls: dict[str, Component] = {name: settings[name] for name in traced.NAMES} | {"recorded": named}
+    linked(
+        Linked,
+        controls,
+        traced.opening(spec) | {"recorded": ""},
+        titles=TITLES,
+        when=[named.change],
+        after=[run],
+        fill=partial(traced.filled, spec),
+        required={"prompt": "-"},
+    )
     if isinstance(tab, gr.Tab):
-        at_once([tab.select], traced.first, state, outputs)
+        at_once([tab.select], traced.first, [*state, named], outputs)
     at_once([actions.prompt.focus], warm, [], [])
-    at_once([actions.examples.click], traced.example, [actions.examples, *state], outputs)
+    at_once([actions.examples.click], lambda index: traced.names()[index], [actions.examples], [named])
+    at_once([named.change], traced.example, [named, *state], outputs)
+    at_once([actions.generate.click, actions.open.upload], lambda: "", [], [named])
     at_once([actions.open.upload], traced.uploaded, [actions.open, *state], outputs)
     at_once([actions.compare.input], traced.compare, state, places)
     savable([frames[name] for name in traced.PLOTS], traced.chart, state, raw=False)

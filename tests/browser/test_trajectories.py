@@ -102,6 +102,7 @@ def test_a_recorded_trace_changes_the_plots_and_is_compared(page: Page) -> None:
     page.wait_for_selector("#plot-move-lengths .legend >> text=the one before")
     assert numbers(page, "move-lengths", "move") != before
     assert numbers(page, "move-lengths", "the one before") == before
+    expect(page).to_have_url(re.compile("#/trajectories\\?recorded=without-guidance$"))
     page.get_by_label("Draw the trace before in grey").uncheck()
     page.wait_for_selector("#plot-move-lengths .legend >> text=the one before", state="detached")
     assert numbers(page, "move-lengths", "the one before") == []
@@ -180,3 +181,11 @@ def test_a_plot_can_be_taken_home_as_numbers_and_as_a_picture(page: Page, tmp_pa
         page.click("#png-projection")
     download.value.save_as(tmp_path / "projection.png")
     assert (tmp_path / "projection.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_link_opens_the_trace_that_it_names(page: Page) -> None:
+    page.goto(page.url.split("#")[0] + "#/trajectories?recorded=a-written-word")
+    page.reload()
+    expect(page.locator("#path-told")).to_contain_text("FLOW", timeout=FIRST)
+    expect(page.locator("#plot-guidance-angle .js-plotly-plot .legend")).to_be_visible(timeout=FIRST)
+    assert page.locator("#plot-move-lengths .legend").get_by_text("the one before").count() == 0

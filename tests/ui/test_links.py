@@ -56,7 +56,7 @@ def other(link: Link, name: str) -> object:
     if isinstance(start, tuple | list):
         return ("uniform",)
     if isinstance(start, str):
-        texts = ('two "words" & more = 100%? #ü🐴,\nline', "typography", "all", "2")
+        texts = ('two "words" & more = 100%? #ü🐴,\nline', "typography", "all", "2", "without-guidance")
         return next(text for text in texts if text != start and not read(link, {name: text})[1])
     bounds = {"width": 96, "height": 32, "max_sequence_length": 7, "steps": 5, "cfg": 7.5}
     if link.tab == "flow-lab" and name == "steps":

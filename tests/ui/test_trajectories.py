@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from gradio.components.plot import PlotData
 
+from sd3demo.errors import Refusal
 from sd3demo.history.traces import read_trace, shipped, to_file
+from sd3demo.settings import parse
 from sd3demo.ui import Core, attended, film, pathwords, traced, words
+from sd3demo.ui.trajectories import Linked
 from tests.history.specimen import a_trace
 from tests.ui.specimens import Rehearsal, write_model
 
@@ -49,21 +52,31 @@ def run(core: Core, shown: traced.Shown | None = None, **changed: object) -> lis
 
 
 def test_the_tab_opens_with_a_trace_that_ships_and_only_once() -> None:
-    first = traced.first(None, True)
+    first = traced.first(None, True, "")
     shown = filled(first)
     assert shown.before is None
     assert to_file(shown.trace) == shipped()[0].read_bytes()
-    assert traced.first(shown, True) == [SKIP] * (PARTS + 1 + PLOTS)
+    assert traced.first(shown, True, "") == [SKIP] * (PARTS + 1 + PLOTS)
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_every_trace_that_ships_can_be_shown(index: int) -> None:
-    assert filled(traced.example(index, None, True)).trace.request.prompt
-    assert re.fullmatch(r"[A-Z][a-z ]+", traced.title(shipped()[index]))
+def test_every_trace_that_ships_can_be_shown_and_has_a_link(index: int) -> None:
+    name = traced.names()[index]
+    shown = filled(traced.example(name, None, True))
+    assert to_file(shown.trace) == shipped()[index].read_bytes()
+    assert re.fullmatch(r"[A-Z][a-z ]+", traced.title(name))
+    assert parse(Linked, {"prompt": "-", "recorded": name}).recorded == name
+    assert to_file(filled(traced.first(None, True, name)).trace) == shipped()[index].read_bytes()
+    assert traced.example(name, shown, True) == [SKIP] * (PARTS + 1 + PLOTS)
+
+
+def test_a_link_to_a_trace_that_did_not_ship_says_which_did() -> None:
+    with pytest.raises(Refusal, match=r"unknown recorded trace 'mine'; choose one of with-guidance, without"):
+        parse(Linked, {"prompt": "-", "recorded": "mine"})
 
 
 def test_a_run_fills_the_tab_and_the_trace_before_is_compared(core: Core) -> None:
-    before = filled(traced.first(None, True))
+    before = filled(traced.first(None, True, ""))
     *news, last = run(core, before)
     assert "Step 3 of 6" in str([update[0] for update in news])
     assert all(update[PARTS] == SKIP for update in news)
@@ -128,7 +141,7 @@ def test_html_in_a_traces_prompt_is_shown_as_text(tmp_path: Path) -> None:
 
 
 def test_the_file_that_is_offered_is_the_trace_itself() -> None:
-    link = str(traced.first(None, True)[traced.PARTS.index("link")])
+    link = str(traced.first(None, True, "")[traced.PARTS.index("link")])
     path = re.search(r'href="gradio_api/file=([^"]+)"', link)[1]
     assert to_file(read_trace(Path(path))) == shipped()[0].read_bytes()
     assert path.endswith(".safetensors")
