@@ -28,7 +28,7 @@ from sd3demo.settings import Resolved, Settings, parse
 KEYWORD = "sd3demo"
 SHEET_KEYWORD = "sd3demo-grid"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LARGEST_RECEIPT = 256 * 1024  # bytes
+LARGEST_RECEIPT = 8 * 2**20  # bytes; a grid has 64 of them in one, with four texts of 2000 characters each
 LARGEST_FILE = 512 * 2**20
 MADE_WITH = ("torch", "diffusers", "transformers")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sd3demo.catalogue import find
 from sd3demo.cli import main
 from sd3demo.engine import Engine, Plan, plan
 from sd3demo.errors import Refusal
@@ -18,7 +19,7 @@ from sd3demo.studies import grid as grids
 from sd3demo.studies.grid import AXES, Axis, Done, Forming, Grid, Planned, Waiting
 from sd3demo.studies.sheet import sheet
 from tests.engine.running import HERE
-from tests.ui.specimens import Rehearsal
+from tests.ui.specimens import Rehearsal, finished
 
 BASE = {"prompt": "red", "model": "exact", "shift": 1, "steps": 3, "cfg": 1}
 
@@ -145,6 +146,22 @@ def test_a_sheet_shows_what_is_finished_and_leaves_the_rest_empty() -> None:
     assert tuple(drawn.pixels[top, left]) != (255, 0, 0)
     assert left < right
     assert top < bottom
+
+
+def test_the_largest_receipt_of_a_sheet_is_read_again(tmp_path: Path) -> None:
+    """All texts at their longest, in letters that take the most room, at the most steps, in every cell."""
+    texts = dict.fromkeys(("prompt", "negative", "prompt_2", "prompt_3"), "\N{LARGE RED CIRCLE}" * 2000)
+    asked = {"model": "tiny", "steps": 100, "width": 8, "height": 8} | texts
+    plans = [plan(parse(Request, asked | {"seed": 2**32 - 1 - k}), find("tiny"), HERE) for k in range(64)]
+    runs = [(each.request, finished(each)) for each in plans]
+    corners = tuple((8 * k, 0) for k in range(64))
+    values = tuple(str(each.request.seed) for each in plans)
+    found = sheet_of(("seed", values), None, runs, places=tuple(range(64)), corners=corners, scale=1)
+    file = tmp_path / "grid.png"
+    file.write_bytes(sheet_png(np.zeros((8, 512, 3), np.uint8), found))
+    assert read_sheet(file) == found
+    with pytest.raises(Refusal, match="is a grid of pictures"):
+        read_receipt(file)
 
 
 def test_a_sheet_is_no_picture_and_an_edited_one_is_found(tmp_path: Path) -> None:
