@@ -65,12 +65,13 @@ def extrapolate(core: Core) -> None:
                     height=140,
                     elem_id="large-own",
                 )
-            section(TEXT, "Larger")
         with gr.Column(elem_id="large-show"):
             lens = gr.HTML(EMPTY, elem_id="large-lens")
             cards = gr.HTML(elem_id="large-cards")
             story = gr.HTML(elem_id="large-story")
             told = gr.HTML(foretold(core, values), elem_id="large-plan")
+        with gr.Column(elem_id="large-teach", min_width=260):
+            section(TEXT, "Larger")
     with gr.Row(elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
             section(TEXT, "Why")
@@ -82,8 +83,8 @@ def extrapolate(core: Core) -> None:
     before, own = gr.State(None), gr.State(None, time_to_live=KEPT)
     shown: list[Component] = [lens, cards, status, story, recorded, before]
     runs = _runs(core, controls, (start, every, stop), own, status, shown)
-    _moves(core, controls, own, told)
-    at_once([picture.change], answers.taken, [picture], [status, own])
+    taken = at_once([picture.change], answers.taken, [picture], [status, own])
+    _moves(core, controls, taken, own, told)
     linked(
         Bench,
         {name: controls[name] for name in NAMES},
@@ -158,12 +159,20 @@ def _runs(
     return runs
 
 
-def _moves(core: Core, controls: Mapping[str, Control], own: gr.State, told: gr.HTML) -> None:
-    """As controls move: the plan, what is greyed, and what a preset or a model brings."""
+def _moves(
+    core: Core, controls: Mapping[str, Control], taken: Dependency, own: gr.State, told: gr.HTML
+) -> None:
+    """As controls move: the plan, what is greyed, and what a preset or a model brings.
+
+    The plan follows a picture of one's own once it is `taken`: a state that is set outside the queue tells
+    nobody that it changed.
+    """
     every = [controls[name] for name in NAMES]
     free = [name for name in NAMES if name not in ("prompt", "seed")]
-    changed = [*(controls[name].change for name in free), own.change]
-    at_once(changed, partial(answers.plan_of, core), [own, *every], [told], raw=True)
+    plan = partial(answers.plan_of, core)
+    at_once([controls[name].change for name in free], plan, [own, *every], [told], raw=True)
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    taken.success(plan, [own, *every], [told], preprocess=False, **quiet)
     greying = [*SWITCHES, *LAST, "method", "low_pass", "size"]
     at_once([controls[name].change for name in greying], answers.greyed, every, every, raw=True)
     at_once([controls["preset"].input], answers.preset, [controls["preset"]], every)
