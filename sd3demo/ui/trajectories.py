@@ -168,7 +168,7 @@ def _connect(
     halted.then(traced.halted, [status, shown], [status, parts["film"]], **quiet)
     run.failure(turned_away, [status], [status], **quiet)
 
-    controls: dict[str, Component] = {name: settings[name] for name in traced.NAMES} | {"recorded": named}
+    controls: dict[str, Component] = {**{name: settings[name] for name in traced.NAMES}, "recorded": named}
     linked(
         Linked,
         controls,
