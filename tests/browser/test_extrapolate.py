@@ -1,8 +1,10 @@
 """What a person does with the Extrapolate tab, on a desktop and on a phone."""
 
 import re
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.tabs import open_tab
@@ -165,6 +167,18 @@ def test_the_x_ray_says_what_is_seen(page: Page) -> None:
     expect(page.locator("#xray-strength-says")).to_contain_text("The strength goes from 1.50 to 0.50")
     page.locator("#xray-of").get_by_label("Direct").check()
     expect(page.locator("#xray-strength-says")).to_contain_text("no strength")
+
+
+def test_a_picture_of_ones_own_changes_the_plan_at_once(page: Page, tmp_path: Path) -> None:
+    opened(page)
+    Image.new("RGB", (300, 200), "red").save(tmp_path / "own.png")
+    page.get_by_text("Your own picture").click()
+    page.locator("#large-own input[type=file]").set_input_files(tmp_path / "own.png")
+    expect(page.locator("#large-status .done")).to_contain_text("own.png, 300 × 200 px, stands in place of")
+    expect(page.locator("#large-plan")).to_contain_text("Your picture")
+    expect(page.locator("#large-plan tbody tr").first).not_to_contain_text("64 × 64")
+    page.locator("#large-own button").first.click()  # taken away again
+    expect(page.locator("#large-plan tbody tr").first).to_contain_text("64 × 64")
 
 
 def test_bad_input_gets_its_sentence_before_anything_runs(page: Page) -> None:
