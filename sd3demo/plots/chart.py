@@ -36,6 +36,7 @@ TEXT = "#7a746b"  # of a downloaded picture; the page's own style sheet sets the
 RULE = "rgba(138, 131, 121, 0.25)"
 MANY = 4  # names on an axis, of which more are written aslant
 LETTER = 6.2  # pixels of a letter in a legend, so that a phone has two short names side by side
+ABREAST = 90  # pixels of a name of which a phone has two side by side
 HEIGHT = 372  # pixels, and more for a long legend; the width is that of the page
 
 
@@ -169,6 +170,7 @@ def _trace(curve: Curve) -> dict[str, object]:
 
 
 def _layout(chart: Chart) -> dict[str, object]:
+    listed = [curve.name for curve in chart.curves if curve.listed]
     return {
         "title": {
             "text": f"<b>{chart.title}</b>",
@@ -193,13 +195,11 @@ def _layout(chart: Chart) -> dict[str, object]:
             "yref": "container",
             "yanchor": "bottom",
             "font": {"size": 11},
-            "entrywidth": LETTER * max((len(one.name) for one in chart.curves if one.listed), default=1),
+            "entrywidth": _width(listed),
         },
         "showlegend": True,
         "hovermode": "closest",
-        "height": HEIGHT
-        + (50 if chart.x.names else 0)
-        + 11 * max(sum(curve.listed for curve in chart.curves) - 4, 0),
+        "height": HEIGHT + (50 if chart.x.names else 0) + _rows(listed),
         "margin": {"l": 36, "r": 12, "t": 92, "b": 44},
         "font": {"color": TEXT, "size": 12, "family": "system-ui, sans-serif"},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -208,6 +208,18 @@ def _layout(chart: Chart) -> dict[str, object]:
         "bargap": 0.15,
         "uirevision": chart.name,  # a zoom survives the next move of a slider
     }
+
+
+def _width(names: Sequence[str]) -> float:
+    """Pixels of a place in the legend: those of its longest name."""
+    return LETTER * max(map(len, names), default=1)
+
+
+def _rows(names: Sequence[str]) -> int:
+    """Pixels that a long legend adds, so that a phone has as high a plot above it."""
+    if _width(names) > ABREAST:
+        return 19 * max(len(names) - 3, 0)
+    return 11 * max(len(names) - 4, 0)
 
 
 def _upright(title: str) -> dict[str, object]:
