@@ -160,6 +160,15 @@ def test_an_example_fills_the_form(page: Page) -> None:
     expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
 
 
+@pytest.mark.parametrize(
+    "field", [PROMPT_BOX, "#set-seed input", "#reseed input", "#set-steps input >> nth=0"]
+)
+def test_the_field_that_keys_have_reached_is_seen(page: Page, field: str) -> None:
+    page.locator(field).focus()
+    outline = page.locator(field).evaluate("field => getComputedStyle(field).outline")
+    assert "solid 2px" in outline
+
+
 def test_enter_in_the_prompt_starts_a_run(page: Page) -> None:
     page.locator(PROMPT_BOX).fill(PROMPT)
     page.locator(PROMPT_BOX).press("Enter")
