@@ -20,6 +20,7 @@ from sd3demo.flow.grids import Convention
 from sd3demo.flow.solvers import SOLVERS
 
 LONGEST_PROMPT = 2000  # characters; T5 reads 512 tokens at most, which is less
+LONGEST_QUOTE = 80  # characters of what was given, in the sentence that refuses it
 
 
 class OneOf:
@@ -47,8 +48,23 @@ def _described(text: str) -> str:
 
 def _known_solver(name: str) -> str:
     if name not in SOLVERS:
-        raise ValueError(f"unknown solver {name!r}; choose one of {', '.join(SOLVERS)}")
+        raise ValueError(f"unknown solver {quoted(name)}; choose one of {', '.join(SOLVERS)}")
     return name
+
+
+def quoted(value: object) -> str:
+    """What was given, for a sentence: a text between quotes, on one line, cut where it is long."""
+    return _cut(repr(value))
+
+
+def _plain(value: object) -> str:
+    """The same without quotes where it can be read as it is."""
+    text = str(value)
+    return _cut(text if text.isprintable() else repr(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
 
 
 Text = Annotated[str, AfterValidator(_readable)]
@@ -74,7 +90,7 @@ class Request(Settings):
 
     prompt: Prompt = Field(description="What the picture should show.")
     negative: Text = Field("", description="What guidance should lead away from; empty is the plain choice.")
-    model: str = Field("tiny", description="A name of the catalogue, or a folder in diffusers format.")
+    model: Text = Field("tiny", description="A name of the catalogue, or a folder in diffusers format.")
     seed: int = Field(
         0, ge=0, le=2**32 - 1, description="Draws the initial noise; picture k of a batch has seed + k."
     )
@@ -171,7 +187,7 @@ def sentence(error: ValidationError, kind: type[BaseModel]) -> str:
         message = str(first["ctx"]["error"])
         return message if message.startswith("unknown") or not name else f"{name} {message}"
     if name not in kind.model_fields:
-        return f"unknown setting {name!r}; choose one of {', '.join(kind.model_fields)}"
+        return f"unknown setting {quoted(name)}; choose one of {', '.join(kind.model_fields)}"
     field = kind.model_fields[name]
     if isinstance(given, dict | list):
         return f"{name} is a {type(given).__name__}; give a single value"
@@ -179,10 +195,10 @@ def sentence(error: ValidationError, kind: type[BaseModel]) -> str:
     if bounds is not None:
         must = "be a whole number in" if is_whole(field) and first["type"].startswith("int_") else "lie in"
         also = f" or be {' or '.join(names)}" if names else ""
-        return f"{name} is {given}; it must {must} [{bounds[0]:.12g}, {bounds[1]:.12g}]{also}"
+        return f"{name} is {_plain(given)}; it must {must} [{bounds[0]:.12g}, {bounds[1]:.12g}]{also}"
     if names:
-        return f"unknown {name} {given!r}; choose one of {', '.join(names)}"
-    return f"{name} is {given!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
+        return f"unknown {name} {quoted(given)}; choose one of {', '.join(names)}"
+    return f"{name} is {quoted(given)}; {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def bounds_of(field: FieldInfo) -> tuple[float, float] | None:

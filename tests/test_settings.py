@@ -105,6 +105,16 @@ def test_a_misspelt_setting_is_not_swallowed() -> None:
     assert refusal(setps="3").startswith("unknown setting 'setps'; choose one of prompt, ")
 
 
+@pytest.mark.parametrize("name", ["steps", "cfg", "shift", "t5", "solver", "model", "no_such_setting"])
+@pytest.mark.parametrize("value", ["x" * 100_000, "\x07\x1b[31m\n"])
+def test_what_was_given_is_told_in_brief_and_without_control_characters(name: str, value: str) -> None:
+    """A terminal would obey them, and nobody reads 100,000 letters."""
+    sentence = refusal(**{"prompt": "p", name: value})
+    assert name in sentence or sentence.startswith("unknown")
+    assert len(sentence) < 600
+    assert sentence.isprintable()
+
+
 def test_a_missing_prompt_is_asked_for() -> None:
     with pytest.raises(Refusal, match="prompt is missing"):
         parse(Request, {})
