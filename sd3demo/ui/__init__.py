@@ -10,9 +10,9 @@ _collects = gc.isenabled()
 gc.disable()
 
 from sd3demo.ui.core import Core, core  # noqa: E402
-from sd3demo.ui.page import build, launch, serve  # noqa: E402
+from sd3demo.ui.page import build, launch  # noqa: E402
 
 if _collects:
     gc.enable()
 
-__all__ = ["Core", "build", "core", "launch", "serve"]
+__all__ = ["Core", "build", "core", "launch"]

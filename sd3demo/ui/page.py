@@ -120,13 +120,3 @@ def launch(
     if wait:
         page.block_thread()
     return address
-
-
-def serve(page: gr.Blocks) -> int:
-    """Serves the page until it is ended. The exit code: 2 where it could not, with the sentence on stderr."""
-    try:
-        launch(page)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    return 0
