@@ -100,7 +100,7 @@ def answer(core: Core, file: str | None, run: str) -> Iterator[list[object]]:
         said = sentence(error, TITLES)
         if path is not None:
             said = said.replace(str(path), f"“{path.name}”")
-        yield Seen(words.failed(said)).updates
+        yield Seen(words.failed(said), "", "", "").updates  # what stood there was of another file
 
 
 def _rerun(core: Core, path: Path) -> Iterator[Seen]:

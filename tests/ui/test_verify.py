@@ -191,6 +191,14 @@ def test_a_file_that_cannot_be_checked_gets_a_sentence_and_starts_nothing(
     assert run.ended == []
 
 
+def test_a_refused_file_takes_away_what_stood_there_of_another_one(rehearsed: Core, file: Path) -> None:
+    assert "not one byte differs" in str(told(rehearsed, file)[3])
+    Image.new("RGB", (64, 64)).save(file)
+    *_, last = answer(rehearsed, str(file), "")
+    assert "has no receipt" in str(last[0])
+    assert last[1:4] == ["", "", ""]
+
+
 def test_a_picture_of_the_history_is_checked_by_its_link(rehearsed: Core) -> None:
     made = prepare({"prompt": "a red circle", "model": "tiny", "steps": 2, "count": 2}, rehearsed)
     assert rehearsed.history is not None
