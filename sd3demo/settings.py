@@ -58,9 +58,14 @@ def quoted(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """The same without quotes where it can be read as it is."""
-    text = str(value)
+    """The same without quotes where it can be read as it is; a field without a number is empty."""
+    text = "empty" if value is None else str(value)
     return _cut(text if text.isprintable() else repr(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """1 step, 2 steps."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cut(text: str) -> str:

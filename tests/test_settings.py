@@ -18,6 +18,7 @@ from sd3demo.settings import (
     Resolved,
     bounds_of,
     choices_of,
+    counted,
     identity,
     is_whole,
     parse,
@@ -167,3 +168,15 @@ def test_a_resolved_request_leaves_nothing_open_and_keeps_every_bound() -> None:
 def test_every_field_says_in_a_sentence_what_it_is() -> None:
     for name, field in Request.model_fields.items():
         assert (field.description or "").endswith("."), name
+
+
+def test_a_field_that_was_emptied_is_called_empty() -> None:
+    with pytest.raises(Refusal, match=r"^seed is empty; it must be a whole number in \[0, 4294967295\]$"):
+        parse(Request, {"prompt": "a", "seed": None})
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps"), (1500, "1500 steps")]
+)
+def test_counts_are_told_as_people_tell_them(number: int, said: str) -> None:
+    assert counted(number, "step") == said

@@ -19,7 +19,7 @@ from sd3demo.extrapolation import COMPARED, Extrapolation, method_arms, with_pre
 from sd3demo.flow.methods import METHODS
 from sd3demo.history import Run, own, write_whole
 from sd3demo.history.store import result_of
-from sd3demo.settings import Settings
+from sd3demo.settings import Settings, counted
 
 
 class Comparison(Settings):
@@ -102,7 +102,7 @@ def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None)
                 case Loading(model=model):
                     report.progress(f"loading {model}")
                 case Encoded(calls=calls):
-                    report.progress(f"encoded the text with {calls} encoder calls")
+                    report.progress(f"encoded the text with {counted(calls, 'encoder call')}")
                 case StepDone(stage=stage, index=index, count=count):
                     report.progress(f"{stage}: step {index + 1} of {count}")
                 case Made(arm=arm):

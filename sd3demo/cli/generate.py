@@ -14,7 +14,7 @@ from sd3demo.engine.placement import GIB
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import own, write_whole
 from sd3demo.history.store import result_of
-from sd3demo.settings import Request, Settings
+from sd3demo.settings import Request, Settings, counted
 
 
 class Where(Settings):
@@ -67,7 +67,7 @@ def run_to_end(made: Plan, report: Report, own: Pixels | None = None) -> Finishe
             case Loading(model=model):
                 report.progress(f"loading {model}")
             case Encoded(calls=calls):
-                report.progress(f"encoded the text with {calls} encoder calls")
+                report.progress(f"encoded the text with {counted(calls, 'encoder call')}")
             case StepDone(index=index, count=count):
                 report.progress(f"step {index + 1} of {count}")
             case Finished():

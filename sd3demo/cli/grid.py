@@ -17,7 +17,7 @@ from sd3demo.errors import Refusal
 from sd3demo.history import write_whole
 from sd3demo.history.checking import TOLERANCE
 from sd3demo.history.sheets import Sheet, read_sheet, read_tiles, sheet_of, sheet_png
-from sd3demo.settings import Prompt, Request, Settings, parse
+from sd3demo.settings import Prompt, Request, Settings, counted, parse
 from sd3demo.studies import grid as grids
 from sd3demo.studies.grid import Done, Forming, Grid, Planned, Waiting
 from sd3demo.studies.sheet import sheet
@@ -65,7 +65,7 @@ def grid(request: Request, sides: Sides, report: Report) -> int:
         "pictures": len(made.plans),
         "calls": [made.plans[place].calls for place in made.places],
     }
-    report.result(values, f"{sides.out}: {grids.described(asked)}, {asked.count} cells")
+    report.result(values, f"{sides.out}: {grids.described(asked)}, {counted(asked.count, 'cell')}")
     return 0
 
 

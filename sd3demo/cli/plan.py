@@ -12,7 +12,7 @@ from sd3demo.engine.machine import GPU_FLOPS, Device, budget
 from sd3demo.engine.placement import GIB
 from sd3demo.engine.summary import summary
 from sd3demo.extrapolation import Extrapolation
-from sd3demo.settings import Prompt, Request, Settings, parse
+from sd3demo.settings import Prompt, Request, Settings, counted, parse
 
 
 class Question(Extrapolation):
@@ -55,8 +55,9 @@ def _text(made: Plan) -> str:
     lines = [
         f"{made.spec.name}, {request.count} x {request.width} x {request.height} px, {request.precision} on "
         f"{here.device} with {here.memory / GIB:.1f} GiB free",
-        f"{request.steps} steps of {request.solver} at cfg {request.cfg:g}, shift {request.shift:g} "
-        f"({request.schedule}): {made.calls} network calls, at most {made.encoder_calls} encoder calls",
+        f"{counted(request.steps, 'step')} of {request.solver} at cfg {request.cfg:g}, "
+        f"shift {request.shift:g} ({request.schedule}): {counted(made.calls, 'network call')}, at most "
+        f"{counted(made.encoder_calls, 'encoder call')}",
         f"placement {made.placement}, {'fits' if made.fits else 'does NOT fit'}; about {made.seconds:.1f} s",
     ]
     lines += [
@@ -65,7 +66,7 @@ def _text(made: Plan) -> str:
     ]
     if len(made.stages) > 1:
         lines += [
-            f"  {stage.key}: {stage.width} x {stage.height}, {stage.calls} network calls, "
+            f"  {stage.key}: {stage.width} x {stage.height}, {counted(stage.calls, 'network call')}, "
             f"about {stage.flops * request.count / here.flops:.1f} s"
             for stage in made.stages
         ]

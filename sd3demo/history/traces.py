@@ -21,7 +21,7 @@ from sd3demo.catalogue import assets
 from sd3demo.engine.traces import Attention, Trace
 from sd3demo.errors import Refusal
 from sd3demo.history.receipts import Hash
-from sd3demo.settings import Resolved, Settings, parse
+from sd3demo.settings import Resolved, Settings, counted, parse
 
 KEYWORD = "sd3demo.trace"
 SUFFIX = ".safetensors"
@@ -174,9 +174,11 @@ def _check_sizes(
             for side, size in zip(shape, sizes, strict=False)
         )
         if not fits:
-            raise Refusal(f"{name} in {path} has the shape {shape}, which a run of {steps} steps has not")
+            raise Refusal(
+                f"{name} in {path} has the shape {shape}, which a run of {counted(steps, 'step')} has not"
+            )
     if not all(0 <= step < steps for step in header.attention_steps):
-        raise Refusal(f"{path} has attention at steps that a run of {steps} steps has not")
+        raise Refusal(f"{path} has attention at steps that a run of {counted(steps, 'step')} has not")
 
 
 def _check_numbers(arrays: Mapping[str, NDArray[np.generic]], path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from sd3demo.flow.grids import Convention
-from sd3demo.settings import Resolved, Side, Text, Time, Tokens
+from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted
 from sd3demo.studies.marks import COLUMNS, PART_COLUMNS, PARTS, Marks, by_category, mean_of
 from sd3demo.studies.pictures import (
     GENEVAL,
@@ -133,9 +133,9 @@ def table(settings: Score, measured: Sequence[Measured]) -> Table:
             *PART_COLUMNS,
         ),
         tuple(rows),
-        f"Score of {settings.model} by the world's judge: {made.steps} {made.solver} steps, guidance "
-        f"{made.cfg:g}, shift {made.shift:g}, T5 {made.t5}, {made.width} x {made.height} px; standard errors "
-        "over prompts; mean is that of GenEval's six where all were asked.",
+        f"Score of {settings.model} by the world's judge: {counted(made.steps, f'{made.solver} step')}, "
+        f"guidance {made.cfg:g}, shift {made.shift:g}, T5 {made.t5}, {made.width} x {made.height} px; "
+        "standard errors over prompts; mean is that of GenEval's six where all were asked.",
     )
 
 

@@ -8,6 +8,7 @@ from html import escape
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Encoded, Finished, Lifted, Loading, Made, StageStarted, StepDone
 from sd3demo.engine.stages import Arm
+from sd3demo.settings import counted
 from sd3demo.ui import words
 from sd3demo.ui.core import Run
 from sd3demo.ui.extrapolate_form import TITLES
@@ -135,7 +136,7 @@ def _arrived(view: View, bench: Bench, made: Made, keep: Callable[[Arm, Made], K
         bench.shown[arm.name],
         source=file.source,
         file=file.name,
-        note=f"{width} × {height}, {made.calls} calls, {seconds(made.seconds)}",
+        note=f"{width} × {height}, {counted(made.calls, 'call')}, {seconds(made.seconds)}",
         forming=False,
     )
     shown = tuple(bench.shown.values())
@@ -180,7 +181,7 @@ def story(made: Plan, finished: Finished, before: Past | None, what: str) -> str
     if before is not None and before.what != what:
         lines.insert(0, f"Before: {escape(before.what)}. Now: {escape(what)}. From the same noise.")
     paragraphs = "".join(f"<p>{line}</p>" for line in lines)
-    return f"{paragraphs}<p>{finished.calls} calls of the network in all.</p>"
+    return f"{paragraphs}<p>{counted(finished.calls, 'call')} of the network in all.</p>"
 
 
 def _ratio(made: Plan) -> float:

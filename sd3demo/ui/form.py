@@ -174,13 +174,15 @@ def shaped(shape: str, spec: ModelSpec) -> tuple[int, int]:
     return width, height
 
 
-def suggested_shift(spec: ModelSpec, width: Value, height: Value) -> float:
+def suggested_shift(spec: ModelSpec, width: Value | None, height: Value | None) -> float:
     """The model's own shift times sqrt(pixels / native pixels), SD3's eq. 23. Raises Refusal for no size."""
+    if width is None or height is None:
+        raise Refusal(f"{'width' if width is None else 'height'} is empty; give a number of pixels")
     asked = {"prompt": "-", "model": spec.name, "width": width, "height": height, "shift": "auto"}
     return round(resolve(parse(Request, asked), spec, Budget()).shift, 2)
 
 
-def suggestion(spec: ModelSpec, width: Value, height: Value) -> str:
+def suggestion(spec: ModelSpec, width: Value | None, height: Value | None) -> str:
     """The words on the button that takes it."""
     return f"Use {suggested_shift(spec, width, height):g}, which eq. 23 gives for {width} × {height}"
 

@@ -10,7 +10,7 @@ from sd3demo.catalogue import find
 from sd3demo.errors import Refusal
 from sd3demo.history.shelf import Record, Shelf
 from sd3demo.history.store import RunStore, made
-from sd3demo.settings import Resolved
+from sd3demo.settings import Resolved, counted
 from sd3demo.ui import form, words
 from sd3demo.ui.faces import face
 
@@ -70,7 +70,7 @@ def told(record: Record) -> str:
     rows = {
         "Steps": (str(request.steps), face("solver").names.get(request.solver, request.solver)),
         "Calls": (str(result.get("calls", "?")), "of the network"),
-        "Time": (f"{_work(result):.1f} s", _count(request.count)),
+        "Time": (f"{_work(result):.1f} s", counted(request.count, "picture")),
         "Path": (f"{_first(result.get('path_length')):.1f}", "long"),
         "Chord": (f"{_first(result.get('chord')):.1f}", "noise to picture"),
         "Seed": (str(request.seed), "draws the noise"),
@@ -167,10 +167,6 @@ def _model(request: Resolved) -> str:
 def _cut(text: str, most: int) -> str:
     plain = " ".join(text.split())
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
-
-
-def _count(pictures: int) -> str:
-    return "1 picture" if pictures == 1 else f"{pictures} pictures"
 
 
 def _work(result: Mapping[str, object]) -> float:

@@ -9,6 +9,7 @@ from html import escape
 from PIL import Image
 
 from sd3demo.engine.events import Pixels
+from sd3demo.settings import counted
 from sd3demo.studies.grid import Grid, Planned
 from sd3demo.ui import words
 from sd3demo.ui.faces import face
@@ -47,7 +48,7 @@ def progress(made: Planned, steps: int, done: int) -> str:
     """How far all pictures are."""
     total = sum(len(plan.sigmas) - 1 for plan in made.plans)
     return words.bar(
-        steps, total, f"{done} of {len(made.plans)} pictures done, step {steps} of {total} in all"
+        steps, total, f"{done} of {counted(len(made.plans), 'picture')} done, step {steps} of {total} in all"
     )
 
 
@@ -56,9 +57,9 @@ def finished(made: Planned, source: str, name: str, seconds: float) -> str:
     count, cells = len(made.plans), made.grid.count
     same = f", {cells - count} of them the same as another" if cells > count else ""
     return (
-        f'<p class="done" role="status">{cells} cells{same}, in {seconds:.1f} s. A click on a picture takes '
-        f'its settings. <a href="{escape(source)}" download="{escape(name)}">Download it as one PNG</a>, '
-        "with the receipt of every picture inside.</p>"
+        f'<p class="done" role="status">{counted(cells, "cell")}{same}, in {seconds:.1f} s. '
+        f'A click on a picture takes its settings. <a href="{escape(source)}" download="{escape(name)}">'
+        "Download it as one PNG</a>, with the receipt of every picture inside.</p>"
     )
 
 

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 
 from sd3demo.engine.traces import Trace
-from sd3demo.settings import Resolved
+from sd3demo.settings import Resolved, counted
 from sd3demo.ui.faces import face
 
 TABLE_6 = ((15, 191.13), (30, 187.96), (38, 185.96))
@@ -25,7 +25,7 @@ def figures(trace: Trace) -> str:
         "Straightness": (f"{shape.straightness:.3f}", "chord / path"),
         "√(2<i>D</i>)": (f"{expected:.1f}", f"<i>D</i> = {trace.entries:,}"),
         "Sharpest turn": (f"{_turn(trace)[0]:.1f}°", f"at <i>t</i> = {_turn(trace)[1]:.2f}"),
-        "Calls": (str(trace.calls), f"{trace.steps} steps"),
+        "Calls": (str(trace.calls), counted(trace.steps, "step")),
     }
     items = "".join(
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
@@ -77,8 +77,9 @@ def _run(trace: Trace) -> str:
     guided = f"guidance {request.cfg:g}" if request.cfg != 1 else "no guidance"
     solver = face("solver").names.get(request.solver, request.solver)
     return (
-        f"“{escape(request.prompt)}”: {request.steps} steps of {solver}, {guided}, shift {request.shift:g} "
-        f"on the {request.schedule} schedule, seed {request.seed}, {request.width} × {request.height} px."
+        f"“{escape(request.prompt)}”: {counted(request.steps, 'step')} of {solver}, {guided}, "
+        f"shift {request.shift:g} on the {request.schedule} schedule, "
+        f"seed {request.seed}, {request.width} × {request.height} px."
     )
 
 

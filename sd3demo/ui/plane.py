@@ -11,7 +11,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 from numpy.typing import NDArray
 
-from sd3demo.settings import bounds_of, parse
+from sd3demo.settings import bounds_of, counted, parse
 from sd3demo.ui import course, words
 from sd3demo.ui.charts import drawn, frame, savable
 from sd3demo.ui.core import Core
@@ -124,7 +124,8 @@ def stopped(status: str) -> object:
     where = re.search(r"Step (\d+) of", status or "")
     if not where:
         return gr.skip()
-    return f'<p class="done" role="status">Stopped after {where[1]} steps; the flow before is kept.</p>'
+    said = f"Stopped after {counted(int(where[1]), 'step')}; the flow before is kept."
+    return f'<p class="done" role="status">{said}</p>'
 
 
 def ink(sheet: Sheet | None) -> NDArray[np.float64] | None:

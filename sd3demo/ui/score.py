@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.context import Context
 
+from sd3demo.settings import counted
 from sd3demo.studies.study import Measured, find_study
 from sd3demo.ui import controls
 from sd3demo.ui.core import Core
@@ -65,8 +66,9 @@ def gallery(measured: Sequence[Measured]) -> str:
     right = sum(bool(one.raw["passed"]) for one in pictures)
     cards = "".join(_card(one) for one in islice(pictures, SHOWN))
     more = f", the newest {SHOWN} below" if len(pictures) > SHOWN else ""
+    are = "is" if right == 1 else "are"
     return (
-        f"<p class='caption'>{right} of {len(pictures)} pictures are right{more}.</p>"
+        f"<p class='caption'>{right} of {counted(len(pictures), 'picture')} {are} right{more}.</p>"
         f"<ul class='judged'>{cards}</ul>"
     )
 

@@ -22,6 +22,7 @@ from sd3demo.engine.events import Encoded, Finished, Loading, StepDone, Stopped
 from sd3demo.engine.traces import Trace, recorded, traces_of
 from sd3demo.errors import Refusal
 from sd3demo.history.traces import SUFFIX, read_trace, shipped, to_file
+from sd3demo.settings import counted
 from sd3demo.ui import attended, canvas, film, form, pathwords, words
 from sd3demo.ui.charts import drawn
 from sd3demo.ui.core import Core, prepare
@@ -130,8 +131,9 @@ def finished(made: Plan, event: Finished, shown: Shown | None, compared: bool) -
 
 
 def stopped(steps: int) -> str:
-    count = f"{steps} step{'' if steps == 1 else 's'}"
-    return f'<p class="done" role="status">Stopped after {count}. The trace before is kept.</p>'
+    return (
+        f'<p class="done" role="status">Stopped after {counted(steps, "step")}. The trace before is kept.</p>'
+    )
 
 
 def halted(status: str, shown: Shown | None) -> Updates:

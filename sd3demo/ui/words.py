@@ -8,7 +8,7 @@ from statistics import mean
 from sd3demo.catalogue import Encoder
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Finished
-from sd3demo.settings import Resolved
+from sd3demo.settings import Resolved, counted
 from sd3demo.ui.faces import face
 
 NAMES: Mapping[Encoder, str] = {"clip_l": "CLIP-L", "clip_g": "CLIP-G", "t5": "T5"}
@@ -34,7 +34,7 @@ def waking() -> str:
 
 
 def encoded(calls: int) -> str:
-    ran = "no encoder ran, since the text was remembered" if not calls else f"{_count(calls, 'encoder call')}"
+    ran = "no encoder ran, since the text was remembered" if not calls else counted(calls, "encoder call")
     return bar(0, 1, f"Text encoded: {ran}")
 
 
@@ -61,7 +61,7 @@ def done(finished: Finished, note: str = "") -> str:
 
 def stopped(steps: int) -> str:
     return (
-        f'<p class="done" role="status">Stopped after {_count(steps, "step")}. '
+        f'<p class="done" role="status">Stopped after {counted(steps, "step")}. '
         "The settings are as they were; Generate starts again from the noise.</p>"
     )
 
@@ -99,7 +99,7 @@ def _figures(made: Plan, finished: Finished) -> str:
     rows = {
         "Steps": (str(len(finished.sigmas) - 1), _solver(made.request)),
         "Calls": (str(finished.calls), "of the network"),
-        "Time": (_seconds(_work(finished)), _count(made.request.count, "picture")),
+        "Time": (_seconds(_work(finished)), counted(made.request.count, "picture")),
         "Path": (f"{length:.1f}", f"{length / chord:.2f} × its chord"),
         "Chord": (f"{chord:.1f}", "noise to picture"),
         "Seed": (str(made.request.seed), "draws the noise"),
@@ -117,7 +117,7 @@ def _began(made: Plan) -> str:
     pictures = "the picture" if request.count == 1 else f"{request.count} pictures"
     shift = "" if request.schedule == "linear" or request.shift == 1 else f", at shift {request.shift:g}"
     return (
-        f"Noise drawn with {seeds} was carried to {pictures} in {_count(request.steps, 'step')} "
+        f"Noise drawn with {seeds} was carried to {pictures} in {counted(request.steps, 'step')} "
         f"of {_solver(request)}, from <i>t</i> = 1 to 0 on the {request.schedule} schedule{shift}."
     )
 
@@ -126,9 +126,9 @@ def _asked(made: Plan, finished: Finished) -> str:
     alone = len(made.stages[-1].visits)
     both = finished.calls - alone
     if not both:
-        return f"The network was asked {_count(alone, 'time')}, with the prompt alone: guidance is off."
+        return f"The network was asked {counted(alone, 'time')}, with the prompt alone: guidance is off."
     return (
-        f"The network was asked {_count(alone, 'time')} with the prompt and {_count(both, 'time')} without "
+        f"The network was asked {counted(alone, 'time')} with the prompt and {counted(both, 'time')} without "
         f"it; guidance went {made.request.cfg:g} times the way from one answer to the other."
     )
 
@@ -194,10 +194,6 @@ def _seconds(seconds: float) -> str:
     if seconds >= 90:
         return f"{seconds / 60:.1f} min"
     return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(words: list[str]) -> str:

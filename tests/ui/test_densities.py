@@ -93,7 +93,7 @@ def test_a_plot_is_what_the_browser_can_draw() -> None:
         ({"steps": 0}, r"Steps is 0; it must lie in \[1, 100\]"),
         ({"steps": 2.5}, "Steps is 2.5; it must be a whole number"),
         ({"m": float("nan")}, "Logit-normal: location m is nan"),
-        ({"pixels": None}, "Pixels m, after is None; it must"),
+        ({"pixels": None}, "Pixels m, after is empty; it must"),
         ({"densities": []}, "No density is chosen; tick one of Uniform"),
         ({"shift": 100, "schedule": "diffusers", "steps": 100}, ""),
     ],

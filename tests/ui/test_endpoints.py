@@ -104,7 +104,7 @@ BAD = [
     ("/study", {"name": "path-length", "settings": {"n": "many"}}, "n is many"),
     ("/densities", {"points": 0}, "points is 0; it must lie in [1, 10000]"),
     ("/densities", {"points": "many"}, "points is many; it must be a whole number in [1, 10000]"),
-    ("/densities", {"points": None}, "points is None; it must be a whole number in [1, 10000]"),
+    ("/densities", {"points": None}, "points is empty; it must be a whole number in [1, 10000]"),
     ("/densities", {"points": [1]}, "points is a list; give a single value"),
     ("/densities", {"density": ["mode"]}, "unknown density ['mode']; choose one of uniform"),
     ("/densities", {"density": {"name": "mode"}}, "unknown density {'name': 'mode'}; choose one of uniform"),

@@ -166,6 +166,16 @@ def test_the_sentences_have_the_numbers_of_the_trace() -> None:
     assert "never leaves its chord" in pathwords.story(a_trace(bend=0), None)
 
 
+def test_one_step_is_a_step_and_a_number_that_cannot_be_is_a_sentence(core: Core) -> None:
+    trace = a_trace(steps=1)
+    told = pathwords.figures(trace) + pathwords.story(trace, None)
+    assert "1 step of Euler" in told
+    assert "1 steps" not in told
+    for given, said in ((0, "Steps is 0; it must lie in [1, 100]"), ("", "Steps is ; it must be a whole")):
+        *_, last = run(core, steps=given)
+        assert said in str(last[0])
+
+
 def test_without_guidance_nothing_is_said_of_its_angle() -> None:
     trace = a_trace()
     trace.guidance[:, [1, 3]] = np.nan
