@@ -10,7 +10,7 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Encoded, Finished, Loading, Pixels, StepDone
 from sd3demo.engine.machine import Device, budget
-from sd3demo.engine.placement import GIB
+from sd3demo.engine.plan import too_large
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import own, write_whole
 from sd3demo.history.store import result_of
@@ -34,8 +34,7 @@ def generate(request: Request, where: Where, report: Report) -> int:
     made = plan(request, spec, budget(where.device))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
     if not made.fits:
-        needed, free = max(made.memory.values()) / GIB, made.budget.memory / GIB
-        report.progress(f"this needs about {needed:.1f} GiB and {free:.1f} GiB are free; it may not succeed")
+        report.progress(f"this may not succeed: {too_large(made)}")
     finished = run_to_end(made, report)
 
     store = own(where.runs)

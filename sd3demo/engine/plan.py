@@ -12,16 +12,27 @@ from dataclasses import dataclass
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.costs import text_tokens
 from sd3demo.engine.enlarge import arms_of
+from sd3demo.engine.fitting import advice, placed
 from sd3demo.engine.native import native_stage, resolve
-from sd3demo.engine.needs import demands, encoder_calls, operations
+from sd3demo.engine.needs import encoder_calls, operations
 from sd3demo.engine.own import Own
-from sd3demo.engine.placement import GIB, Budget, Phase, Placement, choose, memory_by_phase
+from sd3demo.engine.placement import GIB, Budget, Phase, Placement
 from sd3demo.engine.stages import Arm, Stage
 from sd3demo.errors import Refusal
 from sd3demo.extrapolation import Extrapolation, ResolvedExtrapolation
 from sd3demo.settings import Request, Resolved
 
-__all__ = ["RECORDERS", "Arm", "Plan", "Stage", "plan", "refuse_unless_it_fits", "resolve", "text_tokens"]
+__all__ = [
+    "RECORDERS",
+    "Arm",
+    "Plan",
+    "Stage",
+    "plan",
+    "refuse_unless_it_fits",
+    "resolve",
+    "text_tokens",
+    "too_large",
+]
 
 RECORDERS = ("lengths",)
 """What every run records unless told otherwise; the names are those of engine.recorders."""
@@ -104,16 +115,7 @@ def plan(
     else:
         resolved = resolve(request, spec, budget)
         stages = (native_stage(resolved, spec),)
-    needed = demands(resolved, spec, stages)
-    placement = choose(needed, budget, resolved.placement)
-    turned = not all(stage.toolkit.neutral for stage in stages)
-    if placement == "streamed" and turned and resolved.placement == "auto":
-        placement = "by-model"
-    if placement == "streamed" and turned:
-        raise Refusal(
-            "placement is streamed, under which the network runs as it is; use by-model or resident with "
-            "more memory, or turn positions to extend, attention to off, text_copies to 1 and half_patch off"
-        )
+    placement, memory = placed(resolved, spec, stages, budget)
     flops = operations(resolved, spec, stages)
     return Plan(
         request=resolved,
@@ -124,7 +126,7 @@ def plan(
         placement=placement,
         encoder_calls=encoder_calls(resolved, spec, stages),
         flops=flops,
-        memory=memory_by_phase(needed, placement),
+        memory=memory,
         seconds=sum(flops.values()) / budget.flops,
         arms=made_arms,
         notes=notes,
@@ -132,20 +134,16 @@ def plan(
 
 
 def refuse_unless_it_fits(made: Plan) -> None:
-    """Raises Refusal, with the largest scale that would fit, for an extrapolation with too little memory."""
+    """Raises Refusal, with what would make it fit, for an extrapolation with too little memory."""
     if made.fits or not made.arms:
         return
-    request, native = made.request, made.stages[0]
-    largest = 0.0
-    for width in range(request.width, native.width, -made.spec.multiple):
-        smaller = Stage("smaller", width, round(width * request.height / request.width))
-        needed = demands(request.model_copy(update={"count": 1}), made.spec, (native, smaller))
-        placement = choose(needed, made.budget, request.placement)
-        if max(memory_by_phase(needed, placement).values()) <= made.budget.memory:
-            largest = width / native.width
-            break
-    raise Refusal(
-        f"{request.count} x {request.width} x {request.height} px need about "
-        f"{max(made.memory.values()) / GIB:.1f} GiB and {made.budget.memory / GIB:.1f} GiB are free: try "
-        + (f"one picture at a scale of {largest:.3g}" if largest > 1 else "a device with more memory")
+    raise Refusal(too_large(made))
+
+
+def too_large(made: Plan) -> str:
+    """What a run that does not fit needs, what is free, and what to try."""
+    request, needed = made.request, max(made.memory.values())
+    return (
+        f"{request.count} x {request.width} x {request.height} px need about {needed / GIB:.1f} GiB and "
+        f"{made.budget.memory / GIB:.1f} GiB are free: try {advice(made)}"
     )

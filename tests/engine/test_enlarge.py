@@ -138,13 +138,9 @@ def test_a_picture_that_does_not_fit_is_refused_with_a_scale_that_does(settings:
     assert not found.fits
     with pytest.raises(Refusal, match=r"GiB are free: try one picture at a scale of ([\d.]+)") as caught:
         refuse_unless_it_fits(found)
-    scale = float(str(caught.value).rsplit(" ", 1)[1])
+    scale = float(caught.value.args[0].partition("at a scale of ")[2].partition(",")[0])
     native = found.stages[0]
-    unit = MEDIUM.multiple
-    size = {
-        name: round(side * scale / unit) * unit
-        for name, side in (("width", native.width), ("height", native.height))
-    }
+    size = {name: round(scale * getattr(native, name)) for name in ("width", "height")}
     refuse_unless_it_fits(made(budget=tight, placement="by-model", **size))
 
 
