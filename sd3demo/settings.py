@@ -128,7 +128,9 @@ class Request(Settings):
     )
     clip_l: Literal["on", "zeros"] = Field("on", description="CLIP-L's tokens and pooled vector, or zeros.")
     clip_g: Literal["on", "zeros"] = Field("on", description="CLIP-G's tokens and pooled vector, or zeros.")
-    prompt_2: Text = Field("", description="A text of its own for CLIP-G; the prompt when empty.")
+    prompt_2: Text = Field(
+        "", description="A text of its own for CLIP-G; the prompt when empty. CLIP-L always reads the prompt."
+    )
     prompt_3: Text = Field("", description="A text of its own for T5; the prompt when empty.")
     max_sequence_length: Tokens | None = Field(
         None,

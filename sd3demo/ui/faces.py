@@ -36,6 +36,15 @@ class Group:
     open: bool = False
 
 
+TIMES = {
+    "uniform": "<code>S(1 − k/N)</code>; S is the shift.",
+    "single": "<code>S(1 − 0.999 k/(N − 1))</code>, then 0.",
+    "diffusers": "<code>S(1 − (1 − S(1/1000)) k/(N − 1))</code>, then 0: its tail is shifted twice.",
+    "linear": "<code>1 − k/N</code>, never shifted.",
+    "comfy": "<code>S(1 − ⌊1000 k/N⌋/1000)</code>, then 0.",
+}
+"""The time before step k = 0, 1, … of N, by each convention of flow.grids; a test computes them."""
+
 ON_OR_ZEROS = {"on": "On", "zeros": "Zeros"}
 
 FACES: Mapping[str, Face] = {
@@ -60,7 +69,7 @@ FACES: Mapping[str, Face] = {
             "ab2": "Adams-Bashforth 2",
         },
     ),
-    "schedule": Face("Schedule"),
+    "schedule": Face("Schedule", lines=TIMES),
     "shift": Face("Shift", usual=(0.1, 12), step=0.05),
     "t5": Face(
         "T5",

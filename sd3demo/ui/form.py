@@ -97,7 +97,7 @@ def textbox(name: str, reason: str = "", *, place: str = "set") -> gr.Textbox:
 def lines_of(name: str) -> str:
     """A line on each choice of a setting whose choices need one, as HTML."""
     looks = face(name)
-    return "".join(f"<p><b>{looks.names[choice]}</b>: {line}</p>" for choice, line in looks.lines.items())
+    return "".join(f"<p><b>{looks.names.get(choice, choice)}</b>: {line}</p>" for choice, line in looks.lines.items())
 
 
 def model_control(models: Sequence[str]) -> gr.Dropdown:

@@ -91,7 +91,13 @@ def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Action
         with gr.Row(elem_id="seed-row"):
             settings["seed"] = control("seed")
             dice = gr.Button("New seed", size="sm", elem_id="dice", min_width=90)
-        reseed = gr.Checkbox(label="Draw a new seed for every picture", container=False, elem_id="reseed")
+        reseed = gr.Checkbox(
+            label="Draw a new seed for every picture",
+            info="New seed draws one at random, and nothing runs yet. With the tick every run draws one, "
+            "and it stands above afterwards.",
+            container=False,
+            elem_id="reseed",
+        )
         for group in groups():
             with gr.Accordion(group.title, open=group.open):
                 if "width" in group.fields:

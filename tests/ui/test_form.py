@@ -1,14 +1,18 @@
 """Every setting has its control, and what the controls hold is what was asked for."""
 
+import math
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 
 from sd3demo.catalogue import CATALOGUE, ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan import resolve
 from sd3demo.errors import Refusal
+from sd3demo.flow.grids import CONVENTIONS, Convention, shift, time_grid
 from sd3demo.settings import Request, bounds_of, choices_of, parse
 from sd3demo.ui import form
 from sd3demo.ui.faces import FACES, HEADING, face, groups, typeset
@@ -105,6 +109,25 @@ def test_what_changes_nothing_is_greyed_out_with_the_reason(values: dict, greyed
 def test_a_model_without_t5_says_so_where_t5_is_set(tmp_path: Path) -> None:
     spec = find(str(write_model(tmp_path / "small", with_t5=False)))
     assert form.dormant(form.opening(spec), spec)["t5"].startswith("small comes without T5")
+
+
+@pytest.mark.parametrize("alpha", [1.0, 3.0])
+@pytest.mark.parametrize("steps", [2, 7, 28])
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_equation_of_a_schedule_gives_its_times(name: Convention, steps: int, alpha: float) -> None:
+    line = face("schedule").lines[name]
+    assert f"<b>{name}</b>: {line}" in form.lines_of("schedule")
+    equation = line.partition("<code>")[2].partition("</code>")[0]
+    for sign, python in (("−", "-"), ("⌊", "floor("), ("⌋", ")"), (" k", " *k"), ("- *k", "- k")):
+        equation = equation.replace(sign, python)
+    given = {"S": partial(shift, alpha=alpha), "N": steps, "floor": math.floor}
+    count = steps if ", then 0" in line else steps + 1
+    times = [eval(equation, given | {"k": k}) for k in range(count)]
+    np.testing.assert_allclose([*times, 0.0][: steps + 1], time_grid(steps, alpha, name), atol=1e-12)
+
+
+def test_the_text_of_clip_l_is_told_where_the_others_are_set() -> None:
+    assert "CLIP-L always reads the prompt" in form.help_of("prompt_2")
 
 
 def test_each_meaning_of_t5_off_has_its_line() -> None:
