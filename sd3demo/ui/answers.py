@@ -13,11 +13,13 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from sd3demo.catalogue import ModelSpec, find
+from sd3demo.engine import Budget
 from sd3demo.engine.events import Finished
+from sd3demo.engine.plan import resolve
 from sd3demo.errors import Refusal
 from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.history import read_receipt, receipts_of, to_png
-from sd3demo.settings import Request, Resolved
+from sd3demo.settings import Request, Resolved, parse
 from sd3demo.ui import extrapolate_again, form, words
 from sd3demo.ui.core import Core, prepare
 from sd3demo.ui.examples import EXAMPLES
@@ -115,6 +117,17 @@ def linked(values: Mapping[str, object]) -> Updates:
     if held["shift"] == "auto":
         held["shift"] = form.suggested_shift(spec, held["width"], held["height"])
     return _filled(held, spec)
+
+
+def fits(values: Mapping[str, object]) -> None:
+    """Raises Refusal for settings beyond what their model takes."""
+    asked = {name: values[name] for name in NAMES} | {"prompt": "-"}
+    resolve(parse(Request, asked), find(str(values["model"])), Budget())
+
+
+def shape_of(model: str, width: form.Value, height: form.Value) -> str | None:
+    """The shape whose sides these are; none where they are of no shape."""
+    return next((shape for shape in form.SHAPES if sides(shape, model) == (width, height)), None)
 
 
 def greyed(*values: form.Value) -> Updates:

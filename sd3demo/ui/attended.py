@@ -5,11 +5,13 @@ The numbers travel once, as 16-bit shares of 65535, and traces.js draws them.
 
 import base64
 import json
+import re
 from html import escape
 
 import numpy as np
 
 from sd3demo.engine.traces import Attention, Trace
+from sd3demo.settings import quoted
 from sd3demo.ui.film import uri
 
 NONE = (
@@ -52,6 +54,15 @@ def explorer(trace: Trace) -> str:
     )
 
 
+def known(at: str) -> str:
+    """The text itself. Raises ValueError for what is no step, block, word and patch."""
+    if at and not re.fullmatch(r"\d{1,3},\d{1,3},(-1|\d{1,3}),(-1|\d{1,5})", at):
+        raise ValueError(
+            f"is {quoted(at)}; give step, block, word and patch, -1 for no word or patch, such as 14,3,5,-1"
+        )
+    return at
+
+
 def contrast(seen: Attention) -> tuple[int, int, int]:
     """Step, block and word to begin with: those of the map that stands out most, of a word of the text."""
     maps = seen.maps.astype(np.float64)  # (S, K, U, h, w)
@@ -82,5 +93,6 @@ def _range(name: str, count: int, value: int) -> str:
     still = " disabled" if count == 1 else ""
     return (
         f'<label>{name.capitalize()} <output></output><input type="range" name="{name}" min="0" '
-        f'max="{count - 1}" value="{value}" oninput="sd3demo.attend(this)"{still}></label>'
+        f'max="{count - 1}" value="{value}" oninput="sd3demo.attend(this)" '
+        f'onchange="sd3demo.attended(this)"{still}></label>'
     )

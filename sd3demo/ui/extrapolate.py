@@ -77,7 +77,7 @@ def extrapolate(core: Core) -> None:
             section(TEXT, "Why")
             which = xray.choice()
         panel = xray.panel(which)
-    measured(core, TEXT)
+    below = measured(core, TEXT)
 
     recorded = gr.State({}, time_to_live=KEPT)
     before, own = gr.State(None), gr.State(None, time_to_live=KEPT)
@@ -86,10 +86,11 @@ def extrapolate(core: Core) -> None:
     taken = at_once([picture.change], answers.taken, [picture], [status, own])
     _moves(core, controls, taken, own, told)
     linked(
-        Bench,
-        {name: controls[name] for name in NAMES},
+        below.kind(Bench),
+        {**{name: controls[name] for name in NAMES}, **below.controls},
         values,
         titles={name: title_of(name) for name in NAMES},
+        when=[text.change for text in below.controls.values()],
         after=runs,
         fill=answers.filled,
         required={"prompt": "-"},

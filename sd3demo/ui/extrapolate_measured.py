@@ -7,7 +7,7 @@ import gradio as gr
 
 from sd3demo.ui.core import Core
 from sd3demo.ui.prose import section
-from sd3demo.ui.study import studies
+from sd3demo.ui.substudies import Studies, studies
 
 STUDIES: Mapping[str, str] = {
     "imax-ablation": "Ablation",
@@ -17,8 +17,8 @@ STUDIES: Mapping[str, str] = {
 }
 
 
-def measured(core: Core, text: Path) -> None:
+def measured(core: Core, text: Path) -> Studies:
     """The section of the tab: what the figures mean, and the studies, each open with what was recorded."""
     with gr.Column(elem_id="large-measured", elem_classes="knobs"):
         section(text, "Measured")
-    studies(core, STUDIES)
+    return studies(core, STUDIES)

@@ -39,7 +39,8 @@ def film(trace: Trace) -> str:
         f'onload="sd3demo.film(this)"><div class="screens">{screens}</div>'
         f'<p class="reel"><button type="button" onclick="sd3demo.play(this)" aria-label="Play">▶</button>'
         f'<input type="range" min="0" max="{trace.steps}" value="{round(OPENS_AT * trace.steps)}" '
-        f'oninput="sd3demo.film(this)" aria-label="Step of the run, from noise to data"><output></output></p>'
+        f'oninput="sd3demo.film(this)" onchange="sd3demo.filmed(this)" '
+        f'aria-label="Step of the run, from noise to data"><output></output></p>'
         f"{_strip(trace)}</div>"
     )
 

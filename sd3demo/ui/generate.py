@@ -7,6 +7,8 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
+from pydantic import Field
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.settings import Request
@@ -22,6 +24,12 @@ from sd3demo.ui.stream import TITLES
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 WAITING = f"() => {words.waiting()!r}"
 """The page says so itself, before the server has answered."""
+
+
+class Linked(Request, grid.Sides):
+    """What a link of the tab says: the settings of a picture, and those of the grid."""
+
+    reseed: bool = Field(False, description="Draw a new seed for every picture.")
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,8 @@ def generate(core: Core) -> None:
     with gr.Row(elem_id="bench"):
         settings, actions = _asked(core, spec)
         shown = _shown(spec)
-    grid.beside(core, settings)
-    _connect(core, settings, actions, shown)
+    sides, made = grid.beside(core, settings)
+    _connect(core, settings, actions, shown, sides, made)
 
 
 def _asked(core: Core, spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
@@ -139,7 +147,14 @@ def _shown(spec: ModelSpec) -> Shown:
     return Shown(pictures, strip, status, story, files)
 
 
-def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions, shown: Shown) -> None:
+def _connect(
+    core: Core,
+    settings: Mapping[str, form.Control],
+    actions: Actions,
+    shown: Shown,
+    sides_of_grid: Mapping[str, Component],
+    made: Dependency,
+) -> None:
     """Which event has which answer. Only runs stand in the queue."""
     controls = [settings[name] for name in answers.NAMES]
     model, sides = settings["model"], [settings["width"], settings["height"]]
@@ -181,13 +196,14 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
         [actions.receipt.upload], take, [actions.receipt], [shown.status, actions.receipt, *controls]
     )
     linked(
-        Request,
-        {name: settings[name] for name in answers.NAMES},
-        partial(answers.start, core),
+        Linked,
+        {**{name: settings[name] for name in answers.NAMES}, "reseed": actions.reseed, **sides_of_grid},
+        partial(grid.start, core),
         titles=TITLES,
-        after=[run, took],
+        after=[run, took, made],
         fill=answers.linked,
         required={"prompt": "-"},
+        check=answers.fits,
     )
     at_once([model.input], answers.model, [model], controls)
     at_once(
@@ -199,3 +215,4 @@ def _connect(core: Core, settings: Mapping[str, form.Control], actions: Actions,
     )
     resized = [settings[name].change for name in ("model", "width", "height")]
     at_once(resized, answers.suggestion, [model, *sides], [actions.suggest], raw=True)
+    at_once(resized, answers.shape_of, [model, *sides], [actions.shape], raw=True)

@@ -4,16 +4,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from typing import Annotated
 
 import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
+from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine.events import Loading
 from sd3demo.errors import Refusal
 from sd3demo.history.sheets import sheet_of, sheet_png
-from sd3demo.settings import Request, bounds_of, choices_of, is_whole
+from sd3demo.settings import Request, Settings, Text, bounds_of, choices_of, is_whole, quoted
 from sd3demo.studies import grid as grids
 from sd3demo.studies.grid import AXES, Axis, Done, Forming, Grid, Planned, Waiting
 from sd3demo.ui import answers, form, gridded, words
@@ -29,11 +33,42 @@ FIRST = ("cfg", "steps")
 NAME = "grid.png"
 
 
-def beside(core: Core, settings: Mapping[str, form.Control]) -> None:
-    """The panel: what varies, and the grid, over the settings of the form."""
+def _side(name: str) -> str:
+    if name not in AXES:
+        raise ValueError(
+            f"unknown setting {quoted(name)} for a side of the grid; choose one of {', '.join(AXES)}"
+        )
+    return name
+
+
+Across = Annotated[str, AfterValidator(_side)]
+Down = Annotated[str, AfterValidator(lambda name: name if name == NONE else _side(name))]
+
+
+class Sides(Settings):
+    """What a link says of the panel: whether it is open, and what varies."""
+
+    grid: bool = Field(False, description="Whether the grid is open.")
+    grid_x: Across = Field(FIRST[0], description="The setting that varies from left to right.")
+    grid_across: Text = Field("", description="Its values.")
+    grid_y: Down = Field(FIRST[1], description="The setting that varies from top to bottom.")
+    grid_down: Text = Field("", description="Its values.")
+
+
+def start(core: Core, asked: Mapping[str, object]) -> dict[str, object]:
+    """What the form and the panel hold at first, with usual values of the sides that a link asks for."""
+    x, y = str(asked.get("grid_x", FIRST[0])), str(asked.get("grid_y", FIRST[1]))
+    across, down = (values_of(core, name, core.models[0]) for name in (x, y))
+    plain = {name: field.default for name, field in Sides.model_fields.items()}
+    return {**answers.start(core, asked), **plain, "grid_across": across, "grid_down": down}
+
+
+def beside(core: Core, settings: Mapping[str, form.Control]) -> tuple[dict[str, Component], Dependency]:
+    """The panel: what varies, and the grid, over the settings of the form. Its controls, and the run."""
+    shown = gr.Checkbox(False, visible="hidden")
     spec = find(core.models[0])
     titles = [("Model (depth)" if name == "model" else face(name).title, name) for name in AXES]
-    with gr.Accordion("Grid: two settings against each other", open=False, elem_id="grid"):
+    with gr.Accordion("Grid: two settings against each other", open=False, elem_id="grid") as panel:
         with gr.Row(elem_id="grid-sides"):
             x = gr.Dropdown(
                 titles,
@@ -58,6 +93,9 @@ def beside(core: Core, settings: Mapping[str, form.Control]) -> None:
         sheet = gr.HTML(gridded.EMPTY, elem_id="grid-sheet")
         file = gr.File(visible=False)
 
+    for moved, is_open in ((panel.expand, "true"), (panel.collapse, "false")):
+        moved(None, None, [shown], js=f"() => {is_open}", api_visibility="private")
+    at_once([shown.change], lambda is_open: gr.Accordion(open=is_open), [shown], [panel])
     controls = [settings[name] for name in answers.NAMES]
     for choice, values in ((x, across), (y, down)):
         at_once([choice.input], partial(values_of, core), [choice, settings["model"]], [values], raw=True)
@@ -76,6 +114,7 @@ def beside(core: Core, settings: Mapping[str, form.Control]) -> None:
     halted = stop.click(None, cancels=[run], queue=False, api_visibility="private")
     for after, answer in ((run.failure, answers.turned_away), (halted.then, stopped)):
         after(answer, status, status, queue=False, show_progress="hidden", api_visibility="private")
+    return {"grid": shown, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}, run
 
 
 def run_grid(core: Core, x: str, across: str, y: str, down: str, *values: object) -> Iterator[list[object]]:
@@ -87,7 +126,8 @@ def run_grid(core: Core, x: str, across: str, y: str, down: str, *values: object
         grid = Grid(_axis(x, across), _axis(y, down) if y and y != NONE else None)
         made = grids.planned(grid, base, partial(prepare, core=core))
         with closing(grids.run(made, core.together or grids.one_by_one(core.run))) as news:
-            yield from _shown(core, made, news)
+            sides = {"grid": True, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}
+            yield from _shown(core, made, news, sides)
     except Exception as error:
         yield [words.failed(sentence(error, TITLES)), *nothing]
 
@@ -133,7 +173,9 @@ def _axis(name: str, values: str) -> Axis:
     return grids.checked(Axis(name, found))
 
 
-def _shown(core: Core, made: Planned, news: Iterator[grids.News]) -> Iterator[list[object]]:
+def _shown(
+    core: Core, made: Planned, news: Iterator[grids.News], sides: Mapping[str, object]
+) -> Iterator[list[object]]:
     tiles: dict[int, gridded.Tile] = {}
     ended: dict[int, Done] = {}
     started = told = time.perf_counter()
@@ -152,7 +194,7 @@ def _shown(core: Core, made: Planned, news: Iterator[grids.News]) -> Iterator[li
             case Done(cells=cells, plan=plan, finished=finished):
                 ended[made.places[cells[0]]] = one
                 request = plan.request
-                link = written("generate", request.model_dump(), partial(answers.start, core))
+                link = written("generate", {**request.model_dump(), **sides}, partial(start, core))
                 (kept,) = answers.keep(request, finished)
                 tiles |= dict.fromkeys(cells, gridded.Tile(kept.source, link))
         if isinstance(one, Done) or time.perf_counter() - told > PAUSE:

@@ -20,7 +20,7 @@
     copying = false;
     try {
       await navigator.clipboard.writeText(location.href);
-      say("The link to exactly this state is copied.");
+      say("The link to exactly this state is copied. Files and drawings of your own, and results, are not in it.");
     } catch {
       say("Copy this link:", location.href);
     }

@@ -54,6 +54,8 @@ class Link:
     when: Sequence[Event] = ()
     after: Sequence[Dependency] = ()
     """The address is renewed at these events, and after these answers."""
+    check: Callable[[Values], object] = dict
+    """Raises Refusal for what the controls must not hold together, though each setting alone is good."""
     came: Component | None = None
     """A hidden text that changes each time a link of this tab with settings is opened, the same link too."""
 
@@ -71,15 +73,27 @@ def linked(
     after: Sequence[Dependency] = (),
     fill: Callable[[Values], Sequence[object]] | None = None,
     required: Values | None = None,
+    check: Callable[[Values], object] = dict,
     came: Component | None = None,
 ) -> None:
-    """Gives the tab that is being built an address; `controls` are named as the fields of their settings."""
-    opens = start if callable(start) else lambda _: start
-    updates = fill or (lambda values: [gr.update(value=_held(values[name])) for name in controls])
+    """Gives the tab that is being built an address; `controls` are named as the fields of their settings.
+
+    They open as the settings do where `start` says nothing; `fill` may leave out the last of them.
+    """
+    plain = {name: kind.model_fields[name].get_default() for name in controls}
+
+    def opens(asked: Values) -> Values:
+        return plain | dict(start(asked) if callable(start) else start)
+
+    def updates(values: Values) -> Sequence[object]:
+        first = list(fill(values)) if fill else []
+        rest = (values[name] for name in [*controls][len(first) :])
+        return [*first, *(gr.update(value=list(one) if isinstance(one, tuple) else one) for one in rest)]
+
     page, tab = Context.root_block, _tab()
     if page is not None and tab is not None:
-        link = Link(str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, came)
-        _LINKS.setdefault(page, []).append(link)
+        own = (str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, check, came)
+        _LINKS.setdefault(page, []).append(Link(*own))
 
 
 def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
@@ -138,7 +152,7 @@ def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[o
         if link.tab == tab:
             values, faults = read(link, given)
             updates += link.fill(values)
-            said = words.failed(_told(faults)) if faults else ""
+            said = words.failed(told_of(faults)) if faults else ""
         else:
             updates += [gr.skip() for _ in link.controls]
     updates += [str(time_ns()) if given and link.tab == tab else gr.skip() for link in stamped]
@@ -157,14 +171,15 @@ def read(link: Link, given: Values) -> tuple[dict[str, object], list[str]]:
             del taken[name]
     start = dict(link.start(taken))
     good: dict[str, object] = {}
-    for name, value in taken.items():
-        tried = {**link.required, **good, name: value}
+    for name in sorted(taken, key=lambda name: name != "model"):  # by which the others are judged
         try:
-            checked = parse(link.kind, tried)
+            checked = parse(link.kind, {**link.required, **good, name: taken[name]})
+            tried = {each: getattr(checked, each) for each in (*good, name)}
+            link.check(start | tried)
         except Refusal as error:
             faults.append(sentence(error, link.titles))
             continue
-        good = {name: getattr(checked, name) for name in (*good, name)}
+        good = tried
     texts = {name: _folded(value) for name, value in good.items() if isinstance(start.get(name), str)}
     return start | good | texts, faults  # a control that opens with a text holds texts
 
@@ -174,7 +189,7 @@ def address_of(link: Link, *values: object) -> str:
     return written(link.tab, dict(zip(link.controls, values, strict=True)), link.start)
 
 
-def written(tab: str, values: Values, start: Callable[[Values], Values]) -> str:
+def written(tab: str, values: Values, start: Callable[[Values], Values], *, plain: str = PLAIN) -> str:
     """The address of a tab's state: what differs from the way in which it opens."""
     try:
         opening = start(values)
@@ -184,7 +199,7 @@ def written(tab: str, values: Values, start: Callable[[Values], Values]) -> str:
     for name, value in values.items():
         text = _folded(value)
         if value is not None and text != _folded(opening.get(name)) and len(text) <= LONGEST_PROMPT:
-            pairs.append(f"{quote_plus(name)}={quote_plus(text, safe=PLAIN)}")
+            pairs.append(f"{quote_plus(name)}={quote_plus(text, safe=plain)}")
     return f"#/{quote_plus(tab)}" + (f"?{'&'.join(pairs)}" if pairs else "")
 
 
@@ -221,12 +236,8 @@ def _selected(tab: str) -> object:
     return gr.Tabs(selected=tab)
 
 
-def _held(value: object) -> object:
-    """A setting's value as a control holds it."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _told(faults: Sequence[str]) -> str:
+def told_of(faults: Sequence[str]) -> str:
+    """One sentence on the settings of a link that cannot be had."""
     more = f" ({len(faults) - 1} more of its settings cannot be had either)" if len(faults) > 1 else ""
     return f"{faults[0]}{more}; everything else of this link is set"
 

@@ -15,7 +15,8 @@ from sd3demo.ui.core import Core
 from sd3demo.ui.geneval import published
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
-from sd3demo.ui.study import studies, study_panel
+from sd3demo.ui.study import study_panel
+from sd3demo.ui.substudies import studies
 
 TEXT = Path(__file__).with_name("score.md")
 FRONT = ("model", "categories", "n", "steps", "cfg")
@@ -53,11 +54,12 @@ def score(core: Core) -> None:
             section(TEXT, "GenEval")
             gr.HTML(published())
         section(TEXT, "Studies")
-        studies(core, BELOW)
+        below = studies(core, BELOW)
     kind = find_study("score").settings
     start = controls.opening(kind, core.models)
-    changed = [one.change for one in panel.controls.values()]
-    linked(kind, panel.controls, start, titles=controls.titles(kind), when=changed)
+    every = {**panel.controls, **below.controls}
+    changed = [one.change for one in every.values()]
+    linked(below.kind(kind), every, start, titles=controls.titles(kind), when=changed)
 
 
 def gallery(measured: Sequence[Measured]) -> str:

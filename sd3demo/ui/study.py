@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
@@ -44,21 +44,6 @@ class Panel:
     running: Dependency
 
 
-def studies(core: Core, titles: Mapping[str, str]) -> None:
-    """Several studies in tabs of their own, by their names; each is built when it is first looked at."""
-    with gr.Tabs(elem_classes="studies"):
-        for name, title in titles.items():
-            with gr.Tab(title, id=f"study-tab-{name}", elem_id=f"study-tab-{name}") as tab:
-                seen = gr.Textbox("", visible="hidden")  # a change of it builds, so a second look does not
-                at_once([tab.select], lambda: "seen", [], [seen])
-                build = partial(_built, core, name)
-                gr.render([seen], [seen.change], queue=False, show_progress="hidden")(build)
-
-
-def _built(core: Core, name: str, seen: str) -> None:
-    study_panel(core, name)
-
-
 def study_panel(
     core: Core,
     name: str,
@@ -67,14 +52,18 @@ def study_panel(
     also: Sequence[Component] = (),
     extra: Extra | None = None,
     when: gr.Tab | None = None,
+    values: Mapping[str, Any] | None = None,
+    told: str = "",
 ) -> Panel:
     """A study in the tab that is being built. `extra` fills the outputs `also` as cells come.
+
+    `values` are what its controls open with, and `told` stands as its status.
 
     What was recorded of it is drawn at once, or, on a page that nobody looks at yet, with the first look at
     the tab `when`: plotly comes in then.
     """
     study = find_study(name)
-    values = controls.opening(study.settings, core.models)
+    values = values or controls.opening(study.settings, core.models)
     first = front or _front(study.settings)
     made: dict[str, controls.Control] = {}
 
@@ -91,7 +80,7 @@ def study_panel(
                     "Run", variant="primary", elem_id=f"study-{name}-run", scale=3, min_width=90
                 )
                 stop = gr.Button("Stop", elem_id=f"study-{name}-stop", scale=1, min_width=70)
-            status = gr.HTML(elem_id=f"study-{name}-status", elem_classes="study-status")
+            status = gr.HTML(told, elem_id=f"study-{name}-status", elem_classes="study-status")
             place(first)
             with gr.Accordion("More settings", open=False):
                 place([one for one in study.settings.model_fields if one not in first])

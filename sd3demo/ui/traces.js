@@ -1,6 +1,20 @@
 // What the browser does with a trace: the film under its slider, and the map of attention over the picture.
 () => {
   const sd3demo = (window.sd3demo ??= {});
+  const looked = { t: null, at: "" };  // the film's t, and step, block, word and patch of the attention
+
+  sd3demo.look = (t, at) => {  // what a link says of them
+    const same = looked.t === t && looked.at === at;
+    Object.assign(looked, { t, at });
+    if (!same) document.querySelectorAll("#paths :is(.film img[hidden], .sight img)").forEach((img) => img.onload());
+  };
+
+  const keep = (place, value) => {
+    const box = document.querySelector(`${place} :is(input, textarea)`);
+    box.value = value;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
   const percent = (share) => (100 * share).toFixed(share < 0.0995 ? 1 : 0) + "%";
 
   sd3demo.film = (inside) => {
@@ -8,12 +22,22 @@
     const [sheet, slider] = [film.querySelector("img[hidden]"), film.querySelector("input")];
     if (!sheet.naturalWidth) return;
     const times = JSON.parse(film.dataset.times);
+    const far = (k) => Math.abs(times[k] - looked.t);
+    if (inside.matches("img")) {
+      const nearest = () => times.reduce((best, _, k) => (far(k) < far(best) ? k : best), 0);
+      slider.value = looked.t === null ? slider.defaultValue : nearest();
+    }
     const k = Number(slider.value);
     film.querySelectorAll("canvas").forEach((screen, row) => {
       const { width, height } = screen;
       screen.getContext("2d").drawImage(sheet, k * width, row * height, width, height, 0, 0, width, height);
     });
     film.querySelector("output").textContent = `t = ${times[k].toFixed(2)} · ${k} of ${times.length - 1}`;
+  };
+
+  sd3demo.filmed = (slider) => {
+    looked.t = JSON.parse(slider.closest(".film").dataset.times)[slider.value];
+    keep("#path-t", looked.t);
   };
 
   sd3demo.play = (button) => {
@@ -24,7 +48,10 @@
     const next = () => {
       const goes = button.isConnected && button.dataset.playing && Number(slider.value) < Number(slider.max);
       button.textContent = goes ? "❚❚" : "▶";
-      if (!goes) return void (button.dataset.playing = "");
+      if (!goes) {
+        button.dataset.playing = "";
+        return void (button.isConnected && sd3demo.filmed(slider));
+      }
       slider.value = Number(slider.value) + 1;
       sd3demo.film(slider);
       setTimeout(next, Math.max(2400 / Number(slider.max), 40));
@@ -52,6 +79,7 @@
     const choose = (patch) => {
       canvas.dataset.patch = canvas.dataset.patch === String(patch) ? -1 : patch;
       draw(view);
+      sd3demo.attended(view);
     };
     canvas.addEventListener("click", (event) => {
       const { height, width } = read(view);
@@ -68,15 +96,35 @@
       else return;
       event.preventDefault();
       draw(view);
+      sd3demo.attended(view);
     });
   };
 
   sd3demo.attend = (inside) => {
     const view = inside.closest(".attention");
-    if (inside.matches(".chips button")) {
-      view.dataset.word = view.dataset.word === inside.dataset.word ? -1 : inside.dataset.word;
-    }
+    const pressed = inside.matches(".chips button");
+    if (pressed) view.dataset.word = view.dataset.word === inside.dataset.word ? -1 : inside.dataset.word;
+    if (inside.matches("img") && looked.at) aim(view);
     draw(view);
+    if (pressed) sd3demo.attended(view);
+  };
+
+  const aim = (view) => {
+    const told = read(view);
+    const [step, block, word, patch] = looked.at.split(",").map(Number);
+    const set = (name, k) => k >= 0 && (view.querySelector(`input[name=${name}]`).value = k);
+    set("step", told.steps.indexOf(step));
+    set("block", told.blocks.indexOf(block));
+    if (word < told.words.length) view.dataset.word = word;
+    if (patch < told.patches) view.querySelector("canvas").dataset.patch = patch;
+  };
+
+  sd3demo.attended = (inside) => {
+    const view = inside.closest(".attention");
+    const told = read(view);
+    const dial = (name) => told[`${name}s`][view.querySelector(`input[name=${name}]`).value];
+    looked.at = [dial("step"), dial("block"), view.dataset.word, view.querySelector("canvas").dataset.patch].join();
+    keep("#path-at", looked.at);
   };
 
   const draw = (view) => {

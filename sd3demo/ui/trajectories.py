@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.history.traces import SUFFIX
-from sd3demo.settings import Request
-from sd3demo.ui import form, traced, words
+from sd3demo.settings import Request, Time
+from sd3demo.ui import attended, form, traced, words
 from sd3demo.ui.answers import turned_away
 from sd3demo.ui.charts import Frame, frame, savable
 from sd3demo.ui.core import Core, warm
@@ -24,7 +24,7 @@ from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
 from sd3demo.ui.stream import TITLES
-from sd3demo.ui.study import studies
+from sd3demo.ui.substudies import Studies, studies
 
 TEXT = Path(__file__).with_name("trajectories.md")
 WAITING = f"() => {words.waiting()!r}"
@@ -50,10 +50,15 @@ STUDIES = {"path-length": "Path length", "velocity-loss": "Velocity loss", "few-
 
 
 class Linked(Request):
-    """What a link of the tab says: the settings of a run, and which of the recorded traces is shown."""
+    """What a link of the tab says: the settings of a run, the recorded trace, and how it is looked at."""
 
     recorded: Annotated[str, AfterValidator(traced.known)] = Field(
         "", description="A trace that ships; the first one when empty."
+    )
+    compared: bool = Field(True, description="Draw the trace before in grey.")
+    t: Time | None = Field(None, description="Where the film stands.")
+    attention: Annotated[str, AfterValidator(attended.known)] = Field(
+        "", description="Step, block, word and patch of the attention; -1 is no word or patch."
     )
 
 
@@ -101,8 +106,8 @@ def trajectories(core: Core) -> None:
                 parts["attention"] = gr.HTML(elem_id="path-attention")
         with gr.Column(elem_id="path-studies"):
             section(TEXT, "Studies")
-            studies(core, STUDIES)
-    _connect(core, spec, tab, settings, actions, parts, frames)
+            below = studies(core, STUDIES)
+    _connect(core, spec, tab, settings, actions, parts, frames, below)
 
 
 def _asked(spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
@@ -144,6 +149,7 @@ def _connect(
     actions: Actions,
     parts: dict[str, gr.HTML],
     frames: dict[str, Frame],
+    below: Studies,
 ) -> None:
     """Which event has which answer. Only runs stand in the queue, in that of the model."""
     shown, named = gr.State(None, time_to_live=KEPT), gr.Textbox("", visible="hidden")
@@ -169,12 +175,24 @@ def _connect(
     run.failure(turned_away, [status], [status], **quiet)
 
     controls: dict[str, Component] = {**{name: settings[name] for name in traced.NAMES}, "recorded": named}
+    film, attention = (
+        gr.Number(None, visible="hidden", elem_id="path-t"),
+        gr.Textbox("", visible="hidden", elem_id="path-at"),
+    )
+    seen = [film.change, attention.change]
+    at_once(seen, None, [film, attention], [], js="(t, at) => window.sd3demo.look(t, at)")
+    controls |= {"compared": actions.compare, "t": film, "attention": attention, **below.controls}
     linked(
-        Linked,
+        below.kind(Linked),
         controls,
         traced.opening(spec) | {"recorded": ""},
         titles=TITLES,
-        when=[named.change],
+        when=[
+            named.change,
+            actions.compare.change,
+            *seen,
+            *(text.change for text in below.controls.values()),
+        ],
         after=[run],
         fill=partial(traced.filled, spec),
         required={"prompt": "-"},
@@ -186,5 +204,5 @@ def _connect(
     at_once([named.change], traced.example, [named, *state], outputs)
     at_once([actions.generate.click, actions.open.upload], lambda: "", [], [named])
     at_once([actions.open.upload], traced.uploaded, [actions.open, *state], outputs)
-    at_once([actions.compare.input], traced.compare, state, places)
+    at_once([actions.compare.change], traced.compare, state, places)
     savable([frames[name] for name in traced.PLOTS], traced.chart, state, raw=False)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sd3demo.settings import Request
+from sd3demo.settings import Request, choices_of
 from sd3demo.ui import Core, answers, build, form, links
 from sd3demo.ui.faces import face
 from sd3demo.ui.links import Link, read, split, written
@@ -56,7 +56,16 @@ def other(link: Link, name: str) -> object:
     if isinstance(start, tuple | list):
         return ("uniform",)
     if isinstance(start, str):
-        texts = ('two "words" & more = 100%? #ü🐴,\nline', "typography", "all", "2", "without-guidance")
+        texts = (
+            *choices_of(field),
+            "14,3,5,-1",
+            'two "words" & more = 100%? #ü🐴,\nline',
+            "typography",
+            "all",
+            "2",
+            "without-guidance",
+            "few-steps",
+        )
         return next(text for text in texts if text != start and not read(link, {name: text})[1])
     bounds = {"width": 96, "height": 32, "max_sequence_length": 7, "steps": 5, "cfg": 7.5}
     if link.tab == "flow-lab" and name == "steps":
@@ -77,7 +86,11 @@ def cases(every: dict[str, Link]) -> list[tuple[Link, str]]:
 
 def test_the_tabs_with_settings_have_addresses(every: dict[str, Link]) -> None:
     assert {"generate", "densities", "flow-lab"} <= set(every)
-    assert tuple(every["generate"].controls) == tuple(Request.model_fields)
+    assert (
+        set(every["generate"].controls)
+        == set(every["generate"].kind.model_fields)
+        > set(Request.model_fields)
+    )
     assert tuple(every["densities"].controls) == tuple(every["densities"].kind.model_fields)
     assert set(every["flow-lab"].controls) == set(every["flow-lab"].kind.model_fields)
 
@@ -93,7 +106,8 @@ def test_every_setting_of_every_tab_goes_there_and_back(every: dict[str, Link]) 
             continue  # it moves the others: see below
         values = dict(link.start({})) | {name: other(link, name)}
         fragment = written(link.tab, values, link.start)
-        assert fragment.count("=") == 1, (fragment, name)
+        own = fragment.count("=") - fragment.count("grid_across") - fragment.count("grid_down")
+        assert own + name.startswith(("grid_across", "grid_down")) == 1, (fragment, name)
         held = there_and_back(link, values)
         assert held == values, (link.tab, name)
 
@@ -115,6 +129,17 @@ def test_another_model_brings_its_own_values_and_they_are_not_written(generate: 
     fragment = written("generate", values, generate.start)
     assert fragment == "#/generate?prompt=a+horse&model=sd3-medium"
     assert there_and_back(generate, values)["width"] == 1024
+
+
+def test_a_value_is_judged_by_the_model_of_the_link_wherever_that_stands(generate: Link) -> None:
+    values, faults = read(generate, {"width": "1536", "model": "sd3-medium"})
+    assert (values["width"], faults) == (1536, [])
+    assert "Width is 1536" in read(generate, {"width": "1536"})[1][0]
+
+
+def test_a_side_of_the_grid_brings_its_usual_values(generate: Link) -> None:
+    start = generate.start({"grid_x": "cfg_from", "grid_y": "nothing"})
+    assert (start["grid_across"], start["grid_down"]) == ("0, 0.25, 0.5, 1", "")
 
 
 def test_a_link_can_be_read() -> None:
@@ -151,6 +176,9 @@ def test_any_text_and_number_come_back_exactly(prompt: str, cfg: float, seed: in
         ("#/generate?prompt=%07&seed=3", "Prompt holds the control character U+0007", {"seed": 3}),
         ("#/generate?prompt=%3Cimg+src=x%3E&cfg=0", "Guidance scale is 0", {"prompt": "<img src=x>"}),
         ("#/generate?prompt=" + "a" * 100_000, "Prompt has 100,000 characters", {"prompt": ""}),
+        ("#/generate?width=8192&seed=3", "Width is 8192; ", {"seed": 3, "width": 64}),
+        ("#/generate?width=100&height=128", "divide by 8", {"height": 128, "width": 64}),
+        ("#/generate?grid_x=flavour&grid=true", "Unknown setting 'flavour' for a side", {"grid": True}),
         ("#/generate?steps=nan&seed=3", "Steps is nan", {"seed": 3}),
         ("#/densities?densities=mode,sine&m=1", "Densities", {"m": 1.0}),
         ("#/flow-lab?data=horse&steps=200", "Unknown data 'horse'; choose one of moons", {"steps": 200}),
