@@ -26,6 +26,7 @@ from sd3demo.studies.study import Table, find_study
 from sd3demo.studies.study import run as measured
 from sd3demo.ui import answers
 from sd3demo.ui.core import Core
+from sd3demo.ui.extrapolate_run import remember
 from sd3demo.ui.measuring import asked as allowed
 from sd3demo.ui.stream import sentence
 from sd3demo.ui.zerogpu import here
@@ -115,6 +116,9 @@ def _extrapolate(core: Core) -> None:
     ) -> tuple[gr.FileData, int]:
         """Makes a picture beyond the model's own size; returns it as a PNG with its receipt, and its seed.
 
+        It is kept in the history of a page that has one. A run that has begun goes to its end, also where
+        its client has gone away.
+
         Args:
             prompt: What the picture should show.
             scale: How many times larger than the native picture each side is.
@@ -144,6 +148,7 @@ def _extrapolate(core: Core) -> None:
             locate(made.spec)
             finished = _ended(core.run(made))
             (kept,) = answers.keep(made.request, finished)
+            remember(core, made, finished)
             return gr.FileData(path=kept.path, orig_name=kept.name), made.request.seed
         except Exception as error:
             raise _said(error) from error

@@ -28,6 +28,9 @@ def infer(core: Core) -> None:
     ) -> tuple[gr.FileData, int]:
         """Makes one picture from a text, and returns it as a PNG with its receipt, and its seed.
 
+        It is kept in the history of a page that has one. A run that has begun goes to its end, also where
+        its client has gone away.
+
         Args:
             prompt: What the picture should show.
             negative_prompt: What guidance should lead away from.
