@@ -97,7 +97,8 @@ def textbox(name: str, reason: str = "", *, place: str = "set") -> gr.Textbox:
 def lines_of(name: str) -> str:
     """A line on each choice of a setting whose choices need one, as HTML."""
     looks = face(name)
-    return "".join(f"<p><b>{looks.names.get(choice, choice)}</b>: {line}</p>" for choice, line in looks.lines.items())
+    lines = ((looks.names.get(choice, choice), line) for choice, line in looks.lines.items())
+    return "".join(f"<p><b>{title}</b>: {line}</p>" for title, line in lines)
 
 
 def model_control(models: Sequence[str]) -> gr.Dropdown:
