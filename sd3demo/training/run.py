@@ -29,7 +29,7 @@ from sd3demo.training.progress import Progress
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
 from sd3demo.training.transformer import mmdit
-from sd3demo.world.scenes import easier
+from sd3demo.world.scenes import mixed
 
 
 def train(settings: TrainSettings) -> Iterator[Progress]:
@@ -144,7 +144,7 @@ def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.dev
         seed=settings.seed + training.examples,
         ring=settings.ring,
         uses=settings.uses,
-        mix=easier(settings.alone),
+        mix=mixed(settings.alone, settings.words),
     )
     # What the earlier stages took is gone from the clock; the flow's own share runs from here to the end.
     left = Clock(max(settings.minutes * (1 - clock.share()), 0.01))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sd3demo.settings import Settings
 
@@ -69,6 +69,9 @@ class TrainSettings(Settings):
     alone: float = Field(
         0.0, ge=0, le=1, description="Share of scenes that show one thing alone before the full mix is drawn."
     )
+    words: float = Field(
+        0.0, ge=0, le=1, description="Share of scenes that show a written word before the full mix is drawn."
+    )
     ring: int = Field(16384, ge=256, le=10_000_000, description="Encoded pictures at hand.")
     uses: int = Field(4, ge=1, le=1000, description="Times that a picture serves before it is replaced.")
     exam_minutes: float = Field(
@@ -78,3 +81,12 @@ class TrainSettings(Settings):
     eager: bool = Field(
         False, description="Do not compile the flow's step; compiling takes a minute or two first."
     )
+
+    @model_validator(mode="after")
+    def _shares_leave_no_debt(self) -> TrainSettings:
+        if self.alone + self.words > 1:
+            raise ValueError(
+                f"alone is {self.alone:g} and words {self.words:g}; they are shares of the scenes, "
+                "so together they must be at most 1"
+            )
+        return self

@@ -218,10 +218,13 @@ MIX = {"single": 0.22, "pair": 0.30, "count": 0.18, "groups": 0.10, "word": 0.20
 """Share of each kind of scene in training."""
 
 
-def easier(alone: float) -> dict[str, float]:
-    """MIX with this share of the scenes replaced by ones that show a single thing: easy before hard."""
-    shares = {kind: share * (1 - alone) for kind, share in MIX.items()}
-    return {**shares, "single": shares["single"] + alone}
+def mixed(alone: float = 0.0, words: float = 0.0) -> dict[str, float]:
+    """MIX, with these shares of the scenes replaced by ones that show a single thing, or a written word.
+
+    The two are at most 1 together.
+    """
+    shares = {kind: share * (1 - alone - words) for kind, share in MIX.items()}
+    return {**shares, "single": shares["single"] + alone, "word": shares["word"] + words}
 
 
 def draw(rng: random.Random, mix: dict[str, float] | None = None) -> Scene:

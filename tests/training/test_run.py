@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from sd3demo.cli import main
 from sd3demo.errors import Refusal
 from sd3demo.flow.densities import LogitNormal
+from sd3demo.settings import parse
 from sd3demo.training.feed import LABELS
 from sd3demo.training.flow import FlowTraining, Recipe
 from sd3demo.training.run import train
@@ -131,3 +132,9 @@ def test_another_depth_than_the_models_is_refused(tmp_path: Path) -> None:
     mmdit(2).save_pretrained(tmp_path / "transformer")
     with pytest.raises(Refusal, match="give --depth 2"):
         read_transformer(tmp_path, 4)
+
+
+def test_shares_of_scenes_above_one_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"alone is 0.6 and words 0.5; .* at most 1"):
+        parse(TrainSettings, {"out": tmp_path / "never", "alone": 0.6, "words": 0.5})
+    assert not (tmp_path / "never").exists()

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sd3demo.world.captions import HELD_OUT_FRAMES, caption
 from sd3demo.world.letters import SEGMENTS, WIDTH
 from sd3demo.world.render import covers, render
-from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw, easier
+from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw, mixed
 from sd3demo.world.shapes import DISTANCES
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -36,12 +36,15 @@ def test_the_mix_names_every_kind_and_sums_to_one() -> None:
     assert math.isclose(sum(MIX.values()), 1)
 
 
-@pytest.mark.parametrize("alone", [0.0, 0.4, 1.0])
-def test_an_easier_mix_is_more_single_things_and_the_rest_in_proportion(alone: float) -> None:
-    mix = easier(alone)
+@pytest.mark.parametrize(("alone", "words"), [(0.0, 0.0), (0.4, 0.0), (0.0, 0.3), (0.25, 0.5), (0.0, 1.0)])
+def test_a_changed_mix_has_more_single_things_or_words_and_the_rest_in_proportion(
+    alone: float, words: float
+) -> None:
+    mix, rest = mixed(alone, words), 1 - alone - words
     assert math.isclose(sum(mix.values()), 1)
-    assert math.isclose(mix["single"], MIX["single"] * (1 - alone) + alone)
-    assert math.isclose(mix["pair"] * MIX["word"], mix["word"] * MIX["pair"])
+    assert math.isclose(mix["single"], MIX["single"] * rest + alone)
+    assert math.isclose(mix["word"], MIX["word"] * rest + words)
+    assert math.isclose(mix["pair"] * MIX["count"], mix["count"] * MIX["pair"])
 
 
 def test_things_lie_inside_and_apart() -> None:
