@@ -210,7 +210,7 @@ def test_a_picture_of_no_receipt_is_refused_and_changes_nothing(page: Page, tmp_
     ("setting", "value", "sentence"),
     [
         ("#set-seed input", "-1", "Seed is -1; it must lie in [0, 4294967295]."),
-        ("#set-seed input", "", "Seed is None"),
+        ("#set-seed input", "", "Seed is empty"),
         ("#set-prompt textarea", "", "Prompt is empty; describe a picture"),
         ("#set-prompt textarea", "a" * 100_000, "Prompt has 100,000 characters"),
         ("#set-prompt textarea", "bell \x07", "Prompt holds the control character U+0007"),
