@@ -16,7 +16,7 @@ PATIENCE = 20_000  # milliseconds: for a machine that does other things beside
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A busy machine may keep a page waiting too long: a second chance, and what is broken fails twice."""
+    """A busy machine may keep a page waiting too long: two more chances, and what is broken fails thrice."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=2))
