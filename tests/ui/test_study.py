@@ -130,4 +130,4 @@ def test_prompts_cannot_break_out_of_the_gallery(core: Core) -> None:
     cell = Cell(PICTURE, "tiny", {"exam": {"prompt": "<img src=x onerror='x'>"}}, {"category": "single"})
     shown = gallery([Measured(cell, {"passed": True, "picture": "AAAA"}, 1, 1, True, 0, 0)])
     assert "<img src=x" not in shown
-    assert "1 of 1 pictures are right" in shown
+    assert "1 of 1 picture is right" in shown
