@@ -16,7 +16,7 @@ run: $(READY)  ## open the app; ARGS="..." are passed on
 	$(IN) app.py $(ARGS)
 
 test: $(READY)  ## every test but those that need a CUDA GPU; ARGS="-k grids" narrows them
-	OMP_NUM_THREADS=1 $(IN) -m pytest -m "not cuda" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(IN) -m pytest -m "not cuda" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: $(READY)  ## measure times and memory here
 	$(IN) -m tests.bench $(ARGS)
