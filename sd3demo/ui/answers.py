@@ -46,7 +46,7 @@ def run(core: Core, before: Past | None, reseed: bool, *values: form.Value) -> I
 
 
 def stopped(status: str) -> object:
-    """What is said when Stop was pressed: the page itself knows where the run stood."""
+    """What is said when a run was stopped, or never began: the page itself knows where it stood."""
     if "<progress" not in status or words.WAITING in status:
         return turned_away(status)
     where = re.search(r"Step (\d+) of (\d+)", status)

@@ -11,7 +11,6 @@ from gradio.events import Dependency
 from sd3demo.catalogue import find
 from sd3demo.ui import extrapolate_run as answers
 from sd3demo.ui import extrapolate_xray as xray
-from sd3demo.ui.answers import turned_away
 from sd3demo.ui.charts import savable
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.extrapolate_form import (
@@ -30,10 +29,10 @@ from sd3demo.ui.extrapolate_form import (
 from sd3demo.ui.extrapolate_measured import measured
 from sd3demo.ui.extrapolate_plan import foretold
 from sd3demo.ui.form import model_title
-from sd3demo.ui.generate import WAITING
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops, waits
 
 TEXT = Path(__file__).with_name("extrapolate.md")
 FIRST = "a red circle above a blue square"
@@ -136,7 +135,7 @@ def _runs(
     inputs: list[Component] = [own, shown[-1], *(controls[name] for name in NAMES)]
     runs = []
     for button, everything in ((start, False), (every, True)):
-        at_once([button.click], None, [], [status], js=WAITING)
+        waits([button.click], status)
         runs.append(
             button.click(
                 partial(answers.run, core, everything),
@@ -150,10 +149,7 @@ def _runs(
                 api_visibility="private",
             )
         )
-    halted = stop.click(None, cancels=[*runs], queue=False, api_visibility="private")
-    ends = [(run.failure, turned_away) for run in runs]
-    for after, answer in (*ends, (halted.then, answers.stopped)):
-        after(answer, status, status, queue=False, show_progress="hidden", api_visibility="private")
+    stops(stop, runs, status, answers.stopped, [status], [status])
     prompt = controls["prompt"]
     if isinstance(prompt, gr.Textbox):
         at_once([prompt.focus], warm, [], [])

@@ -12,17 +12,17 @@ from pydantic import Field
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.settings import Request
-from sd3demo.ui import answers, canvas, form, grid, schedule, words
+from sd3demo.ui import answers, canvas, form, grid, schedule
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.examples import EXAMPLES
 from sd3demo.ui.faces import groups
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import prose
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops, waits
 from sd3demo.ui.stream import TITLES
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
-WAITING = f"() => {words.waiting()!r}"
 """The page says so itself, before the server has answered."""
 
 
@@ -161,7 +161,7 @@ def _connect(
     before = gr.State(None)
 
     started = [actions.generate.click, actions.prompt.submit]
-    at_once(started, None, [], [shown.status], js=WAITING)
+    waits(started, shown.status)
     run = gr.on(
         started,
         partial(answers.run, core),
@@ -174,17 +174,7 @@ def _connect(
         concurrency_id="model",
         api_visibility="private",
     )
-    halted = actions.stop.click(None, cancels=[run], queue=False, api_visibility="private")
-    for after, answer in ((run.failure, answers.turned_away), (halted.then, answers.stopped)):
-        # Told when the run is over, since the step under way still overwrites what is said before.
-        after(
-            answer,
-            shown.status,
-            shown.status,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+    stops(actions.stop, [run], shown.status, answers.stopped, [shown.status], [shown.status])
 
     at_once([actions.prompt.focus, actions.examples.click], warm, [], [])
     at_once([actions.dice.click], answers.new_seed, [], [settings["seed"]])

@@ -25,6 +25,7 @@ from sd3demo.ui.core import Core, prepare
 from sd3demo.ui.faces import face
 from sd3demo.ui.links import written
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops, waits
 from sd3demo.ui.stream import TITLES, sentence
 
 NONE = "nothing"
@@ -99,7 +100,7 @@ def beside(core: Core, settings: Mapping[str, form.Control]) -> tuple[dict[str, 
     controls = [settings[name] for name in answers.NAMES]
     for choice, values in ((x, across), (y, down)):
         at_once([choice.input], partial(values_of, core), [choice, settings["model"]], [values], raw=True)
-    at_once([start.click], None, [], [status], js=f"() => {words.waiting()!r}")
+    waits([start.click], status)
     run = start.click(
         partial(run_grid, core),
         [x, across, y, down, *controls],
@@ -111,9 +112,7 @@ def beside(core: Core, settings: Mapping[str, form.Control]) -> tuple[dict[str, 
         concurrency_id="model",
         api_visibility="private",
     )
-    halted = stop.click(None, cancels=[run], queue=False, api_visibility="private")
-    for after, answer in ((run.failure, answers.turned_away), (halted.then, stopped)):
-        after(answer, status, status, queue=False, show_progress="hidden", api_visibility="private")
+    stops(stop, [run], status, stopped, [status], [status])
     return {"grid": shown, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}, run
 
 

@@ -2,6 +2,7 @@
 () => {
   const current = () => document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
   let copying = false;
+  let coming = { tab: "", until: 0 };  // the tab that a link opens; its place in the bar may take a moment
 
   function say(text, field) {
     const box = document.querySelector("#copied");
@@ -26,6 +27,11 @@
     }
   }
 
+  function come() {
+    coming = { tab: location.hash.slice(2).split("?")[0], until: Date.now() + 3000 };
+    document.querySelector("#link-open")?.click();
+  }
+
   window.sd3demo = Object.assign(window.sd3demo ?? {}, {
     show(link) {
       if (link.slice(2).split("?")[0] !== current()) return;  // the answer of a tab that was left meanwhile
@@ -35,6 +41,8 @@
       if (copying) copy();
     },
     renew() {
+      if (coming.tab !== current() && Date.now() < coming.until) return setTimeout(() => this.renew(), 50);
+      coming.until = 0;
       if (!copying && !location.hash && current() === document.querySelector("[role=tab]")?.dataset.tabId) return;
       const button = document.querySelector(`#link-${CSS.escape(current() ?? "")}`);
       if (button) button.click();
@@ -42,7 +50,7 @@
     },
     open(link) {
       history.replaceState(history.state, "", link);
-      document.querySelector("#link-open")?.click();
+      come();
     },
     select(tab) {
       if (current() !== tab) document.querySelector(`#tab-${CSS.escape(tab)}`)?.click();
@@ -52,8 +60,9 @@
       this.renew();
     },
   });
-  window.addEventListener("hashchange", () => document.querySelector("#link-open")?.click());
+  window.addEventListener("hashchange", come);
   document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[role=tab], .overflow-dropdown")) coming.until = 0;  // somebody went elsewhere
     const link = event.target.closest?.("a[href^='#/']");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();

@@ -20,6 +20,7 @@ from sd3demo.ui.lab import TITLES
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops
 from sd3demo.ui.stream import sentence
 
 if TYPE_CHECKING:
@@ -92,8 +93,7 @@ def plane(core: Core) -> None:
     outputs = [status, figures, kept, shown, *(place.plot for place in frames)]
     taught = _streamed(start, train, [data, sheet, *controls], outputs)
     reflowed = _streamed(again, reflow, [kept], outputs)
-    halted = stop.click(None, cancels=[taught, reflowed], queue=False, api_visibility="private")
-    halted.then(stopped, status, status, queue=False, show_progress="hidden", api_visibility="private")
+    stops(stop, [taught, reflowed], status, stopped, [status], [status])
     shared = {"data": data, **dict(zip(NAMES, controls, strict=True))}
     changed = [part.change for part in (data, *controls)]
     linked(Shared, shared, parse(Shared, {}).model_dump(), titles=FACES, when=changed)

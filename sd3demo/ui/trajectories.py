@@ -16,18 +16,17 @@ from pydantic import AfterValidator, Field
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.history.traces import SUFFIX
 from sd3demo.settings import Request, Time
-from sd3demo.ui import attended, form, traced, words
-from sd3demo.ui.answers import turned_away
+from sd3demo.ui import attended, form, traced
 from sd3demo.ui.charts import Frame, frame, savable
 from sd3demo.ui.core import Core, warm
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import section
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops, waits
 from sd3demo.ui.stream import TITLES
 from sd3demo.ui.substudies import Studies, studies
 
 TEXT = Path(__file__).with_name("trajectories.md")
-WAITING = f"() => {words.waiting()!r}"
 KEPT = 3600  # seconds that a visitor's trace is remembered
 
 
@@ -156,7 +155,7 @@ def _connect(
     places = [frames[name].plot for name in traced.PLOTS]
     outputs: list[Component] = [*(parts[name] for name in traced.PARTS), shown, *places]
     status, state = parts["status"], [shown, actions.compare]
-    at_once([actions.generate.click], None, [], [status], js=WAITING)
+    waits([actions.generate.click], status)
     run = gr.on(
         [actions.generate.click],
         partial(traced.generate, core),
@@ -169,10 +168,7 @@ def _connect(
         concurrency_id="model",
         api_visibility="private",
     )
-    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    halted = actions.stop.click(None, cancels=[run], queue=False, api_visibility="private")
-    halted.then(traced.halted, [status, shown], [status, parts["film"]], **quiet)
-    run.failure(turned_away, [status], [status], **quiet)
+    stops(actions.stop, [run], status, traced.halted, [status, shown], [status, parts["film"]])
 
     controls: dict[str, Component] = {**{name: settings[name] for name in traced.NAMES}, "recorded": named}
     film, attention = (

@@ -20,12 +20,11 @@ from sd3demo.ui import answers, checked, words
 from sd3demo.ui.core import Core, prepared
 from sd3demo.ui.links import linked
 from sd3demo.ui.prose import prose
-from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops, waits
 from sd3demo.ui.stream import TITLES, sentence
 
 TEXT = Path(__file__).with_name("verify.md")
 LARGEST = 2**25  # pixels of a picture that is decoded
-WAITING = f"() => {words.waiting()!r}"
 
 
 class Asked(Settings):
@@ -52,7 +51,7 @@ def verify(core: Core) -> None:
         prose(TEXT, "verify-words")
 
     begun = [file.upload, came.change]
-    at_once(begun, None, [], [status], js=WAITING)
+    waits(begun, status)
     outputs = [status, left, right, verdict, kept, file]
     made = gr.on(
         begun,
@@ -66,9 +65,7 @@ def verify(core: Core) -> None:
         trigger_mode="always_last",  # what is asked for meanwhile comes next
         api_visibility="private",
     )
-    halted = stop.click(None, cancels=[made], queue=False, api_visibility="private")
-    for after, said in ((made.failure, answers.turned_away), (halted.then, answers.stopped)):
-        after(said, status, status, queue=False, show_progress="hidden", api_visibility="private")
+    stops(stop, [made], status, answers.stopped, [status], [status])
     linked(Asked, {"run": run}, parse(Asked, {}).model_dump(), titles={"run": "Run"}, came=came)
 
 

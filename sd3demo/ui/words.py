@@ -14,6 +14,7 @@ from sd3demo.ui.faces import face
 NAMES: Mapping[Encoder, str] = {"clip_l": "CLIP-L", "clip_g": "CLIP-G", "t5": "T5"}
 OFF = {"zeros": "zeros in place of {}", "omit": "{} left out", "empty": "an empty text for {}"}
 WAITING = "Waiting for its turn"
+STOPPING = "Stopping: what is under way ends first"
 STRAIGHT = 0.005  # how much longer than its chord a path may be to be called straight
 
 
@@ -23,6 +24,10 @@ def loading(model: str, bytes: int) -> str:
 
 def waiting() -> str:
     return bar(0, 1, WAITING)
+
+
+def stopping() -> str:
+    return f'<p class="stopping">{STOPPING}.</p>'
 
 
 def not_started() -> str:

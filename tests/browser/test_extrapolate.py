@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.tabs import open_tab
+from tests.ui.specimens import Rehearsal
 
 pytestmark = pytest.mark.browser
 
@@ -149,13 +150,15 @@ def test_all_methods_stand_side_by_side_on_demand(page: Page) -> None:
     expect(page.locator("#large-cards figure")).to_have_count(9)
 
 
-def test_stop_keeps_the_native_picture(page: Page) -> None:
-    opened(page, steps=60)
+def test_stop_keeps_the_native_picture(
+    page: Page, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(page, steps=20)
+    monkeypatch.setattr(rehearsal, "seconds", 0.3)  # time to press Stop, on a busy machine too
     page.click("#large-run")
     expect(page.locator("#large-status")).to_contain_text("Direct: step", timeout=FIRST)
     page.click("#large-stop")
     expect(page.locator("#large-status")).to_contain_text("Stopped: Direct in step", timeout=FIRST)
-    page.wait_for_timeout(500)
     expect(page.locator("#large-cards figure").first.locator("a")).to_have_text("PNG")
     assert page.locator("#large-cards a").count() in (1, 2)  # the native picture, and the one upsampled
 
