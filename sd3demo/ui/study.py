@@ -16,12 +16,13 @@ from gradio.events import Dependency
 
 from sd3demo.settings import Settings
 from sd3demo.studies.study import STUDIES, Table, find_study
-from sd3demo.ui import controls, tabled, words
+from sd3demo.ui import controls, tabled
 from sd3demo.ui.before import Before, before, first_look
-from sd3demo.ui.charts import SAVE_CSV, Frame, frame, savable
+from sd3demo.ui.charts import SAVED, Frame, frame, savable
 from sd3demo.ui.core import Core
-from sd3demo.ui.measuring import Extra, answers, labelled, stopped, turned_away
+from sd3demo.ui.measuring import Extra, answers, labelled, stopped
 from sd3demo.ui.quick import at_once
+from sd3demo.ui.stopping import stops, waits
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -104,7 +105,7 @@ def study_panel(
     if when is not None:
         looks = [note, table, take, shown, *drawings]
         at_once([when.select], partial(first_look, core, name), [shown], looks)
-    at_once([start.click], None, [], [status], js=f"() => {words.waiting()!r}")
+    waits([start.click], status)
     running = start.click(
         partial(answers, core, name, extra, len(also)),
         inputs,
@@ -116,17 +117,7 @@ def study_panel(
         concurrency_id="model",
         api_visibility="private",
     )
-    halted = stop.click(None, cancels=[running], queue=False, api_visibility="private")
-    for after, said in ((halted.then, stopped), (running.failure, turned_away)):
-        after(
-            partial(said, core, name),
-            [status, *inputs],
-            [status, start],
-            preprocess=False,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+    stops(stop, [running], status, partial(stopped, core, name), [status, *inputs], [status, start])
     changed = [one.change for one in ordered.values()]
     at_once(changed, partial(labelled, core, name), inputs, [start], raw=True)
     _downloads(name, frames, take, shown)
@@ -140,15 +131,15 @@ def _front(kind: type[Settings]) -> tuple[str, ...]:
 
 
 def _downloads(name: str, frames: Sequence[Frame], take: gr.Button, shown: gr.State) -> None:
-    text, file = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
-    written = at_once([take.click], partial(_written, name), [shown], [text, file])
-    written.success(None, [text, file], None, js=SAVE_CSV, api_visibility="private")
+    text = gr.Textbox(visible="hidden")
+    written = at_once([take.click], partial(_written, name), [shown], [text])
+    written.success(None, [text], None, js=SAVED, api_visibility="private")
     charts = {_place(name, chart): chart for chart in find_study(name).charts}
     savable(frames, partial(_chart, charts), [shown], raw=False)
 
 
-def _written(name: str, table: Table | None) -> tuple[str, str]:
-    return tabled.as_csv(_known(table)), f"sd3demo-{name}.csv"
+def _written(name: str, table: Table | None) -> str:
+    return f"{name}\n{tabled.as_csv(_known(table))}"
 
 
 def _place(name: str, chart: str) -> str:

@@ -85,6 +85,11 @@ def test_a_plot_can_be_taken_home_as_numbers_and_as_a_picture(page: Page, tmp_pa
     header, *rows = csv.reader((tmp_path / "weights.csv").open())
     assert header[0] == "curve"
     assert {"EDM", "logit-normal(0, 1)"} <= {row[0] for row in rows}
+    for name, title in (("cdf", "share of training"), ("pdf", "probability density"), ("paths", "amplitude")):
+        with page.expect_download() as download:
+            page.locator(f"#csv-{name}").press("Enter")
+        assert download.value.suggested_filename == f"sd3demo-{name}.csv"
+        assert title in download.value.path().read_text().splitlines()[0]
     with page.expect_download() as download:
         page.click("#png-paths")
     download.value.save_as(tmp_path / "paths.png")
