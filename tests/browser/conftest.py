@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,24 +44,59 @@ def address(rehearsal: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> I
         yield address
 
 
-@pytest.fixture(params=SCREENS)
-def context(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport=SCREENS[request.param], has_touch=request.param == "phone")
+@pytest.fixture(scope="session", params=SCREENS)
+def screen(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def context(screen: str, browser: Browser) -> Iterator[BrowserContext]:
+    with on_screen(browser, screen) as context:
+        yield context
+
+
+@pytest.fixture
+def blank(context: BrowserContext, address: str) -> Iterator[Page]:
+    """A page that nothing was opened in yet."""
+    with watched(context, address) as page:
+        yield page
+
+
+@pytest.fixture
+def page(blank: Page, address: str) -> Page:
+    """The page, opened anew."""
+    return opened(blank, address)
+
+
+@pytest.fixture(scope="module")
+def lasting(screen: str, browser: Browser, address: str) -> Iterator[Page]:
+    """One page for all tests of a file that take it as they find it, since to open it takes its time."""
+    with on_screen(browser, screen) as context, watched(context, address) as page:
+        yield opened(page, address)
+
+
+@contextmanager
+def on_screen(browser: Browser, screen: str) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=SCREENS[screen], has_touch=screen == "phone")
     context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 
 
-@pytest.fixture
-def page(context: BrowserContext, address: str) -> Iterator[Page]:
-    """The page, opened; at the end it must have asked nobody else and complained of nothing."""
+def opened(page: Page, address: str) -> Page:
+    page.goto(address)
+    page.wait_for_selector("#generate")
+    return page
+
+
+@contextmanager
+def watched(context: BrowserContext, address: str) -> Iterator[Page]:
+    """A page that must have asked nobody else at the end, and complained of nothing."""
     page = context.new_page()
     outside: list[str] = []
     errors: list[str] = []
     page.on("request", lambda sent: _note(sent.url, address, outside))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address)
-    page.wait_for_selector("#generate")
     yield page
     assert outside == []
     assert errors == []

@@ -1,4 +1,7 @@
-"""Opening a tab as a person does: on a narrow screen, in the menu where the tabs end."""
+"""What a person does on any tab: opens it, on a phone in the menu where the tabs end; drops a file."""
+
+import base64
+from pathlib import Path
 
 from playwright.sync_api import Page
 
@@ -10,3 +13,17 @@ def open_tab(page: Page, title: str) -> None:
     else:
         page.locator(".overflow-menu > button").first.click()  # tabs within a tab have one of their own
         page.locator(".overflow-dropdown").first.get_by_role("button", name=title, exact=True).click()
+
+
+def drop(page: Page, file: Path) -> None:
+    """A file let go over the header, which is part of every tab."""
+    page.evaluate(
+        """([name, content]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], name, {type: "image/png"}));
+            const event = new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true});
+            document.querySelector("#header").dispatchEvent(event);
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )

@@ -18,7 +18,8 @@ FIRST = 120_000  # milliseconds: numpy's and plotly's first use
 def opened(page: Page, *, steps: int = 3) -> None:
     open_tab(page, "Extrapolate")
     page.wait_for_selector("#large-run")
-    page.locator("#large-set button", has_text="Sampling").click()
+    if not page.locator("#large-steps input[type=number]").is_visible():
+        page.locator("#large-set button", has_text="Sampling").click()
     for name, row in (("large_steps", "Direct"), ("steps", "Native")):  # one answer after the other
         box = page.locator(f"#large-{name} input[type=number]")
         box.fill(str(steps))
@@ -32,13 +33,21 @@ def enlarge(page: Page) -> None:
     page.wait_for_selector("#large-status .done, #large-status .failed", timeout=FIRST)
 
 
+@pytest.fixture(scope="module")
+def shown(lasting: Page) -> Page:
+    """The page with its pictures, made once for those tests that only look at them."""
+    opened(lasting)
+    enlarge(lasting)
+    return lasting
+
+
 def style(page: Page, name: str) -> str:
     return str(page.locator(".lens").evaluate(f"lens => lens.style.getPropertyValue('{name}')"))
 
 
-def test_every_number_of_the_plan_can_be_read(page: Page) -> None:
-    open_tab(page, "Extrapolate")
-    region = page.get_by_role("region", name="The plan")
+def test_every_number_of_the_plan_can_be_read(lasting: Page) -> None:
+    open_tab(lasting, "Extrapolate")
+    region = lasting.get_by_role("region", name="The plan")
     expect(region).to_be_visible()
     cut = region.evaluate("""region => [...region.querySelectorAll("th, td, caption")].filter(cell => {
         const range = document.createRange();
@@ -48,9 +57,8 @@ def test_every_number_of_the_plan_can_be_read(page: Page) -> None:
     assert cut == []
 
 
-def test_three_pictures_come_and_any_two_lie_under_the_slider(page: Page) -> None:
-    opened(page)
-    enlarge(page)
+def test_three_pictures_come_and_any_two_lie_under_the_slider(shown: Page) -> None:
+    page = shown
     expect(page.locator("#large-cards figure")).to_have_count(4)
     titles = page.locator("#large-cards b").all_inner_texts()
     assert titles == ["Native", "Upsampled", "Direct", "Projected flow"]
@@ -66,11 +74,11 @@ def test_three_pictures_come_and_any_two_lie_under_the_slider(page: Page) -> Non
         "await image.decode(); return image.naturalWidth}))"
     )
     assert sizes == [64, 128, 128, 128]
+    page.get_by_label("Picture on the left").select_option(label="Upsampled")
 
 
-def test_the_slider_is_dragged_and_moved_by_keys(page: Page) -> None:
-    opened(page)
-    enlarge(page)
+def test_the_slider_is_dragged_and_moved_by_keys(shown: Page) -> None:
+    page = shown
     stage = page.locator(".lens .stage")
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -90,9 +98,8 @@ def test_the_slider_is_dragged_and_moved_by_keys(page: Page) -> None:
     assert style(page, "--cut") == "0%"
 
 
-def test_both_pictures_are_enlarged_and_moved_together(page: Page) -> None:
-    opened(page)
-    enlarge(page)
+def test_both_pictures_are_enlarged_and_moved_together(shown: Page) -> None:
+    page = shown
     stage = page.locator(".lens .stage")
     stage.focus()
     page.keyboard.press("+")
@@ -111,6 +118,57 @@ def test_both_pictures_are_enlarged_and_moved_together(page: Page) -> None:
     assert float(style(page, "--x").rstrip("px")) == pytest.approx(-1.5 * width, abs=1)
     page.get_by_role("button", name="All", exact=True).click()
     assert (style(page, "--zoom"), style(page, "--x")) == ("1", "0px")
+
+
+def test_the_x_ray_says_what_is_seen(shown: Page) -> None:
+    page = shown
+    page.wait_for_selector("#plot-xray-strength .js-plotly-plot", timeout=FIRST)
+    expect(page.locator("#xray-strength-says")).to_contain_text("The strength goes from 1.50 to 0.50")
+    page.locator("#xray-of").get_by_label("Direct").check()
+    expect(page.locator("#xray-strength-says")).to_contain_text("no strength")
+
+
+def test_nothing_sticks_out_of_the_screen(shown: Page) -> None:
+    page = shown
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0
+
+
+def test_a_preset_sets_its_parts(lasting: Page) -> None:
+    page = lasting
+    opened(page)
+    page.get_by_label("The paper").check()
+    expect(page.locator("#large-use_half_patch input")).not_to_be_checked()
+    page.get_by_label("Authors’ release").check()
+    expect(page.locator("#large-use_half_patch input")).to_be_checked()
+    expect(page.locator("#large-use_attention input")).to_be_checked()
+    page.get_by_label("4×").check()
+    expect(page.locator("#large-plan")).to_contain_text("256 × 256")
+
+
+def test_a_picture_of_ones_own_changes_the_plan_at_once(lasting: Page, tmp_path: Path) -> None:
+    page = lasting
+    opened(page)
+    Image.new("RGB", (300, 200), "red").save(tmp_path / "own.png")
+    page.get_by_text("Your own picture").click()
+    page.locator("#large-own input[type=file]").set_input_files(tmp_path / "own.png")
+    expect(page.locator("#large-status .done")).to_contain_text("own.png, 300 × 200 px, stands in place of")
+    expect(page.locator("#large-plan")).to_contain_text("Your picture")
+    expect(page.locator("#large-plan tbody tr").first).not_to_contain_text("64 × 64")
+    page.locator("#large-own button").first.click()  # taken away again
+    expect(page.locator("#large-plan tbody tr").first).to_contain_text("64 × 64")
+
+
+def test_bad_input_gets_its_sentence_before_anything_runs(lasting: Page) -> None:
+    page = lasting
+    opened(page)
+    page.get_by_label("Own size").check()
+    width = page.locator("#large-width input")
+    width.fill("100")
+    width.press("Tab")
+    expect(page.locator("#large-plan .failed")).to_contain_text("Width is 100")
+    page.click("#large-run")
+    expect(page.locator("#large-status .failed")).to_contain_text("Width is 100", timeout=FIRST)
 
 
 def test_a_switch_changes_the_plan_at_once_and_the_picture_after(page: Page) -> None:
@@ -132,17 +190,6 @@ def test_a_switch_changes_the_plan_at_once_and_the_picture_after(page: Page) -> 
     expect(page.locator("#large-story")).to_contain_text("Before: direct")
 
 
-def test_a_preset_sets_its_parts(page: Page) -> None:
-    opened(page)
-    page.get_by_label("The paper").check()
-    expect(page.locator("#large-use_half_patch input")).not_to_be_checked()
-    page.get_by_label("Authors’ release").check()
-    expect(page.locator("#large-use_half_patch input")).to_be_checked()
-    expect(page.locator("#large-use_attention input")).to_be_checked()
-    page.get_by_label("4×").check()
-    expect(page.locator("#large-plan")).to_contain_text("256 × 256")
-
-
 def test_all_methods_stand_side_by_side_on_demand(page: Page) -> None:
     opened(page, steps=2)
     page.click("#large-all")
@@ -161,42 +208,3 @@ def test_stop_keeps_the_native_picture(
     expect(page.locator("#large-status")).to_contain_text("Stopped: Direct in step", timeout=FIRST)
     expect(page.locator("#large-cards figure").first.locator("a")).to_have_text("PNG")
     assert page.locator("#large-cards a").count() in (1, 2)  # the native picture, and the one upsampled
-
-
-def test_the_x_ray_says_what_is_seen(page: Page) -> None:
-    opened(page)
-    enlarge(page)
-    page.wait_for_selector("#plot-xray-strength .js-plotly-plot", timeout=FIRST)
-    expect(page.locator("#xray-strength-says")).to_contain_text("The strength goes from 1.50 to 0.50")
-    page.locator("#xray-of").get_by_label("Direct").check()
-    expect(page.locator("#xray-strength-says")).to_contain_text("no strength")
-
-
-def test_a_picture_of_ones_own_changes_the_plan_at_once(page: Page, tmp_path: Path) -> None:
-    opened(page)
-    Image.new("RGB", (300, 200), "red").save(tmp_path / "own.png")
-    page.get_by_text("Your own picture").click()
-    page.locator("#large-own input[type=file]").set_input_files(tmp_path / "own.png")
-    expect(page.locator("#large-status .done")).to_contain_text("own.png, 300 × 200 px, stands in place of")
-    expect(page.locator("#large-plan")).to_contain_text("Your picture")
-    expect(page.locator("#large-plan tbody tr").first).not_to_contain_text("64 × 64")
-    page.locator("#large-own button").first.click()  # taken away again
-    expect(page.locator("#large-plan tbody tr").first).to_contain_text("64 × 64")
-
-
-def test_bad_input_gets_its_sentence_before_anything_runs(page: Page) -> None:
-    opened(page)
-    page.get_by_label("Own size").check()
-    width = page.locator("#large-width input")
-    width.fill("100")
-    width.press("Tab")
-    expect(page.locator("#large-plan .failed")).to_contain_text("Width is 100")
-    page.click("#large-run")
-    expect(page.locator("#large-status .failed")).to_contain_text("Width is 100", timeout=FIRST)
-
-
-def test_nothing_sticks_out_of_the_screen(page: Page) -> None:
-    opened(page)
-    enlarge(page)
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0

@@ -10,6 +10,11 @@ pytestmark = pytest.mark.browser
 LONG = 120_000  # milliseconds: plotly comes in with the first chart
 
 
+@pytest.fixture
+def page(blank: Page) -> Page:
+    return blank
+
+
 def at(page: Page, address: str, fragment: str) -> None:
     """A link followed from outside: the page is loaded anew."""
     page.goto("about:blank")

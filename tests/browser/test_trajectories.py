@@ -28,6 +28,13 @@ def opened(page: Page) -> None:
     expect(page.locator("#path-told")).to_contain_text("The path is")
 
 
+@pytest.fixture(scope="module")
+def shown(lasting: Page) -> Page:
+    """The tab with the trace that it opens with, for those tests that leave it so."""
+    opened(lasting)
+    return lasting
+
+
 def numbers(page: Page, name: str, curve: str) -> list[float]:
     """What a plot holds of a curve."""
     return page.evaluate(
@@ -47,8 +54,8 @@ def slide(page: Page, place: str, value: int) -> None:
     )
 
 
-def test_the_tab_is_alive_without_any_weights(page: Page) -> None:
-    opened(page)
+def test_the_tab_is_alive_without_any_weights(shown: Page) -> None:
+    page = shown
     assert len(numbers(page, "move-lengths", "move")) == STEPS
     assert sum(numbers(page, "move-lengths", "move")) == pytest.approx(
         numbers(page, "travelled", "path so far")[-1], rel=1e-4
@@ -56,8 +63,8 @@ def test_the_tab_is_alive_without_any_weights(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_film_follows_its_slider_without_the_server(page: Page) -> None:
-    opened(page)
+def test_the_film_follows_its_slider_without_the_server(shown: Page) -> None:
+    page = shown
     slide(page, ".film input", 0)
     noise, blur = drawn(page, ".film canvas >> nth=0"), drawn(page, ".film canvas >> nth=1")
     expect(page.locator(".film output")).to_have_text(f"t = 1.00 · 0 of {STEPS}")
@@ -71,8 +78,8 @@ def test_the_film_follows_its_slider_without_the_server(page: Page) -> None:
     page.context.set_offline(False)
 
 
-def test_a_word_shows_its_map_and_a_patch_its_words(page: Page) -> None:
-    opened(page)
+def test_a_word_shows_its_map_and_a_patch_its_words(shown: Page) -> None:
+    page = shown
     place = ".sight canvas"
     at_first = drawn(page, place)
     page.locator(".chips button").filter(has_text="circle").first.click()
@@ -157,8 +164,8 @@ def test_a_trace_goes_out_as_a_file_and_comes_back(page: Page, tmp_path: Path) -
     )
 
 
-def test_what_is_no_trace_is_refused_and_changes_nothing(page: Page, tmp_path: Path) -> None:
-    opened(page)
+def test_what_is_no_trace_is_refused_and_changes_nothing(shown: Page, tmp_path: Path) -> None:
+    page = shown
     before = numbers(page, "angles", "turn")
     file = tmp_path / "weights.safetensors"
     file.write_bytes(b"nothing of the kind")
@@ -169,8 +176,8 @@ def test_what_is_no_trace_is_refused_and_changes_nothing(page: Page, tmp_path: P
     assert numbers(page, "angles", "turn") == before
 
 
-def test_a_plot_can_be_taken_home_as_numbers_and_as_a_picture(page: Page, tmp_path: Path) -> None:
-    opened(page)
+def test_a_plot_can_be_taken_home_as_numbers_and_as_a_picture(shown: Page, tmp_path: Path) -> None:
+    page = shown
     with page.expect_download() as download:
         page.click("#csv-travelled")
     download.value.save_as(tmp_path / "travelled.csv")
@@ -183,9 +190,9 @@ def test_a_plot_can_be_taken_home_as_numbers_and_as_a_picture(page: Page, tmp_pa
     assert (tmp_path / "projection.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_link_opens_the_trace_that_it_names(page: Page) -> None:
-    page.goto(page.url.split("#")[0] + "#/trajectories?recorded=a-written-word")
-    page.reload()
+def test_a_link_opens_the_trace_that_it_names(blank: Page, address: str) -> None:
+    page = blank
+    page.goto(address + "#/trajectories?recorded=a-written-word")
     expect(page.locator("#path-told")).to_contain_text("FLOW", timeout=FIRST)
     expect(page.locator("#plot-guidance-angle .js-plotly-plot .legend")).to_be_visible(timeout=FIRST)
     assert page.locator("#plot-move-lengths .legend").get_by_text("the one before").count() == 0
