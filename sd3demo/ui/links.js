@@ -1,7 +1,7 @@
 // The address follows the page, and the page the address. What Python does is behind hidden buttons.
 () => {
   const current = () => document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
-  let copying = false;
+  let copying = false, chosen = "";
   let coming = { tab: "", until: 0 };  // the tab that a link opens; its place in the bar may take a moment
 
   function say(text, field) {
@@ -53,8 +53,10 @@
       come();
     },
     select(tab) {
-      if (current() !== tab) document.querySelector(`#tab-${CSS.escape(tab)}`)?.click();
+      chosen = tab;
+      if (current() !== tab) document.querySelector("#tab-open")?.click();
     },
+    chosen: () => chosen,
     copy() {
       copying = true;
       this.renew();

@@ -27,6 +27,7 @@ Values: TypeAlias = Mapping[str, object]
 Event: TypeAlias = Callable[..., Dependency]
 
 SHOW = "(link) => window.sd3demo?.show(link)"
+CHOSEN = "() => [window.sd3demo.chosen()]"
 RENEW = "() => window.sd3demo?.renew()"
 SETTLED = "() => [50, 500].forEach((wait) => setTimeout(() => window.sd3demo?.renew(), wait))"
 """A tab out of the menu of a narrow screen takes a moment to its place in the bar."""
@@ -118,10 +119,10 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
     )
     came.then(None, None, None, js=RENEW, api_visibility="private")
     tabs.select(None, None, None, js=SETTLED, api_visibility="private")
-    for tab in known:
-        chosen = gr.Button("Open the tab", visible="hidden", elem_id=f"tab-{tab}")
-        went = at_once([chosen.click], partial(_selected, tab), [], [tabs])
-        went.then(None, None, None, js=RENEW, api_visibility="private")
+    select = lambda tab: gr.Tabs(selected=tab) if tab in known else gr.skip()  # noqa: E731
+    chosen = gr.Button("Open the tab", visible="hidden", elem_id="tab-open")
+    went = at_once([chosen.click], select, [address], [tabs], js=CHOSEN, raw=True)
+    went.then(None, None, None, js=RENEW, api_visibility="private")
     for link in every:
         button = gr.Button("Link", visible="hidden", elem_id=f"link-{link.tab}")
         write, inputs = partial(address_of, link), [*link.controls.values()]
@@ -230,10 +231,6 @@ def _unfolded(kind: type[Settings], name: str, text: object) -> object:
     if found is not None and get_origin(found.annotation) is tuple:
         return [part for part in str(text).split(",") if part]
     return text
-
-
-def _selected(tab: str) -> object:
-    return gr.Tabs(selected=tab)
 
 
 def told_of(faults: Sequence[str]) -> str:

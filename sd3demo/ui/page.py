@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 from PIL import Image
+from starlette.middleware import Middleware
 
 from sd3demo.errors import Refusal
 from sd3demo.history import of_page
@@ -18,6 +19,7 @@ from sd3demo.ui.generate import generate
 from sd3demo.ui.history import history
 from sd3demo.ui.infer import infer
 from sd3demo.ui.listening import free_port, refuse_tools_without_package, sparing
+from sd3demo.ui.packed import Packed
 from sd3demo.ui.plane import plane
 from sd3demo.ui.score import score
 from sd3demo.ui.theme import theme
@@ -69,7 +71,8 @@ def _built(work: Core) -> gr.Blocks:
                 with gr.Tab(title, id=title.lower().replace(" ", "-")):
                     tab(work)
         links.connect(page, tabs)
-        infer(work)
+        with gr.Column(visible=False):  # what only programs use, and no browser has to build
+            infer(work)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
     return page
 
@@ -107,6 +110,7 @@ def launch(
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
+            app_kwargs={"middleware": [Middleware(Packed, compresslevel=6)]},
             _frontend=False,  # no look at its own page, which a busy machine answers too late
         )
     except OSError as error:

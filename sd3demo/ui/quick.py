@@ -19,7 +19,8 @@ def at_once(
 ) -> Dependency:
     """When the same thing is done quickly again, the last one counts.
 
-    `raw` hands the values over unchecked, for an answer whose own sentence says more.
+    `raw` hands the values over unchecked, for an answer whose own sentence says more. No progress is shown,
+    so gradio is to note it at one output alone: where it once did, it does again at every event of the page.
     """
     return gr.on(
         triggers,
@@ -30,6 +31,7 @@ def at_once(
         preprocess=not raw,
         queue=False,
         show_progress="hidden",
+        show_progress_on=[one for one in outputs[:1] if isinstance(one, Component)],
         trigger_mode="always_last",
         api_visibility="private",
     )
