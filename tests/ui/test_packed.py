@@ -1,6 +1,5 @@
 """The page goes packed over the line, once, to those who can unpack it; what streams does not."""
 
-import asyncio
 import gzip
 from collections.abc import Iterator
 
@@ -9,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.types import Message, Scope
+from starlette.testclient import TestClient
 
 from sd3demo.ui import Core
 from sd3demo.ui.packed import PAGES, Packed
@@ -46,15 +45,6 @@ def test_what_gradio_packs_is_not_packed_twice(address: str) -> None:
 def test_nothing_else_is_held_back_or_packed() -> None:
     text = "word " * 1000
     app = Packed(Starlette(routes=[Route("/gradio_api/queue/data", lambda _: PlainTextResponse(text))]))
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    headers = [(b"accept-encoding", b"gzip")]
-    scope: Scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data", "headers": headers}
-    asyncio.run(app(scope, receive, send))
-    assert sent[-1]["body"] == text.encode()
+    answer = TestClient(app).get("/gradio_api/queue/data", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+    assert answer.text == text
