@@ -18,9 +18,7 @@ def events() -> list[dict]:
 
 def test_every_run_that_can_be_stopped_says_afterwards_how_far_it_came(events: list[dict]) -> None:
     cancelled = [run for event in events for run in event["cancels"]]
-    assert (
-        len(cancelled) >= 9
-    )  # Generate, grid, Verify, Trajectories, two that enlarge, two flows, a study
+    assert len(cancelled) >= 9  # Generate, grid, Verify, Trajectories, two that enlarge, two flows, a study
     answered = [event["trigger_after"] for event in events if event["trigger_only_on_failure"]]
     assert sorted(cancelled) == sorted(answered)
 
