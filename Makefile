@@ -5,8 +5,6 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
-# One worker more than cores: those with a browser mostly wait for it. Browser files come first, as collected.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
 
 .PHONY: help run test bench bench-gpu traces studies lint clean
 .DEFAULT_GOAL := help
@@ -18,7 +16,7 @@ run: $(READY)  ## open the app; ARGS="..." are passed on
 	$(IN) app.py $(ARGS)
 
 test: $(READY)  ## every test but those that need a CUDA GPU; ARGS="-k grids" narrows them
-	OMP_NUM_THREADS=1 $(IN) -m pytest -m "not cuda" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(IN) -m pytest -m "not cuda" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: $(READY)  ## measure times and memory here
 	$(IN) -m tests.bench $(ARGS)
