@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
 
-.PHONY: help run test bench bench-gpu traces studies lint clean
+.PHONY: help run test test-slow bench bench-gpu traces studies lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -15,8 +15,13 @@ help:  ## what can be made
 run: $(READY)  ## open the app; ARGS="..." are passed on
 	$(IN) app.py $(ARGS)
 
-test: $(READY)  ## every test but those that need a CUDA GPU; ARGS="-k grids" narrows them
-	OMP_NUM_THREADS=1 $(IN) -m pytest -m "not cuda" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+TESTS = OMP_NUM_THREADS=1 $(IN) -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+test: $(READY)  ## the tests that need no GPU and not minutes each; ARGS="-k grids" narrows them
+	$(TESTS) -m "not cuda and not slow" $(ARGS)
+
+test-slow: $(READY)  ## the ones that take longer: a training, axe over every tab, an installed bundle
+	$(TESTS) -m "slow and not cuda" $(ARGS)
 
 bench: $(READY)  ## measure times and memory here
 	$(IN) -m tests.bench $(ARGS)

@@ -4,7 +4,7 @@ Nothing is parsed or checked here: what was typed goes to the settings as text, 
 sentence.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import click
@@ -87,5 +87,12 @@ def _help(field: FieldInfo) -> str:
     if bounds := bounds_of(field):
         notes.append(f"{bounds[0]:.12g} to {bounds[1]:.12g}")
     if field.default not in (None, "", PydanticUndefined):
-        notes.append(f"default: {field.default}")
+        notes.append(f"default: {_typed(field.default)}")
     return f"{field.description or ''}  [{'; '.join(notes)}]" if notes else field.description or ""
+
+
+def _typed(value: object) -> str:
+    """A default as one would type it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={part:g}" for name, part in value.items())
+    return str(value)

@@ -1,5 +1,8 @@
 """`sd3demo train`: the embedded model, trained on its procedural world until the clock stops."""
 
+import signal
+from threading import Event
+
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.training.settings import TrainSettings
@@ -8,10 +11,13 @@ from sd3demo.training.settings import TrainSettings
 def train(settings: TrainSettings, report: Report) -> int:
     from sd3demo.training.run import train as run
 
+    stop = Event()
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, lambda *_: stop.set())  # what was learnt so far is saved
     losses: dict[str, float] = {}
     scores: dict[str, float] = {}
     examples = 0
-    for progress in run(settings):
+    for progress in run(settings, stop):
         figures = " ".join(f"{name} {value:.4g}" for name, value in progress.figures.items())
         report.progress(f"{progress.stage}: {progress.examples:,} examples, {figures}")
         if progress.stage == "exam":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from threading import Event
 
 
 @dataclass(frozen=True)
@@ -11,8 +12,12 @@ class Clock:
     """A span of `minutes` that starts when it is made."""
 
     minutes: float
+    stop: Event = field(default_factory=Event)
+    """Set when somebody wants it over now."""
     started: float = field(default_factory=time.monotonic)
 
     def share(self) -> float:
         """The share of the span that has passed; 1 or more when it is over."""
+        if self.stop.is_set():
+            return 1.0
         return (time.monotonic() - self.started) / (60 * self.minutes)

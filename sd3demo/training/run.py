@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import torch
 
@@ -29,12 +30,14 @@ from sd3demo.training.progress import Progress
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
 from sd3demo.training.transformer import mmdit
-from sd3demo.world.scenes import mixed
 
 
-def train(settings: TrainSettings) -> Iterator[Progress]:
-    """Train what is missing, report as it goes, and leave the state and the model in `settings.out`."""
-    clock = Clock(settings.minutes)
+def train(settings: TrainSettings, stop: Event | None = None) -> Iterator[Progress]:
+    """Train what is missing, report as it goes, and leave the state and the model in `settings.out`.
+
+    `stop`, once set, ends the run after the step under way as if its time were over: all is saved.
+    """
+    clock = Clock(settings.minutes, stop or Event())
     device = _device(settings)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -58,7 +61,7 @@ def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iter
     if source is not None and source != model:
         _adopt(source, model)
     if not (model / "vae").exists():
-        yield from _make_autoencoder(settings, model, device)
+        yield from _make_autoencoder(settings, clock, model, device)
     if settings.stage == "autoencoder":
         return
     if settings.stage == "decoder":
@@ -67,7 +70,7 @@ def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iter
         files.write_half(vae.eval(), model / "vae")
         return
     if not (model / "text_encoder_3").exists():
-        yield from _make_encoders(settings, model, device)
+        yield from _make_encoders(settings, clock, model, device)
     if settings.stage == "encoders":
         return
     yield from _go_on(settings, clock, model, device)
@@ -96,21 +99,27 @@ def _adopt(source: Path, model: Path) -> None:
             shutil.copytree(source / name, model / name)
 
 
-def _make_autoencoder(settings: TrainSettings, model: Path, device: torch.device) -> Iterator[Progress]:
+def _make_autoencoder(
+    settings: TrainSettings, clock: Clock, model: Path, device: torch.device
+) -> Iterator[Progress]:
     vae = autoencoder()
-    span = Clock(settings.minutes * settings.autoencoder_share)
+    span = Clock(settings.minutes * settings.autoencoder_share, clock.stop)
     yield from train_autoencoder(vae, span, device=device, seed=settings.seed)
     files.write_half(vae.eval(), model / "vae")
 
 
-def _make_encoders(settings: TrainSettings, model: Path, device: torch.device) -> Iterator[Progress]:
+def _make_encoders(
+    settings: TrainSettings, clock: Clock, model: Path, device: torch.device
+) -> Iterator[Progress]:
     words, letters = clip_tokenizer(), t5_tokenizer()
     minutes = settings.minutes * settings.encoders_share
     clips = [clip_encoder(words, width) for width in (CLIP_L_WIDTH, CLIP_G_WIDTH)]
     for index, clip in enumerate(clips):
-        yield from train_clip(clip, words, Clock(minutes / 4), device=device, seed=settings.seed + index)
+        yield from train_clip(
+            clip, words, Clock(minutes / 4, clock.stop), device=device, seed=settings.seed + index
+        )
     t5 = t5_model(letters)
-    yield from train_t5(t5, letters, Clock(minutes / 2), device=device, seed=settings.seed)
+    yield from train_t5(t5, letters, Clock(minutes / 2, clock.stop), device=device, seed=settings.seed)
     files.write_encoders(Encoders(words, letters, clips[0], clips[1], encoder_of(t5)), model)
 
 
@@ -144,10 +153,10 @@ def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.dev
         seed=settings.seed + training.examples,
         ring=settings.ring,
         uses=settings.uses,
-        mix=mixed(settings.alone, settings.words),
+        mix=settings.mix,
     )
     # What the earlier stages took is gone from the clock; the flow's own share runs from here to the end.
-    left = Clock(max(settings.minutes * (1 - clock.share()), 0.01))
+    left = Clock(max(settings.minutes * (1 - clock.share()), 0.01), clock.stop)
     last = time.monotonic()
     for progress in train_flow(training, feed, left, compiled=not settings.eager):
         yield progress

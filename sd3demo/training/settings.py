@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from sd3demo.settings import Settings
+from sd3demo.world.scenes import KINDS, MIX
 
 
 class TrainSettings(Settings):
@@ -66,11 +68,8 @@ class TrainSettings(Settings):
     average: float = Field(
         0.999, ge=0, le=0.99999, description="Decay of the weights' moving average, which is what ships."
     )
-    alone: float = Field(
-        0.0, ge=0, le=1, description="Share of scenes that show one thing alone before the full mix is drawn."
-    )
-    words: float = Field(
-        0.0, ge=0, le=1, description="Share of scenes that show a written word before the full mix is drawn."
+    mix: dict[str, float] = Field(
+        MIX, description="Shares of the kinds of scene, as single=2,two=3; a kind that is not named has none."
     )
     ring: int = Field(16384, ge=256, le=10_000_000, description="Encoded pictures at hand.")
     uses: int = Field(4, ge=1, le=1000, description="Times that a picture serves before it is replaced.")
@@ -82,11 +81,17 @@ class TrainSettings(Settings):
         False, description="Do not compile the flow's step; compiling takes a minute or two first."
     )
 
-    @model_validator(mode="after")
-    def _shares_leave_no_debt(self) -> TrainSettings:
-        if self.alone + self.words > 1:
-            raise ValueError(
-                f"alone is {self.alone:g} and words {self.words:g}; they are shares of the scenes, "
-                "so together they must be at most 1"
-            )
-        return self
+    @field_validator("mix", mode="before")
+    @classmethod
+    def _named(cls, mix: object) -> object:
+        """'single=2,two=3' as a mapping."""
+        return dict(part.partition("=")[::2] for part in mix.split(",")) if isinstance(mix, str) else mix
+
+    @field_validator("mix")
+    @classmethod
+    def _shares_of_kinds(cls, mix: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(set(mix) - set(KINDS)):
+            raise ValueError(f"names {', '.join(unknown)}; the kinds of scene are {', '.join(KINDS)}")
+        if not (all(0 <= share < math.inf for share in mix.values()) and sum(mix.values()) > 0):
+            raise ValueError(f"is {mix}; the shares must be 0 or more and not all 0, such as single=1,two=2")
+        return mix

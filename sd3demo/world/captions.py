@@ -72,9 +72,16 @@ def noun(rng: random.Random, group: tuple[Thing, ...], *, colour: bool, texture:
     return f"{count if rng.random() < 0.1 else COUNTS[count - 1]} {phrase}"
 
 
+def _in_order(scene: Scene) -> tuple[tuple[Thing, ...], ...]:
+    """The groups as they are named: by their relation where it is told, else from left to right."""
+    return tuple(sorted(scene.groups, key=lambda group: sum(thing.x for thing in group) / len(group)))
+
+
 def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
     lone = len(scene.things) == 1
-    coloured = detailed or rng.random() < 0.8
+    related = scene.relation and (detailed or rng.random() < 0.7)
+    groups = scene.groups if related else _in_order(scene)
+    coloured = detailed or rng.random() < 0.65
     textured = detailed or (any(t.texture != "solid" for t in scene.things) and rng.random() < 0.6)
     parts = [
         noun(
@@ -84,19 +91,18 @@ def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
             texture=textured,
             sized=lone and rng.random() < (0.8 if detailed else 0.3),
         )
-        for group in scene.groups
+        for group in groups
     ]
     if len(parts) == 1:
         if lone and rng.random() < (0.7 if detailed else 0.2):
             return f"{parts[0]} {place_phrase(rng, scene.things[0].x, scene.things[0].y)}"
         return parts[0]
-    if scene.relation and (detailed or rng.random() < 0.7):
+    if scene.relation and related:
         return f"{parts[0]} {rng.choice(RELATION_PHRASES[scene.relation])} {parts[1]}"
     if detailed and len(scene.things) == 2:
-        first, second = scene.things
+        (first,), (second,) = groups
         return f"{parts[0]} {place(first.x, first.y)} and {parts[1]} {place(second.x, second.y)}"
-    order = parts if rng.random() < 0.5 else parts[::-1]
-    return f"{order[0]} and {order[1]}"
+    return f"{parts[0]} and {parts[1]}"
 
 
 def _lettering(rng: random.Random, lettering: Lettering, detailed: bool) -> str:

@@ -2,7 +2,8 @@
 
 Both are warm, in one process, and take turns, so that whatever else the machine does falls on both. A row
 shows the best time of each and the median of the ratios of neighbouring turns. The embedded model is used
-when it is there, else random weights of its size. `imax` measures projected flow instead.
+when it is there, else random weights of its size. `imax` measures projected flow instead, `page` the
+server's work.
 """
 
 import argparse
@@ -124,7 +125,7 @@ def benchmark_model(folder: Path) -> ModelSpec:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["engine", "grid", "imax"], default="engine")
+    parser.add_argument("what", nargs="?", choices=["engine", "grid", "imax", "page"], default="engine")
     parser.add_argument("--side", type=int, default=1024, help="px of the larger picture, for imax")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--rounds", type=int, default=7)
@@ -137,6 +138,10 @@ def main() -> None:
         from tests.bench import grid
 
         return grid.report(words.device, words.rounds)
+    if words.what == "page":
+        from tests.bench import page
+
+        return page.report(words.rounds)
     with tempfile.TemporaryDirectory() as folder:
         spec = benchmark_model(Path(folder))
         kind = "the embedded model" if spec.name == "tiny" else "random weights of the embedded model's size"

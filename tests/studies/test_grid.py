@@ -195,7 +195,6 @@ def test_bad_words_on_the_command_line_are_one_sentence(
         assert len(said.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_a_grid_from_the_command_line_is_made_again_from_its_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from sd3demo.training.run import train
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.tokenizers import LENGTH
 from sd3demo.training.transformer import mmdit
+from sd3demo.world.scenes import MIX
 
 CPU = torch.device("cpu")
 SMALL = {"depth": 2, "batch": 8, "ring": 256, "eager": True, "exam_prompts": 1, "device": "cpu"}
@@ -134,7 +136,41 @@ def test_another_depth_than_the_models_is_refused(tmp_path: Path) -> None:
         read_transformer(tmp_path, 4)
 
 
-def test_shares_of_scenes_above_one_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"alone is 0.6 and words 0.5; .* at most 1"):
-        parse(TrainSettings, {"out": tmp_path / "never", "alone": 0.6, "words": 0.5})
+@pytest.mark.parametrize(
+    ("mix", "sentence"),
+    [
+        (
+            "single=1,stars=2",
+            "mix names stars; the kinds of scene are single, pair, two, count, groups, word",
+        ),
+        ("single=-1", r"mix is .*; the shares must be 0 or more and not all 0"),
+        ("two=0", r"mix is .*; the shares must be 0 or more and not all 0"),
+        ("two=many", "mix is 'many'; input should be a valid number"),
+    ],
+)
+def test_a_mix_that_cannot_be_drawn_is_refused_before_anything_is_written(
+    mix: str, sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Refusal, match=sentence):
+        parse(TrainSettings, {"out": tmp_path / "never", "mix": mix})
     assert not (tmp_path / "never").exists()
+
+
+def test_a_mix_is_read_as_typed_and_as_a_mapping() -> None:
+    typed = parse(TrainSettings, {"mix": "single=.5,two=2"})
+    assert typed.mix == TrainSettings(mix={"single": 0.5, "two": 2}).mix == {"single": 0.5, "two": 2.0}
+    assert TrainSettings().mix == MIX
+
+
+def test_a_run_that_is_asked_to_stop_saves_what_it_has(tmp_path: Path) -> None:
+    stop = Event()
+    reports = []
+    asked = {"resume": Path("assets/tiny"), "out": tmp_path, "depth": 4, "minutes": 600.0}
+    for progress in train(TrainSettings.model_validate({**SMALL, **asked}), stop):
+        reports.append(progress)
+        stop.set()
+        assert len(reports) < 5
+    assert reports[-1].stage == "exam"
+    assert (tmp_path / "state.pt").exists()
+    assert reports[-1].examples >= 8 * 100
+    assert (tmp_path / "model" / "transformer" / "config.json").exists()

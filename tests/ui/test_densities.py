@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -160,17 +159,6 @@ def test_the_form_lists_the_times_of_its_own_run() -> None:
     assert "Steps is 0; it must lie in [1, 100]" in schedule.listed(
         CORE, *(wrong[name] for name in schedule.ASKED)
     )
-
-
-@pytest.mark.slow
-def test_a_move_costs_less_than_50_ms_of_work() -> None:
-    answer()  # torch and plotly come in
-    spent = []
-    for k in range(15):
-        began = time.process_time()
-        answer(densities=list(TITLES), m=k / 10)
-        spent.append(time.process_time() - began)
-    assert sorted(spent)[7] < 0.05
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -73,11 +72,3 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
         taken.listen()
         with pytest.raises(Refusal, match="it is taken; try another --port"):
             launch(build(core()), port=taken.getsockname()[1], wait=False)
-
-
-@pytest.mark.slow
-def test_building_the_page_takes_less_than_a_second_of_work() -> None:
-    build(core())  # whatever is imported late is imported now
-    began = time.process_time()
-    build(core())
-    assert time.process_time() - began < 1

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sd3demo.world.captions import HELD_OUT_FRAMES, caption
+from sd3demo.world.captions import HELD_OUT_FRAMES, Detail, caption
 from sd3demo.world.letters import SEGMENTS, WIDTH
 from sd3demo.world.render import covers, render
-from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw, mixed
+from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw
 from sd3demo.world.shapes import DISTANCES
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -36,15 +36,12 @@ def test_the_mix_names_every_kind_and_sums_to_one() -> None:
     assert math.isclose(sum(MIX.values()), 1)
 
 
-@pytest.mark.parametrize(("alone", "words"), [(0.0, 0.0), (0.4, 0.0), (0.0, 0.3), (0.25, 0.5), (0.0, 1.0)])
-def test_a_changed_mix_has_more_single_things_or_words_and_the_rest_in_proportion(
-    alone: float, words: float
-) -> None:
-    mix, rest = mixed(alone, words), 1 - alone - words
-    assert math.isclose(sum(mix.values()), 1)
-    assert math.isclose(mix["single"], MIX["single"] * rest + alone)
-    assert math.isclose(mix["word"], MIX["word"] * rest + words)
-    assert math.isclose(mix["pair"] * MIX["count"], mix["count"] * MIX["pair"])
+def test_another_mix_draws_its_kinds_by_their_weights_and_no_other() -> None:
+    rng = random.Random(1)
+    drawn = [draw(rng, {"single": 3, "two": 1}) for _ in range(400)]
+    assert all(scene.lettering is None and scene.relation is None for scene in drawn)
+    alone = sum(len(scene.things) == 1 for scene in drawn) / len(drawn)
+    assert 0.66 < alone < 0.84  # four standard errors about 3/4
 
 
 def test_things_lie_inside_and_apart() -> None:
@@ -96,6 +93,19 @@ def test_captions_say_nothing_false_and_never_a_held_out_frame() -> None:
             if word in COUNTS[1:]:
                 assert COUNTS.index(word) + 1 in {len(group) for group in scene.groups}
         assert not any(" ".join(words).startswith(frame.split(" {")[0]) for frame in HELD_OUT_FRAMES)
+
+
+@pytest.mark.parametrize("detail", ["short", "detailed"])
+def test_things_in_no_relation_are_named_from_left_to_right(detail: Detail) -> None:
+    rng = random.Random(4)
+    for _ in range(200):
+        scene = draw(rng, {"two": 1, "groups": 1})
+        (one, two) = sorted(scene.groups, key=lambda group: sum(t.x for t in group) / len(group))
+        words = caption(rng, scene, detail).replace(",", " ").split()
+        named = [word for word in words if word in SHAPES or word in map(plural, SHAPES)]
+        if scene.relation is None and one[0].shape != two[0].shape:
+            shapes = [g[0].shape if len(g) == 1 else plural(g[0].shape) for g in (one, two)]
+            assert named == shapes, caption(rng, scene, detail)
 
 
 def test_detailed_captions_say_more_than_short_ones() -> None:
