@@ -198,14 +198,15 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
 }
 """Settings by name: the I-Max paper's, its authors' release's, and those that were measured best here.
 
-`ours` was chosen on the embedded model with n = 54 prompts, nine of each of GenEval's categories, and 8
-steps. Its pictures obey as often as native ones upsampled (.65 and .63 at twice the side, .61 and .63 at
-four times), and their patches and spectra are nearer to real renders (patches 1.01 and 1.15, then 1.05 and
-1.11; spectra 1.3 and 8.4, then 5.5 and 14.8). A start at t = 1, the paper's strength, per-frequency
-positions, no half-patch shift, no tail and a sampled posterior each made the patches no better on the whole
-and worse on most prompts. So did duplicated text, on 61% and 93% of the prompts, though its spectrum is
-nearer at four times (4.9). It takes half the calls, since it starts from the noised guide. Positions beyond
-the window that a model was trained in draw lines along the borders; interpolated ones do not.
+`ours` was chosen on the embedded model, at 665 thousand examples of its training, with n = 54 prompts, nine
+of each of GenEval's categories, and 8 steps. Its pictures obey as often as native ones upsampled (.65 and
+.63 at twice the side, .61 and .63 at four times), and their patches and spectra are nearer to real renders
+(patches 1.01 and 1.15, then 1.05 and 1.11; spectra 1.3 and 8.4, then 5.5 and 14.8). A start at t = 1, the
+paper's strength, per-frequency positions, no half-patch shift, no tail and a sampled posterior each made
+the patches no better on the whole and worse on most prompts. So did duplicated text, on 61% and 93% of the
+prompts, though its spectrum is nearer at four times (4.9). It takes half the calls, since it starts from
+the noised guide. Positions beyond the window that a model was trained in draw lines along the borders;
+interpolated ones do not.
 """
 
 E = TypeVar("E", bound=Extrapolation)
