@@ -115,14 +115,15 @@ def read_autoencoder(model: Path, device: torch.device) -> AutoencoderKL:
 
 
 def read_transformer(model: Path, depth: int) -> SD3Transformer2DModel:
-    """The transformer of a model's folder; Refusal when it has another depth."""
-    transformer = SD3Transformer2DModel.from_pretrained(model / "transformer", torch_dtype=torch.float32)
-    found = transformer.config.num_layers
-    if found != depth:
+    """A model folder's transformer of this depth, in float32; Refusal when it has none."""
+    folders = (model / "transformer", *sorted(model.glob("transformer_depth_*")))
+    found = {json.loads((folder / "config.json").read_text())["num_layers"]: folder for folder in folders}
+    if depth not in found:
+        held, first = " and ".join(map(str, found)), next(iter(found))
         raise Refusal(
-            f"depth is {depth} and {model} holds a transformer of depth {found}; give --depth {found}"
+            f"depth is {depth} and {model} holds a transformer of depth {held}; give --depth {first}"
         )
-    return transformer
+    return SD3Transformer2DModel.from_pretrained(found[depth], torch_dtype=torch.float32)
 
 
 def write_flow(transformer: SD3Transformer2DModel, average: dict[str, Tensor], model: Path) -> None:

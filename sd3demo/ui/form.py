@@ -196,7 +196,7 @@ def model_title(spec: ModelSpec) -> str:
 
 def about_model(spec: ModelSpec) -> str:
     """A model in one line, or what to do to get it."""
-    line = f"{spec.native} × {spec.native} px, {spec.licence}."
+    line = f"{spec.native} × {spec.native} px, depth {spec.network.depth}, {spec.licence}."
     return line if is_here(spec) else f"{line} {how_to_get(spec)}."
 
 

@@ -1,6 +1,8 @@
 """`sd3demo train` from nothing to a model that the stock pipeline loads, and on from where it stopped."""
 
 import json
+import signal
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -15,6 +17,7 @@ from sd3demo.flow.densities import LogitNormal
 from sd3demo.settings import parse
 from sd3demo.training.feed import LABELS
 from sd3demo.training.flow import FlowTraining, Recipe
+from sd3demo.training.progress import Progress
 from sd3demo.training.run import train
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.tokenizers import LENGTH
@@ -136,6 +139,14 @@ def test_another_depth_than_the_models_is_refused(tmp_path: Path) -> None:
         read_transformer(tmp_path, 4)
 
 
+def test_a_folder_of_several_depths_gives_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    from sd3demo.training.folder import read_transformer
+
+    mmdit(2).save_pretrained(tmp_path / "transformer")
+    mmdit(1).save_pretrained(tmp_path / "transformer_depth_1")
+    assert [read_transformer(tmp_path, depth).config.num_layers for depth in (1, 2)] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("mix", "sentence"),
     [
@@ -179,3 +190,21 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has(tmp_path: Path) -> None:
     assert 2 <= exam.examples <= 24
     assert torch.load(tmp_path / "state.pt", weights_only=True)["examples"] == exam.examples
     assert (tmp_path / "model" / "transformer" / "config.json").exists()
+
+
+def test_an_interrupt_ends_the_run_and_is_an_interrupt_again_after_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[bool] = []
+
+    def run(settings: TrainSettings, stop: Event) -> Iterator[Progress]:
+        signal.raise_signal(signal.SIGINT)
+        asked.append(stop.is_set())
+        yield Progress("flow", 8, {"loss": 1.0})
+
+    monkeypatch.setattr("sd3demo.training.run.train", run)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["train", "--out", str(tmp_path)]) == 0
+    assert asked == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "8 examples" in capsys.readouterr().out
