@@ -82,7 +82,9 @@ def test_a_word_shows_its_map_and_a_patch_its_words(shown: Page) -> None:
     page = shown
     place = ".sight canvas"
     at_first = drawn(page, place)
-    chip = page.locator(".chips button[aria-pressed=false]:not(.special)").first  # one is chosen to begin with
+    chip = page.locator(
+        ".chips button[aria-pressed=false]:not(.special)"
+    ).first  # one is chosen to begin with
     word = chip.evaluate("chip => chip.firstChild.textContent")
     chip.click()
     expect(page.locator(".attention .said")).to_contain_text(f"“{word}” (CLIP)")
