@@ -53,10 +53,16 @@ def save_state(folder: Path, state: dict[str, object]) -> None:
     aside.replace(folder / "state.pt")
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a run left its state here."""
+    return (folder / "state.pt").exists()
+
+
 def load_state(folder: Path) -> dict[str, object] | None:
     """The state that a run left, None where there is none."""
-    path = folder / "state.pt"
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+    if not holds_run(folder):
+        return None
+    return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
 
 
 def model_of(folder: Path) -> Path:
@@ -114,14 +120,16 @@ def read_autoencoder(model: Path, device: torch.device) -> AutoencoderKL:
     return vae.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def read_transformer(model: Path, depth: int) -> SD3Transformer2DModel:
-    """A model folder's transformer of this depth, in float32; Refusal when it has none."""
+def read_transformer(model: Path, depth: int, option: str = "depth") -> SD3Transformer2DModel:
+    """A model folder's transformer of this depth, in float32; Refusal that names the option when it has
+    none."""
     folders = (model / "transformer", *sorted(model.glob("transformer_depth_*")))
     found = {json.loads((folder / "config.json").read_text())["num_layers"]: folder for folder in folders}
     if depth not in found:
         held, first = " and ".join(map(str, found)), next(iter(found))
         raise Refusal(
-            f"depth is {depth} and {model} holds a transformer of depth {held}; give --depth {first}"
+            f"{option} is {depth} and {model} holds a transformer of depth {held}; "
+            f"give --{option.replace('_', '-')} {first}"
         )
     return SD3Transformer2DModel.from_pretrained(found[depth], torch_dtype=torch.float32)
 

@@ -11,6 +11,7 @@ from threading import Event
 import torch
 
 from sd3demo.errors import Refusal
+from sd3demo.flow.densities import LogitNormal
 from sd3demo.training import folder as files
 from sd3demo.training.autoencoder import autoencoder, finish_decoder, train_autoencoder
 from sd3demo.training.clock import Clock
@@ -27,9 +28,13 @@ from sd3demo.training.exam import sit
 from sd3demo.training.feed import Encoders, Feed
 from sd3demo.training.flow import FlowTraining, Recipe, train_flow
 from sd3demo.training.progress import Progress
+from sd3demo.training.pruning import Sample, prune
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
 from sd3demo.training.transformer import mmdit
+
+SEEN, AT_ONCE = 512, 64
+"""Examples that a network is looked at with before it is pruned, and how many at once."""
 
 
 def train(settings: TrainSettings, stop: Event | None = None) -> Iterator[Progress]:
@@ -79,7 +84,14 @@ def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iter
 def _source(settings: TrainSettings) -> Path | None:
     """The model to start from; Refusal when `resume` names nothing of the kind."""
     if settings.resume is None:
+        if settings.prune_from is not None:
+            raise Refusal("prune_from needs a model to prune; give it as --resume, such as assets/tiny")
         return None
+    if settings.prune_from is not None and files.holds_run(settings.resume):
+        raise Refusal(
+            f"{settings.resume} holds a run that goes on with its own weights; leave --prune-from out, or "
+            f"give --resume {settings.resume / 'model'}"
+        )
     model = files.model_of(settings.resume)
     if not (model / "vae").is_dir():
         raise Refusal(
@@ -139,22 +151,21 @@ def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.dev
     start = settings.resume or settings.out
     state = files.load_state(start)
     shipped = files.model_of(start)
-    if state is None and (shipped / "transformer").exists():
+
+    def feed_of(seed: int, ring: int) -> Feed:
+        return Feed(vae, encoders, device=device, seed=seed, ring=ring, uses=settings.uses, mix=settings.mix)
+
+    if settings.prune_from is not None:
+        deep = files.read_transformer(shipped, settings.prune_from, "prune_from").to(device).eval()
+        transformer = prune(deep, settings.depth, _samples(feed_of(settings.seed, SEEN), recipe))
+    elif state is None and (shipped / "transformer").exists():
         transformer = files.read_transformer(shipped, settings.depth)
     else:
         transformer = mmdit(settings.depth)
     training = FlowTraining(transformer, recipe, device)
     if state is not None:
         training.load_state_dict(state)
-    feed = Feed(
-        vae,
-        encoders,
-        device=device,
-        seed=settings.seed + training.examples,
-        ring=settings.ring,
-        uses=settings.uses,
-        mix=settings.mix,
-    )
+    feed = feed_of(settings.seed + training.examples, settings.ring)
     # What the earlier stages took is gone from the clock; the flow's own share runs from here to the end.
     left = Clock(max(settings.minutes * (1 - clock.share()), 0.01), clock.stop)
     last = time.monotonic()
@@ -164,6 +175,17 @@ def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.dev
             yield _checkpoint(settings, training, model, feed)
             last = time.monotonic()
     yield _checkpoint(settings, training, model, feed)
+
+
+def _samples(feed: Feed, recipe: Recipe) -> list[Sample]:
+    """What a network that is to be pruned is looked at with: SEEN examples as training draws them."""
+    made: list[Sample] = []
+    for _ in range(SEEN // AT_ONCE):
+        x0, _, context, pooled = feed.next(AT_ONCE, unconditional=recipe.unconditional, zeroed=recipe.zeroed)
+        eps = torch.randn_like(x0)
+        t = LogitNormal(*recipe.density).sample((len(x0),)).to(x0)
+        made.append(Sample(torch.lerp(x0, eps, t[:, None, None, None]), t, context, pooled, eps - x0))
+    return made
 
 
 def _checkpoint(settings: TrainSettings, training: FlowTraining, model: Path, feed: Feed) -> Progress:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sd3demo.settings import Settings
 from sd3demo.world.scenes import KINDS, MIX
@@ -32,6 +32,12 @@ class TrainSettings(Settings):
         0, ge=0, le=256, description="CPU threads, 0 for all; one alone where others compute."
     )
     depth: int = Field(4, ge=1, le=24, description="Blocks of the MM-DiT; its width is 64 times as many.")
+    prune_from: int | None = Field(
+        None,
+        ge=2,
+        le=24,
+        description="Start from the transformer of this depth in `resume`, pruned to `depth`.",
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Of the initial weights and the scenes.")
     stage: Literal["all", "autoencoder", "encoders", "flow", "decoder"] = Field(
         "all",
@@ -80,6 +86,12 @@ class TrainSettings(Settings):
     eager: bool = Field(
         False, description="Do not compile the flow's step; compiling takes a minute or two first."
     )
+
+    @model_validator(mode="after")
+    def _pruned_is_smaller(self) -> Self:
+        if self.prune_from is not None and self.prune_from <= self.depth:
+            raise ValueError(f"prune_from is {self.prune_from} and depth {self.depth}; give a smaller depth")
+        return self
 
     @field_validator("mix", mode="before")
     @classmethod
