@@ -1,7 +1,8 @@
 """What the embedded model's card and the README say of it, measured and written in: `python -m tests.card`.
 
-The scores of `sd3demo score`, a sheet of the first pictures of each category, none of them chosen, and the
-hashes of the weights. Each stands between `<!-- name -->` and `<!-- /name -->`.
+The scores of `sd3demo score`, a sheet of the first pictures of each category, none of them chosen, the
+recorded study of its depths, and the hashes of the weights. Each stands between `<!-- name -->` and
+`<!-- /name -->`.
 """
 
 import argparse
@@ -18,15 +19,20 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sd3demo.catalogue import find
 from sd3demo.cli.study import Kept
 from sd3demo.engine import Engine
+from sd3demo.studies.recorded import read
 from sd3demo.studies.score import STUDY, Rate, Score, Scores, scores_of
 from sd3demo.studies.study import Measured, run
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "assets" / "tiny"
+CARDS = (MODEL / "README.md", ROOT / "README.md")
 SHEET = MODEL / "samples.png"
 SCORES = MODEL / "scores.json"
+
+DEPTHS = ROOT / "assets" / "studies" / "depth.json"
 
 SIDE, GAP, CAPTION, COLUMNS = 128, 12, 46, 8  # pixels of a picture and around it, and pictures a category
 INK, RIGHT, WRONG, PAPER = (30, 30, 34), (0, 110, 60), (176, 40, 30), (255, 255, 255)
@@ -46,6 +52,23 @@ def hashes() -> str:
     files = sorted(MODEL.rglob("*.safetensors"))
     lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(MODEL)}" for file in files]
     return "\n".join(("```", *lines, "```"))
+
+
+def depths() -> str:
+    """The recorded study of the depths as Markdown, each figure with its standard error."""
+    found = read(json.loads(DEPTHS.read_text())).table
+    rows = [
+        ["model", "depth", "parameters", "velocity loss", "score", "softer marks", "path length"],
+        ["---"] * 7,
+    ]
+    columns = ("model", "depth", "loss", "loss error", "score", "score error", "soft", "soft error", "length")
+    for row in zip(*(found.column(name) for name in (*columns, "length error")), strict=True):
+        model, depth, *figures = row
+        parameters = find(str(model)).components["transformer"].parameters
+        pairs = zip(figures[::2], figures[1::2], (3, 2, 2, 1), strict=True)
+        shown = [f"{value:.{digits}f} ± {error:.{digits}f}" for value, error, digits in pairs]
+        rows.append([str(model), str(depth), f"{parameters / 1e6:.1f} million", *shown])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def table(scores: Mapping[str, Rate]) -> str:
@@ -100,8 +123,13 @@ def write(found: Scores, measured: Sequence[Measured], n: int) -> None:
     SCORES.write_text(json.dumps({"n": n, "overall": found.overall, "scores": values}, indent=1) + "\n")
     overall = f"\n\nThe mean of GenEval's six categories is {found.overall:.2f}." if found.overall else ""
     told = f"n = {n} prompts a category:\n\n{table(found.scores)}{overall}"
-    for file in (MODEL / "README.md", ROOT / "README.md"):
-        file.write_text(blocks(file.read_text(), {"scores": told, "hashes": hashes()}))
+    write_blocks({"scores": told, "hashes": hashes()})
+
+
+def write_blocks(contents: Mapping[str, str]) -> None:
+    """These contents in the card and in the README, where each has a place for them."""
+    for file in CARDS:
+        file.write_text(blocks(file.read_text(), contents))
 
 
 if __name__ == "__main__":

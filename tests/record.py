@@ -2,7 +2,7 @@
 
 NAME=N measures a study with N prompts, pictures or scenes of each kind; without arguments all of PLAN is
 recorded. What was measured is kept, so that a recording that was ended goes on, and a study whose cells are
-known takes a moment. The ablation's table is written into the README as well.
+known takes a moment. The ablation's table is written into the README as well, and the depths' into the card.
 """
 
 import json
@@ -17,7 +17,7 @@ from sd3demo.settings import Settings, parse
 from sd3demo.studies.kept import kept_at_home
 from sd3demo.studies.recorded import place, read, result, rounded
 from sd3demo.studies.study import Measured, Table, find_study, run
-from tests import ablation
+from tests import ablation, card
 
 PLAN: Mapping[str, int] = {
     "score": 50,
@@ -73,6 +73,8 @@ def record(name: str, n: int, engine: Engine, keep: Path) -> Path:
     if file == ablation.SHIPPED:
         readme = ablation.README.read_text(encoding="utf-8")
         ablation.README.write_text(ablation.written(readme, values), encoding="utf-8")
+    if file == card.DEPTHS:
+        card.write_blocks({"depths": card.depths()})
     return file
 
 

@@ -5,10 +5,9 @@ import re
 
 import pytest
 
+from sd3demo.catalogue import depths as models
 from sd3demo.world.prompts import CATEGORIES
-from tests.card import MODEL, ROOT, SCORES, blocks, hashes
-
-CARDS = (MODEL / "README.md", ROOT / "README.md")
+from tests.card import CARDS, MODEL, SCORES, blocks, depths, hashes
 
 
 def test_the_card_names_the_weights_that_are_there() -> None:
@@ -25,6 +24,12 @@ def test_the_scores_told_are_those_that_were_measured(card) -> None:
         name: f"{rate['rate']:.2f} ± {rate['error']:.2f}" for name, rate in found["scores"].items()
     }
     assert set(told) == set(CATEGORIES)
+
+
+def test_the_card_tells_of_every_depth_what_was_recorded() -> None:
+    text = CARDS[0].read_text()
+    assert blocks(text, {"depths": depths()}) == text, "run `python -m tests.record depth`"
+    assert tuple(re.findall(r"^\| (tiny(?:-\d)?) \|", text, re.MULTILINE)) == models()
 
 
 def test_a_block_is_replaced_and_all_else_stays() -> None:

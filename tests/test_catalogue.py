@@ -9,7 +9,16 @@ from typing import get_args
 
 import pytest
 
-from sd3demo.catalogue import CATALOGUE, find, how_to_get, locate, read_folder
+from sd3demo.catalogue import (
+    CATALOGUE,
+    assets,
+    depths,
+    find,
+    fingerprint,
+    how_to_get,
+    locate,
+    read_folder,
+)
 from sd3demo.catalogue.spec import Schedule
 from sd3demo.catalogue.weights import measure, read_header, weights_hash
 from sd3demo.errors import Refusal
@@ -92,7 +101,7 @@ def test_the_schedules_are_the_grids_conventions() -> None:
 
 
 def test_an_unknown_name_is_answered_with_all_that_are_known() -> None:
-    with pytest.raises(Refusal, match="unknown model 'sd4'; choose one of tiny, sd3-medium, "):
+    with pytest.raises(Refusal, match=f"unknown model 'sd4'; choose one of {', '.join(CATALOGUE)}, or "):
         find("sd4")
 
 
@@ -227,11 +236,34 @@ def test_a_blob_of_the_hubs_cache_is_known_by_its_name(tmp_path: Path) -> None:
     assert weights_hash(tmp_path, ["vae"]) != weights_hash(tmp_path / "plain", ["vae"])
 
 
-def test_the_embedded_model_is_what_its_entry_says() -> None:
-    spec, entry = find("tiny"), CATALOGUE["tiny"]
-    if not spec.folder:
-        pytest.skip("the embedded model is not in assets/tiny")
+@pytest.mark.parametrize("name", ["tiny", "tiny-3"])
+def test_the_embedded_model_is_what_its_entry_says(name: str) -> None:
+    spec, entry = find(name), CATALOGUE[name]
+    assert spec.folder
+    assert spec.name == name
     assert (spec.native, spec.vae_factor) == (entry.native, entry.vae_factor)
     assert (spec.clip_tokens, spec.t5_tokens) == (entry.clip_tokens, entry.t5_tokens)
     assert spec.network == entry.network
     assert measure(Path(spec.folder) / "vae").parameters > 0
+
+
+def test_the_depths_share_all_but_the_transformer() -> None:
+    assert depths() == ("tiny-3", "tiny")
+    specs = [find(name) for name in depths()]
+    assert [spec.network.depth for spec in specs] == [3, 4]
+    assert len({spec.components["transformer"].parameters for spec in specs}) == len(specs)
+    shared = [
+        {name: spec.components[name] for name in spec.components if name != "transformer"} for spec in specs
+    ]
+    assert all(parts == shared[0] for parts in shared)
+    assert len({fingerprint(spec) for spec in specs}) == len(specs)
+
+
+def test_a_depth_that_is_not_here_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(
+        assets() / "tiny", tmp_path / "tiny", ignore=shutil.ignore_patterns("transformer_depth_3")
+    )
+    monkeypatch.setattr("sd3demo.catalogue.entries.assets", lambda: tmp_path)
+    assert depths() == ("tiny",)
+    with pytest.raises(Refusal, match="the embedded model is not at"):
+        locate(find("tiny-3"))

@@ -4,7 +4,7 @@
 or a folder in diffusers format anywhere on the disk.
 """
 
-from sd3demo.catalogue.entries import CATALOGUE, assets, find, fingerprint, how_to_get, locate
+from sd3demo.catalogue.entries import CATALOGUE, assets, depths, find, fingerprint, how_to_get, locate
 from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.spec import Defaults, Encoder, Family, ModelSpec, Network, Part, Size
 
@@ -18,6 +18,7 @@ __all__ = [
     "Part",
     "Size",
     "assets",
+    "depths",
     "find",
     "fingerprint",
     "how_to_get",

@@ -46,8 +46,14 @@ _TINY = ModelSpec(
     defaults=Defaults(steps=28, cfg=4.0, shift=1.0, schedule="uniform"),
 )
 
-_FAMILY: Mapping[str, str] = {"tiny": "transformer"}
-"""The embedded model's depths: names, and where within its folder each one's transformer lies."""
+
+def _shallower(depth: int) -> ModelSpec:
+    """The embedded model at another depth, by the paper's rule (SD3, section 5.3); all else is shared."""
+    network = replace(_TINY.network, depth=depth, hidden=64 * depth, heads=depth)
+    return replace(_TINY, name=f"tiny-{depth}", network=network, transformer=f"transformer_depth_{depth}")
+
+
+_EMBEDDED = (_TINY, _shallower(3))
 
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
@@ -68,7 +74,7 @@ _LARGE = Network(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=204
 CATALOGUE: Mapping[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        _TINY,
+        *_EMBEDDED,
         _SD3_MEDIUM,
         replace(
             _SD3_MEDIUM,
@@ -104,11 +110,9 @@ CATALOGUE: Mapping[str, ModelSpec] = {
 def find(name: str) -> ModelSpec:
     """The spec of a catalogue name, a hub id or a folder. Raises Refusal with what exists."""
     by_hub = {spec.hub: spec for spec in CATALOGUE.values() if spec.hub}
-    if name in _FAMILY:
-        return _embedded(name)
     spec = CATALOGUE.get(name) or by_hub.get(name)
     if spec is not None:
-        return spec
+        return _embedded(spec) if spec in _EMBEDDED else spec
     if name and Path(name).expanduser().is_dir():
         return read_folder(Path(name))
     raise Refusal(
@@ -155,16 +159,22 @@ def how_to_get(spec: ModelSpec) -> str:
     )
 
 
-def _embedded(name: str) -> ModelSpec:
+def _embedded(spec: ModelSpec) -> ModelSpec:
     """The model inside: its folder's own figures, or its entry above while it is absent."""
     folder = assets() / "tiny"
-    if not (folder / _FAMILY[name] / "config.json").is_file():
-        return CATALOGUE[name]
-    read = read_folder(folder, _FAMILY[name])
-    limit = min(read.t5_limit, _TINY.t5_limit)
+    if not (folder / spec.transformer / "config.json").is_file():
+        return spec
+    read = read_folder(folder, spec.transformer)
+    limit = min(read.t5_limit, spec.t5_limit)
     return replace(
-        read, name=name, licence=_TINY.licence, t5_tokens=limit, t5_limit=limit, defaults=_TINY.defaults
+        read, name=spec.name, licence=spec.licence, t5_tokens=limit, t5_limit=limit, defaults=spec.defaults
     )
+
+
+def depths() -> tuple[str, ...]:
+    """The names of the embedded model's depths that are here, the shallowest first."""
+    found = [find(spec.name) for spec in _EMBEDDED]
+    return tuple(spec.name for spec in sorted(found, key=lambda spec: spec.network.depth) if spec.folder)
 
 
 def assets() -> Path:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sd3demo.catalogue import CATALOGUE, find, locate
+from sd3demo.catalogue import depths
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.settings import Steps, Text
@@ -64,10 +64,8 @@ def values_of(settings: PathLength) -> tuple[Scalar, ...]:
 
 def depths_beside(model: str) -> tuple[str, ...]:
     """The embedded model's depths that are here, the shallowest first; the model alone when it has none."""
-    family = [name for name in CATALOGUE if name.split("-")[0] == "tiny" and _is_here(name)]
-    if model not in family:
-        return (model,)
-    return tuple(sorted(family, key=lambda name: find(name).network.depth))
+    family = depths()
+    return family if model in family else (model,)
 
 
 def models(settings: PathLength) -> Sequence[str]:
@@ -111,14 +109,6 @@ def straight_length(given: Mapping) -> float:
     spec, request = made.spec, made.request
     entries = spec.network.channels * (request.width // spec.vae_factor) * (request.height // spec.vae_factor)
     return expected_straight_length(entries)
-
-
-def _is_here(name: str) -> bool:
-    try:
-        locate(find(name))
-    except Refusal:
-        return False
-    return True
 
 
 STUDY = Study(PathLength, models, cells, table, charts=("path-length", "straightness"))

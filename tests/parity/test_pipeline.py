@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 
-from sd3demo.catalogue import find
+from sd3demo.catalogue import depths, find
 from sd3demo.settings import Request
 from tests.checkpoints import KINDS
 from tests.engine.running import Ran, run
@@ -22,8 +22,10 @@ PROMPT, NEGATIVE = "a red circle above a blue square", "a red square"
 def reference(folder: Path, ran: Ran, *, t5: bool = True, output: str = "latent", **words: str) -> np.ndarray:
     """What the pipeline makes of a plan: the same prompt, seed, size, guidance and sigmas."""
     request = ran.plan.request
-    without = {} if t5 else {"text_encoder_3": None, "tokenizer_3": None}
-    pipe = StableDiffusion3Pipeline.from_pretrained(folder, **without)
+    parts = {} if t5 else {"text_encoder_3": None, "tokenizer_3": None}
+    if (inside := ran.plan.spec.transformer) != "transformer":
+        parts["transformer"] = SD3Transformer2DModel.from_pretrained(folder / inside)
+    pipe = StableDiffusion3Pipeline.from_pretrained(folder, **parts)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)  # the sigmas are given, shifted already
     made = pipe(
@@ -60,12 +62,11 @@ def test_the_latents_are_the_pipelines(
     np.testing.assert_allclose(ran.latents.numpy(), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", depths())
 @pytest.mark.parametrize("t5", ["on", "zeros"])
-def test_the_embedded_models_latents_are_the_pipelines(t5: str) -> None:
-    folder = find("tiny").folder
-    if not folder:
-        pytest.skip("the embedded model is not in assets/tiny")
-    ran = run(Request.model_validate({"prompt": PROMPT, "t5": t5, "seed": 3, "steps": STEPS}))
+def test_the_embedded_models_latents_are_the_pipelines(t5: str, name: str) -> None:
+    folder = find(name).folder
+    ran = run(Request.model_validate({"prompt": PROMPT, "model": name, "t5": t5, "seed": 3, "steps": STEPS}))
     expected = reference(Path(folder), ran, t5=t5 == "on")
     np.testing.assert_allclose(ran.latents.numpy(), expected, rtol=0, atol=1e-4)
 
