@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import gradio as gr
 
+from sd3demo.catalogue import depths
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
 from sd3demo.studies.kept import kept_at_home
@@ -50,8 +51,10 @@ def asked(core: Core, study: Study, values: Sequence[object]) -> Settings:
         if isinstance(given, int | float) and given > MOST:
             raise Refusal(f"{one} is {given:g}; on the page it must lie in [1, {MOST}], more by command line")
     settings = parse(study.settings, named)
+    family = depths()  # they come with each other
+    offered = {*core.models, *(family if set(family) & set(core.models) else ())}
     for model in study.models(settings):
-        if model not in core.models:  # a page does not open whatever folder its visitors name
+        if model not in offered:  # a page does not open whatever folder its visitors name
             raise Refusal(f"unknown model {model!r}; choose one of {', '.join(core.models)}")
     return settings
 

@@ -145,6 +145,11 @@ def test_a_gradio_that_makes_its_app_elsewhere_is_left_alone(
     assert "App.create_app is gone" in caplog.text
 
 
+def _interruptible() -> None:
+    """What a shell runs in the background ignores interrupts, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.flaky(reruns=2)  # an interrupt in the middle of the start may be lost
 def test_the_entry_takes_the_next_port_and_never_shows_a_traceback(taken: int) -> None:
     env = {**os.environ, "GRADIO_SERVER_PORT": str(taken), "PYTHONUNBUFFERED": "1"}
@@ -155,6 +160,7 @@ def test_the_entry_takes_the_next_port_and_never_shows_a_traceback(taken: int) -
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_interruptible,
     )
     try:
         assert program.stdout is not None
