@@ -12,7 +12,7 @@ from sd3demo.models.positions import read_table
 from sd3demo.settings import parse
 from sd3demo.training.feed import Feed
 from sd3demo.training.folder import read_autoencoder, read_encoders, read_transformer
-from sd3demo.training.pruning import Moments, Sample, needed, prune
+from sd3demo.training.pruning import IMAGE, Moments, Sample, needed, prune
 from sd3demo.training.run import train
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.transformer import NATIVE, TABLE, mmdit
@@ -133,6 +133,18 @@ def test_the_embedded_model_pruned_is_of_the_papers_sizes_and_keeps_whole_waves(
     assert kept[:, 0].tolist() == list(range(16 * depth))
     assert kept[:, 1].tolist() == sorted(set(kept[:, 1].tolist()))
     assert read_table(small).side == TABLE
+
+
+def test_the_waves_that_are_read_are_those_that_stay() -> None:
+    deep, read = stirred(2), torch.arange(32) % 2 == 1  # every second frequency
+    with torch.no_grad():
+        for name, layer in deep.named_modules():
+            if name.endswith((*IMAGE, "proj_out")):
+                layer.weight[:, ~read.repeat(4)] = 0
+    table, whole = (
+        one.pos_embed.pos_embed.unflatten(2, (4, -1)) for one in (prune(deep, 1, [asked()]), deep)
+    )
+    assert torch.equal(table, whole[..., read])
 
 
 def test_refitting_saves_much_of_what_leaving_out_costs(
