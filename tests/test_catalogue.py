@@ -236,7 +236,7 @@ def test_a_blob_of_the_hubs_cache_is_known_by_its_name(tmp_path: Path) -> None:
     assert weights_hash(tmp_path, ["vae"]) != weights_hash(tmp_path / "plain", ["vae"])
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny-3"])
+@pytest.mark.parametrize("name", ["tiny", "tiny-3", "tiny-2"])
 def test_the_embedded_model_is_what_its_entry_says(name: str) -> None:
     spec, entry = find(name), CATALOGUE[name]
     assert spec.folder
@@ -244,13 +244,15 @@ def test_the_embedded_model_is_what_its_entry_says(name: str) -> None:
     assert (spec.native, spec.vae_factor) == (entry.native, entry.vae_factor)
     assert (spec.clip_tokens, spec.t5_tokens) == (entry.clip_tokens, entry.t5_tokens)
     assert spec.network == entry.network
+    assert spec.note == entry.note
+    assert bool(spec.note) == (name != "tiny")
     assert measure(Path(spec.folder) / "vae").parameters > 0
 
 
 def test_the_depths_share_all_but_the_transformer() -> None:
-    assert depths() == ("tiny-3", "tiny")
+    assert depths() == ("tiny-2", "tiny-3", "tiny")
     specs = [find(name) for name in depths()]
-    assert [spec.network.depth for spec in specs] == [3, 4]
+    assert [spec.network.depth for spec in specs] == [2, 3, 4]
     assert len({spec.components["transformer"].parameters for spec in specs}) == len(specs)
     shared = [
         {name: spec.components[name] for name in spec.components if name != "transformer"} for spec in specs
@@ -261,7 +263,7 @@ def test_the_depths_share_all_but_the_transformer() -> None:
 
 def test_a_depth_that_is_not_here_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shutil.copytree(
-        assets() / "tiny", tmp_path / "tiny", ignore=shutil.ignore_patterns("transformer_depth_3")
+        assets() / "tiny", tmp_path / "tiny", ignore=shutil.ignore_patterns("transformer_depth_*")
     )
     monkeypatch.setattr("sd3demo.catalogue.entries.assets", lambda: tmp_path)
     assert depths() == ("tiny",)

@@ -47,13 +47,18 @@ _TINY = ModelSpec(
 )
 
 
-def _shallower(depth: int) -> ModelSpec:
+def _shallower(depth: int, note: str) -> ModelSpec:
     """The embedded model at another depth, by the paper's rule (SD3, section 5.3); all else is shared."""
     network = replace(_TINY.network, depth=depth, hidden=64 * depth, heads=depth)
-    return replace(_TINY, name=f"tiny-{depth}", network=network, transformer=f"transformer_depth_{depth}")
+    folder = f"transformer_depth_{depth}"
+    return replace(_TINY, name=f"tiny-{depth}", network=network, transformer=folder, note=note)
 
 
-_EMBEDDED = (_TINY, _shallower(3))
+_EMBEDDED = (
+    _TINY,
+    _shallower(3, "It errs far more often than tiny: to compare depths with."),
+    _shallower(2, "Backgrounds and colours come right, few shapes come whole: to compare depths with."),
+)
 
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
@@ -166,9 +171,8 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
         return spec
     read = read_folder(folder, spec.transformer)
     limit = min(read.t5_limit, spec.t5_limit)
-    return replace(
-        read, name=spec.name, licence=spec.licence, t5_tokens=limit, t5_limit=limit, defaults=spec.defaults
-    )
+    read = replace(read, t5_tokens=limit, t5_limit=limit, defaults=spec.defaults)
+    return replace(read, name=spec.name, licence=spec.licence, note=spec.note)
 
 
 def depths() -> tuple[str, ...]:

@@ -86,6 +86,8 @@ class ModelSpec:
     folder: str = ""
     transformer: str = "transformer"
     """The folder of the transformer within it; a family of depths shares all else."""
+    note: str = ""
+    """What to know before choosing it, in a sentence."""
 
     def folder_of(self, component: str) -> str:
         """Where a component's weights lie within the checkpoint's folder."""

@@ -196,7 +196,8 @@ def model_title(spec: ModelSpec) -> str:
 
 def about_model(spec: ModelSpec) -> str:
     """A model in one line, or what to do to get it."""
-    line = f"{spec.native} × {spec.native} px, depth {spec.network.depth}, {spec.licence}."
+    facts = f"{spec.native} × {spec.native} px, depth {spec.network.depth}, {spec.licence}."
+    line = f"{facts} {spec.note}".strip()
     return line if is_here(spec) else f"{line} {how_to_get(spec)}."
 
 
