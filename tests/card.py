@@ -31,7 +31,6 @@ MODEL = ROOT / "assets" / "tiny"
 CARDS = (MODEL / "README.md", ROOT / "README.md")
 SHEET = MODEL / "samples.png"
 SCORES = MODEL / "scores.json"
-
 DEPTHS = ROOT / "assets" / "studies" / "depth.json"
 
 SIDE, GAP, CAPTION, COLUMNS = 128, 12, 46, 8  # pixels of a picture and around it, and pictures a category

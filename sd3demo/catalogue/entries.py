@@ -171,8 +171,15 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
         return spec
     read = read_folder(folder, spec.transformer)
     limit = min(read.t5_limit, spec.t5_limit)
-    read = replace(read, t5_tokens=limit, t5_limit=limit, defaults=spec.defaults)
-    return replace(read, name=spec.name, licence=spec.licence, note=spec.note)
+    return replace(
+        read,
+        name=spec.name,
+        licence=spec.licence,
+        t5_tokens=limit,
+        t5_limit=limit,
+        defaults=spec.defaults,
+        note=spec.note,
+    )
 
 
 def depths() -> tuple[str, ...]:

@@ -22,6 +22,13 @@ FIELDS = list(Request.model_fields)
 SPECS = [find(name) for name in CATALOGUE]
 
 
+@pytest.mark.parametrize("name", ["tiny-3", "tiny-2"])
+def test_a_model_to_compare_with_says_so_where_it_is_chosen(name: str) -> None:
+    assert form.about_model(find(name)).endswith(", Apache-2.0. " + CATALOGUE[name].note)
+    assert "to compare depths with." in form.about_model(find(name))
+    assert form.about_model(find("tiny")).endswith(", Apache-2.0.")
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_stands_in_exactly_one_place(name: str) -> None:
     places = [*HEADING, *(field for group in groups() for field in group.fields)]
