@@ -44,13 +44,14 @@ HEIGHT = 372  # pixels, and more for a long legend; the width is that of the pag
 class Axis:
     """What is along an axis, with its sign or unit; `shown` are its ends, those of the data by default.
 
-    `names` stand at 0, 1, 2, ... on an axis that has no numbers.
+    `names` stand at 0, 1, 2, ... on an axis that has no numbers; `ticks` are the only numbers to be shown.
     """
 
     title: str
     shown: tuple[float, float] | None = None
     log: bool = False
     names: tuple[str, ...] = ()
+    ticks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +243,8 @@ def _axis(axis: Axis) -> dict[str, object]:
     if axis.names:
         drawn |= {"tickvals": list(range(len(axis.names))), "ticktext": list(axis.names)}
         drawn |= {"tickangle": -35 if len(axis.names) > MANY else 0, "showgrid": False}
+    if axis.ticks:
+        drawn |= {"tickvals": list(axis.ticks)}
     if axis.log:
         drawn |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return drawn

@@ -91,8 +91,10 @@ def few_steps(table: Table, measure: str, name: str, title: str, up: Axis) -> Ch
 
 def depth(table: Table, measure: str, title: str, source: str, up: Axis) -> Chart:
     """A measure against the depth of the model."""
-    one = curve(measure, table, places(table, "depth"), measure, "green", strong=True)
-    return Chart(f"depth-{measure}", title, source, Axis("depth of the transformer"), up, (one,))
+    depths = places(table, "depth")
+    one = curve(measure, table, depths, measure, "green", strong=True)
+    along = Axis("depth of the transformer", ticks=tuple(depths.tolist()))
+    return Chart(f"depth-{measure}", title, source, along, up, (one,))
 
 
 def _by_t(table: Table, name: str, title: str, column: str, source: str) -> Chart:

@@ -94,3 +94,10 @@ def test_a_page_of_charts_needs_nothing_beside_itself(caption: str) -> None:
     assert "<script src=" not in text
     assert "Plotly.newPlot" in text
     assert "<script>alert(1)" not in text
+
+
+def test_an_axis_of_depths_shows_whole_blocks_alone() -> None:
+    columns = (Column("depth"), Column("loss"), Column("loss error"))
+    table = Table("depth", columns, (Row((2, 0.3, 0.1), {}), Row((4, 0.1, 0.1), {})), "")
+    drawn = figure(CHARTS["depth-loss"](table)).to_plotly_json()["layout"]["xaxis"]
+    assert list(drawn["tickvals"]) == [2, 4]
