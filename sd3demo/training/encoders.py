@@ -25,6 +25,7 @@ from transformers import (
 
 from sd3demo.training.clock import Clock
 from sd3demo.training.progress import Progress
+from sd3demo.training.spelling import Places, slot_directions, slot_loss
 from sd3demo.training.tokenizers import LENGTH, piece_ids
 from sd3demo.world.captions import caption, place
 from sd3demo.world.scenes import Scene, Thing, draw
@@ -191,9 +192,11 @@ def train_t5(
     learning_rate: float = 1e-3,
     hidden_share: float = 0.2,
 ) -> Iterator[Progress]:
-    """Restore captions of which `hidden_share` of the tokens were replaced by the unknown token."""
+    """Restore captions of which `hidden_share` of the tokens were replaced by the unknown token, and tell
+    where in its word each letter stands (`spelling`)."""
     rng = random.Random(seed)
     model.to(device).train()
+    places, directions = Places(tokenizer), slot_directions(model.config.d_model).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     seen, step = 0, 0
     while (done := clock.share()) < 1:
@@ -205,7 +208,8 @@ def train_t5(
         noisy = clean.masked_fill(hidden, tokenizer.unk_token_id)
         with torch.autocast(device.type, torch.bfloat16):
             # Padding is not masked in serving, so neither is it here.
-            loss = model(input_ids=noisy, labels=clean.masked_fill(~told, -100)).loss
+            out = model(input_ids=noisy, labels=clean.masked_fill(~told, -100))
+        loss = out.loss + slot_loss(out.encoder_last_hidden_state, places(clean), directions)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

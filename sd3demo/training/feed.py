@@ -1,14 +1,15 @@
-"""Training data, made as it is used: latents and patch labels of rendered scenes in a ring that slowly
-renews.
+"""Training data, made as it is used: rendered scenes in a ring that slowly renews, each with its latents,
+its patch labels and the embeddings of a few captions.
 
-Rendering and encoding cost more than a training step's share, so each picture serves a few times, each
-time under a newly worded caption.
+Rendering and encoding cost more than a training step's share, so each picture and each caption serves a
+few times, each time with other noise.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from diffusers import AutoencoderKL
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
+from sd3demo.training.encoders import CLIP_L_WIDTH
 from sd3demo.training.tokenizers import LENGTH
 from sd3demo.world.captions import caption
 from sd3demo.world.render import covers, render
@@ -24,6 +26,8 @@ from sd3demo.world.vocabulary import COLOURS, LETTERS, SHAPES
 
 LABELS = len(SHAPES) + len(LETTERS) + len(COLOURS)
 PATCH_PIXELS = 8
+CAPTIONS = 2
+"""Captions that are embedded with each picture; each use draws one."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,19 @@ class Zeroed:
         """Independently for each encoder with its own probability (SD3 section 5.2: 46.4% each)."""
         return cls(*(torch.rand(rows, device=device) < p for p in share))
 
+    def __call__(self, context: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Context and pooled text as `embed` gives them, each zeroed encoder's share of them 0."""
+        clip, spelt = context.split([LENGTH, context.shape[1] - LENGTH], 1)
+        l_width, rest = CLIP_L_WIDTH, pooled.shape[1] - CLIP_L_WIDTH
+        gone = torch.cat([self.clip_l[:, None].expand(-1, l_width), self.clip_g[:, None].expand(-1, rest)], 1)
+        beyond = functional.pad(gone, (0, clip.shape[2] - gone.shape[1]))  # zeros already
+        clip = clip.masked_fill(beyond[:, None], 0)
+        spelt = spelt.masked_fill(self.t5[:, None, None], 0)
+        return torch.cat([clip, spelt], 1), pooled.masked_fill(gone, 0)
+
 
 @torch.no_grad()
-def embed(encoders: Encoders, texts: list[str], zeroed: Zeroed | None = None) -> tuple[Tensor, Tensor]:
+def embed(encoders: Encoders, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Context (B, 2 LENGTH, joint width) and pooled text (B, CLIP widths), as StableDiffusion3Pipeline
     lays them out."""
     device = encoders.t5.device
@@ -62,14 +76,10 @@ def embed(encoders: Encoders, texts: list[str], zeroed: Zeroed | None = None) ->
     with torch.autocast(device.type, torch.bfloat16):
         said = [clip(words, output_hidden_states=True) for clip in (encoders.clip_l, encoders.clip_g)]
         spelt = encoders.t5(letters).last_hidden_state.float()
-    off = zeroed or Zeroed(*(torch.zeros(len(texts), dtype=torch.bool, device=device),) * 3)
-    hidden, pooled = [], []
-    for out, rows in zip(said, (off.clip_l, off.clip_g), strict=True):
-        pooled.append(out.text_embeds.float().masked_fill(rows[:, None], 0))
-        hidden.append(out.hidden_states[-2].float().masked_fill(rows[:, None, None], 0))
-    spelt = spelt.masked_fill(off.t5[:, None, None], 0)
-    clip = functional.pad(torch.cat(hidden, 2), (0, spelt.shape[2] - sum(h.shape[2] for h in hidden)))
-    return torch.cat([clip, spelt], 1), torch.cat(pooled, 1)
+    pooled = torch.cat([out.text_embeds.float() for out in said], 1)
+    clip = torch.cat([out.hidden_states[-2].float() for out in said], 2)
+    clip = functional.pad(clip, (0, spelt.shape[2] - clip.shape[2]))
+    return torch.cat([clip, spelt], 1), pooled
 
 
 class Feed:
@@ -89,11 +99,15 @@ class Feed:
         self.vae, self.encoders, self.device, self.mix = vae, encoders, device, mix
         self.rng = random.Random(seed)
         self.uses, self.owed, self.oldest = uses, 0.0, 0
-        self.scenes: list[Scene] = []
-        self.latents = torch.empty(ring, 16, 16, 16, dtype=torch.float16, device=device)
-        self.labels = torch.empty(ring, 64, LABELS, dtype=torch.float16, device=device)
-        while len(self.scenes) < ring:
-            self._renew(min(256, ring - len(self.scenes)))
+        self.empty, self.empty_pooled = embed(encoders, [""])
+        half = partial(torch.empty, dtype=torch.float16, device=device)
+        self.latents = half(ring, 16, 16, 16)
+        self.labels = half(ring, 64, LABELS)
+        self.contexts = half(ring, CAPTIONS, *self.empty.shape[1:])
+        self.pooled = half(ring, CAPTIONS, self.empty_pooled.shape[1])
+        self.captions = [[""] * CAPTIONS for _ in range(ring)]
+        for start in range(0, ring, 256):
+            self._renew(min(256, ring - start))
 
     @torch.no_grad()
     def _renew(self, count: int) -> None:
@@ -107,11 +121,12 @@ class Feed:
         places = [(self.oldest + k) % ring for k in range(count)]
         self.latents[places] = latents.half()
         self.labels[places] = patch_labels(scenes, self.device).half()
-        for where, scene in zip(places, scenes, strict=True):
-            if where < len(self.scenes):
-                self.scenes[where] = scene
-            else:
-                self.scenes.append(scene)
+        for k in range(CAPTIONS):
+            texts = [caption(self.rng, scene) for scene in scenes]
+            context, pooled = embed(self.encoders, texts)
+            self.contexts[places, k], self.pooled[places, k] = context.half(), pooled.half()
+            for where, text in zip(places, texts, strict=True):
+                self.captions[where][k] = text
         self.oldest = (self.oldest + count) % ring
 
     def next(
@@ -125,11 +140,13 @@ class Feed:
         if self.owed >= 128:
             self._renew(128)
             self.owed -= 128
-        rows = [self.rng.randrange(len(self.scenes)) for _ in range(batch)]
-        texts = [
-            "" if self.rng.random() < unconditional else caption(self.rng, self.scenes[row]) for row in rows
-        ]
-        context, pooled = embed(self.encoders, texts, Zeroed.draw(batch, zeroed, self.device))
+        rows = [self.rng.randrange(len(self.latents)) for _ in range(batch)]
+        which = [self.rng.randrange(CAPTIONS) for _ in range(batch)]
+        context, pooled = self.contexts[rows, which].float(), self.pooled[rows, which].float()
+        said = torch.tensor([self.rng.random() >= unconditional for _ in range(batch)], device=self.device)
+        context = context.where(said[:, None, None], self.empty)
+        pooled = pooled.where(said[:, None], self.empty_pooled)
+        context, pooled = Zeroed.draw(batch, zeroed, self.device)(context, pooled)
         return self.latents[rows].float(), self.labels[rows].float(), context, pooled
 
 

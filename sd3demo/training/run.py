@@ -30,6 +30,7 @@ from sd3demo.training.flow import FlowTraining, Recipe, train_flow
 from sd3demo.training.progress import Progress
 from sd3demo.training.pruning import Sample, prune
 from sd3demo.training.settings import TrainSettings
+from sd3demo.training.spelling import teach_places
 from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
 from sd3demo.training.transformer import mmdit
 
@@ -76,7 +77,11 @@ def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iter
         return
     if not (model / "text_encoder_3").exists():
         yield from _make_encoders(settings, clock, model, device)
-    if settings.stage == "encoders":
+    if settings.stage == "spelling":
+        encoders = files.read_encoders(model, device)
+        yield from teach_places(encoders.t5, encoders.t5_tokenizer, clock, device=device, seed=settings.seed)
+        files.write_encoders(encoders, model)
+    if settings.stage in ("encoders", "spelling"):
         return
     yield from _go_on(settings, clock, model, device)
 

@@ -39,10 +39,10 @@ class TrainSettings(Settings):
         description="Start from the transformer of this depth in `resume`, pruned to `depth`.",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Of the initial weights and the scenes.")
-    stage: Literal["all", "autoencoder", "encoders", "flow", "decoder"] = Field(
+    stage: Literal["all", "autoencoder", "encoders", "flow", "decoder", "spelling"] = Field(
         "all",
-        description="Train up to this stage; decoder finishes the autoencoder's decoder alone, under a flow "
-        "that is trained already.",
+        description="Train up to this stage; under a flow that is trained already, decoder finishes the "
+        "autoencoder's decoder alone, and spelling teaches T5 where in its word each letter stands.",
     )
     autoencoder_share: float = Field(
         0.2, ge=0.001, le=0.9, description="Share of the minutes for a new autoencoder."

@@ -1,7 +1,9 @@
 """Captions: several phrasings a scene, short ones and detailed ones (SD3 Table 4 asks which of the two
 helps).
 
-What a caption leaves out is free in the picture. A few phrasings are never used in training: HELD_OUT_FRAMES
+What a caption leaves out is free in the picture, but for two things that people take for granted: things
+in no stated relation are named from left to right, and a word whose place is not told stands in the
+middle. A few phrasings are never used in training: HELD_OUT_FRAMES
 and the wordings of `prompts.py` test whether the model reads the words rather than the sentence.
 """
 
@@ -110,7 +112,8 @@ def _lettering(rng: random.Random, lettering: Lettering, detailed: bool) -> str:
     phrase = rng.choice(WORD_FRAMES).format(text)
     if detailed or rng.random() < 0.7:
         phrase += f" in {lettering.colour}"
-    if rng.random() < (0.6 if detailed else 0.15):
+    middle = place(lettering.x, lettering.y) == "center"
+    if not middle or rng.random() < (0.6 if detailed else 0.15):
         phrase += f" {place_phrase(rng, lettering.x, lettering.y)}"
     return phrase
 

@@ -196,7 +196,7 @@ CATEGORIES: dict[str, Callable[[random.Random], Exam]] = {
 def truth(exam: Exam, rng: random.Random) -> Scene:
     """A scene that keeps the exam's claim, drawn as training scenes are."""
     if exam.text is not None:
-        return write(rng, exam.text, background=exam.background, colour=exam.text_colour)
+        return write(rng, exam.text, background=exam.background, colour=exam.text_colour, middle=True)
     colours = tuple(item.colour for item in exam.items if item.colour)
     return arrange(
         rng,

@@ -27,6 +27,11 @@ MARGIN = 0.03
 GAP = 0.055
 RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5: (0.11, 0.145)}
 """Circumradius of a thing by the number of things in the scene."""
+TYPE_SIZE = 0.25
+"""Height of a letter and its advance, so that four fill the picture."""
+LATTICE = 0.125
+LINES = (0.25, 0.375, 0.5, 0.625, 0.75)
+"""Where the middle of a line of text may lie."""
 SMALL_BELOW, LARGE_FROM = 0.24, 0.29
 """A lone thing is called small below the first radius and large from the second."""
 
@@ -161,24 +166,33 @@ def _plain(where: list[tuple[float, float]], relation: str) -> bool:
 
 
 def write(
-    rng: random.Random, text: str, *, background: str | None = None, colour: str | None = None
+    rng: random.Random,
+    text: str,
+    *,
+    background: str | None = None,
+    colour: str | None = None,
+    middle: bool = False,
 ) -> Scene:
-    """A scene that shows `text` (two to four capitals), as large as fits or smaller, somewhere on the
-    picture."""
+    """A scene that shows `text` (two to four capitals): in the middle, always or half of the time, else
+    wherever it fits on one of LINES.
+
+    All text is of one size and stands on a lattice of an eighth of the side.
+    """
     background = background or rng.choice(tuple(BACKGROUNDS))
     colour = colour or rng.choice(colours_on(background))
-    height = rng.uniform(0.19, min(0.30, 0.94 / len(text)))
-    half = height * (len(text) - 0.3) / 2
-    x = rng.uniform(MARGIN + half, 1 - MARGIN - half)
-    y = rng.uniform(MARGIN + height / 2, 1 - MARGIN - height / 2)
+    x = y = 0.5
+    if not middle and rng.random() < 0.5:
+        columns = round((1 - len(text) * TYPE_SIZE) / LATTICE)  # that a word of this length leaves free
+        x = LATTICE * rng.randint(0, columns) + len(text) * TYPE_SIZE / 2
+        y = rng.choice(LINES)
     return Scene(
-        background=background, lettering=Lettering(text=text, colour=colour, x=x, y=y, height=height)
+        background=background, lettering=Lettering(text=text, colour=colour, x=x, y=y, height=TYPE_SIZE)
     )
 
 
 def random_text(rng: random.Random) -> str:
-    """A training word half of the time, else random capitals; never a held-out word."""
-    if rng.random() < 0.5:
+    """A training word in one case of three, else random capitals; never a held-out word."""
+    if rng.random() < 1 / 3:
         return rng.choice(TRAINED_WORDS)
     while True:
         text = "".join(rng.choices(LETTERS, k=rng.choice((2, 3, 3, 4, 4))))

@@ -8,7 +8,7 @@ from torch import nn
 
 from sd3demo.training.autoencoder import CHANNELS, LATENT_NOISE, Normalised, autoencoder, fold, windows
 from sd3demo.training.encoders import CLIP_G_WIDTH, CLIP_L_WIDTH, clip_encoder, encoder_of, t5_model
-from sd3demo.training.feed import LABELS, Encoders, Feed, Zeroed, embed, patch_labels
+from sd3demo.training.feed import CAPTIONS, LABELS, Encoders, Feed, Zeroed, embed, patch_labels
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.tokenizers import LENGTH, clip_tokenizer, piece_ids, t5_tokenizer
 from sd3demo.training.transformer import TABLE, PlainAttention, Trained, mmdit, position_table
@@ -141,13 +141,18 @@ def test_a_zeroed_encoder_leaves_zeros_and_the_others_alone(encoders: Encoders) 
     texts = ["a red circle"] * 4
     rows = torch.eye(4, dtype=torch.bool)
     whole, pooled = embed(encoders, texts)
-    context, cut = embed(encoders, texts, Zeroed(clip_l=rows[0], clip_g=rows[1], t5=rows[2]))
+    context, cut = Zeroed(clip_l=rows[0], clip_g=rows[1], t5=rows[2])(whole, pooled)
     assert context[0, :LENGTH, :CLIP_L_WIDTH].abs().max() == 0
     assert cut[0, :CLIP_L_WIDTH].abs().max() == 0
     assert context[1, :LENGTH, CLIP_L_WIDTH : CLIP_L_WIDTH + CLIP_G_WIDTH].abs().max() == 0
     assert cut[1, CLIP_L_WIDTH:].abs().max() == 0
     assert context[2, LENGTH:].abs().max() == 0
+    after_l = slice(CLIP_L_WIDTH, None)
+    assert torch.equal(context[0, :, after_l], whole[0, :, after_l])
+    assert torch.equal(context[:2, LENGTH:], whole[:2, LENGTH:])
+    assert torch.equal(context[2, :LENGTH], whole[2, :LENGTH])
     assert torch.equal(context[3], whole[3])
+    assert torch.equal(cut[0, after_l], pooled[0, after_l])
     assert torch.equal(cut[2:], pooled[2:])
 
 
@@ -168,14 +173,39 @@ def test_patch_labels_say_what_covers_each_patch() -> None:
     assert named == [*wanted, len(SHAPES) + len(LETTERS) + list(COLOURS).index("blue")]
 
 
-def test_the_ring_renews_itself_and_keeps_latents_with_their_scenes(encoders: Encoders) -> None:
+def test_the_ring_renews_itself_and_keeps_captions_with_their_pictures(encoders: Encoders) -> None:
     vae = autoencoder((16, 16, 16)).eval()
-    feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1, mix=None)
-    before = list(feed.scenes)
+    mix = {"single": 1, "word": 1}
+    feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1, mix=mix)
+    before = [list(texts) for texts in feed.captions]
     for _ in range(4):
         feed.next(64, unconditional=0.1, zeroed=(0, 0, 0))
-    assert 0 < sum(new is not old for new, old in zip(feed.scenes, before, strict=True)) <= 256
-    assert torch.allclose(patch_labels(feed.scenes, torch.device("cpu")), feed.labels.float(), atol=2e-3)
+    changed = sum(new != old for new, old in zip(feed.captions, before, strict=True))
+    assert 128 <= changed <= 256
+    # The picture's patches show the one shape that every caption of it names, or letters and no shape.
+    for labels, texts in zip(feed.labels.float(), feed.captions, strict=True):
+        shown = {name for name, share in zip(SHAPES, labels.sum(0), strict=False) if share > 0}
+        for text in texts:
+            assert shown == {word for word in text.replace(",", " ").split() if word in SHAPES}
+
+
+def test_each_caption_is_embedded_with_its_picture(encoders: Encoders) -> None:
+    vae = autoencoder((16, 16, 16)).eval()
+    feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1, mix=None)
+    for k in range(CAPTIONS):
+        context, pooled = embed(encoders, [texts[k] for texts in feed.captions[:32]])
+        assert torch.allclose(feed.contexts[:32, k].float(), context, atol=0.05)
+        assert torch.allclose(feed.pooled[:32, k].float(), pooled, atol=0.05)
+
+
+def test_the_share_without_a_text_has_the_empty_one_as_serving_gives_it(encoders: Encoders) -> None:
+    vae = autoencoder((16, 16, 16)).eval()
+    feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1000, mix=None)
+    empty, empty_pooled = embed(encoders, [""])
+    *_, context, pooled = feed.next(400, unconditional=0.25, zeroed=(0, 0, 0))
+    nothing = (context == empty).flatten(1).all(1)
+    assert 60 <= nothing.sum() <= 140  # 100, four standard errors either way
+    assert torch.equal(nothing, (pooled == empty_pooled).all(1))
 
 
 def test_muon_sees_kernels_as_matrices_and_lowers_a_loss() -> None:

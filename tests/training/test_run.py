@@ -10,6 +10,7 @@ from threading import Event
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file
 
 from sd3demo.cli import main
 from sd3demo.errors import Refusal
@@ -25,6 +26,7 @@ from sd3demo.training.transformer import mmdit
 from sd3demo.world.scenes import MIX
 
 CPU = torch.device("cpu")
+TINY = Path("assets/tiny")
 SMALL = {"depth": 2, "batch": 8, "ring": 256, "eager": True, "exam_prompts": 1, "device": "cpu"}
 
 
@@ -79,6 +81,19 @@ def test_finishing_the_decoder_leaves_the_latents_as_they_are(tmp_path: Path) ->
     same = {name: torch.equal(value, after.state_dict()[name]) for name, value in before.state_dict().items()}
     assert all(equal for name, equal in same.items() if name.startswith("encoder"))
     assert not all(equal for name, equal in same.items() if name.startswith("decoder"))
+
+
+def test_teaching_places_changes_what_t5_says_at_letters_and_nothing_else(tmp_path: Path) -> None:
+    settings = {**SMALL, "resume": Path("assets/tiny"), "out": tmp_path, "stage": "spelling"}
+    reports = list(train(TrainSettings.model_validate({**settings, "minutes": 0.05})))
+    assert {report.stage for report in reports} == {"spelling"}
+    for part, changes in (("text_encoder", False), ("text_encoder_2", False), ("text_encoder_3", True)):
+        before, after = (
+            load_file(folder / part / "model.safetensors") for folder in (TINY, tmp_path / "model")
+        )
+        equal = {name: torch.equal(value, after[name]) for name, value in before.items()}
+        assert all(equal.values()) is not changes
+    assert not (tmp_path / "model" / "transformer").exists()
 
 
 def test_the_average_follows_the_weights() -> None:

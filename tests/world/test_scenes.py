@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sd3demo.world.captions import HELD_OUT_FRAMES, Detail, caption
+from sd3demo.world.captions import HELD_OUT_FRAMES, Detail, caption, place
 from sd3demo.world.letters import SEGMENTS, WIDTH
 from sd3demo.world.render import covers, render
-from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw
+from sd3demo.world.scenes import KINDS, LATTICE, LINES, MIX, RADII, Scene, Thing, draw
 from sd3demo.world.shapes import DISTANCES
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -74,6 +74,34 @@ def test_words_are_held_out() -> None:
     assert not written & set(HELD_OUT_WORDS)
     assert not set(TRAINED_WORDS) & set(HELD_OUT_WORDS)
     assert len(written & set(TRAINED_WORDS)) > 100
+
+
+def test_words_lie_inside_and_on_the_lattice() -> None:
+    written = [scene.lettering for scene in _scenes(4000) if scene.lettering]
+    for word in written:
+        left, top = word.x - len(word.text) * word.height / 2, word.y - word.height / 2
+        assert (left / LATTICE, top / LATTICE) == (round(left / LATTICE), round(top / LATTICE))
+        assert 0 <= left <= 1 - len(word.text) * word.height
+        assert 0 < top < 1 - word.height
+    # Every line, and every column that a length leaves free.
+    places = {(len(w.text), w.x) for w in written if w.text}
+    assert {w.y for w in written} == set(LINES)
+    assert len(places) == 5 + 3 + 1
+
+
+@pytest.mark.parametrize("detail", ["short", "detailed"])
+def test_a_word_whose_place_is_not_told_is_in_the_middle(detail: Detail) -> None:
+    rng = random.Random(3)
+    told = {True: 0, False: 0}
+    for _ in range(400):
+        scene = draw(rng, {"word": 1})
+        word = scene.lettering
+        assert word is not None
+        said = caption(rng, scene, detail).split('"')[-1].replace(",", " ").split()
+        has_place = any(name in said for name in ("left", "right", "top", "bottom", "center", "middle"))
+        told[has_place] += 1
+        assert has_place or place(word.x, word.y) == "center"
+    assert min(told.values()) > 50
 
 
 def test_captions_say_nothing_false_and_never_a_held_out_frame() -> None:

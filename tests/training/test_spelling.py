@@ -1,0 +1,99 @@
+"""T5 tells where each letter stands: what it is taught, and what the encoder that ships says."""
+
+import random
+from threading import Event
+
+import pytest
+import torch
+from torch import Tensor
+
+from sd3demo.training.clock import Clock
+from sd3demo.training.encoders import encoder_of, t5_model
+from sd3demo.training.spelling import (
+    NO_SLOT,
+    SLOTS,
+    Places,
+    slot_directions,
+    slot_loss,
+    teach_places,
+)
+from sd3demo.training.tokenizers import LENGTH, t5_tokenizer
+from sd3demo.world.captions import caption
+from sd3demo.world.scenes import draw
+
+CPU = torch.device("cpu")
+
+
+class After(Event):
+    """Set once it was asked so many times: a run of a number of steps, on any machine."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def _ids(texts: list[str]) -> Tensor:
+    form = {"padding": "max_length", "max_length": LENGTH, "truncation": True, "return_tensors": "pt"}
+    ids: Tensor = t5_tokenizer()(texts, **form).input_ids
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ('the word "HI" in pink', [0, 1]),
+        ('letters reading "CAT"', [2, 3, 4]),
+        ('the word "jazz" in pink on a white background', [5, 6, 7, 8]),
+        ('"RED" written in red', [2, 3, 4]),
+        ("two red circles", []),
+        ('the word "HELLO" in pink', []),
+        ('the word "A" in pink', []),
+    ],
+)
+def test_each_letter_of_a_written_word_has_its_slot_and_nothing_else_has(text: str, slots: list[int]) -> None:
+    [found] = Places(t5_tokenizer())(_ids([text])).tolist()
+    assert [slot for slot in found if slot != NO_SLOT] == slots
+
+
+def test_slots_of_a_batch_are_those_of_its_rows() -> None:
+    rng = random.Random(0)
+    ids = _ids([caption(rng, draw(rng)) for _ in range(64)])
+    places = Places(t5_tokenizer())
+    assert torch.equal(places(ids), torch.cat([places(row[None]) for row in ids]))
+
+
+def test_directions_are_orthonormal_and_the_same_every_time() -> None:
+    directions = slot_directions(256)
+    assert torch.allclose(directions @ directions.T, torch.eye(SLOTS), atol=1e-5)
+    torch.manual_seed(9)
+    assert torch.equal(directions, slot_directions(256))
+
+
+def test_the_loss_reads_each_slot_along_its_own_direction() -> None:
+    directions = slot_directions(64)
+    slots = torch.tensor([[NO_SLOT, 0, 1, NO_SLOT], [2, 3, 4, NO_SLOT]])
+    told = 50 * directions[slots.clamp(min=0)]
+    assert slot_loss(told, slots, directions).item() < 1e-4
+    assert slot_loss(told.roll(1, 1), slots, directions).item() > 10
+    told[slots == NO_SLOT] = 1e3  # what is said elsewhere does not count
+    assert slot_loss(told, slots, directions).item() < 1e-4
+
+
+def test_teaching_moves_letters_more_than_all_else() -> None:
+    torch.manual_seed(0)
+    model, tokenizer = encoder_of(t5_model(t5_tokenizer())), t5_tokenizer()
+    ids = _ids(['the word "JAZZ" in pink', "three red rings on a white background"])
+    with torch.no_grad():
+        before = model(ids).last_hidden_state
+        reports = []
+        with torch.enable_grad():
+            reports += teach_places(model, tokenizer, Clock(600, After(400)), device=CPU, batch=16)
+        gap = (model(ids).last_hidden_state - before).square().mean(2)
+    letters = Places(tokenizer)(ids) != NO_SLOT
+    assert {report.stage for report in reports} == {"spelling"}
+    assert gap[letters].mean() > 2 * gap[~letters].mean()
+    assert not any(weight.requires_grad for weight in model.parameters())
