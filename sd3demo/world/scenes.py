@@ -29,8 +29,7 @@ RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5
 """Circumradius of a thing by the number of things in the scene."""
 TYPE_SIZE = 0.25
 """Height of a letter and its advance, so that four fill the picture."""
-LATTICE = 0.125
-LINES = (0.25, 0.375, 0.5, 0.625, 0.75)
+LINES = (0.25, 0.5, 0.75)
 """Where the middle of a line of text may lie."""
 SMALL_BELOW, LARGE_FROM = 0.24, 0.29
 """A lone thing is called small below the first radius and large from the second."""
@@ -173,18 +172,14 @@ def write(
     colour: str | None = None,
     middle: bool = False,
 ) -> Scene:
-    """A scene that shows `text` (two to four capitals): in the middle, always or half of the time, else
-    wherever it fits on one of LINES.
-
-    All text is of one size and stands on a lattice of an eighth of the side.
-    """
+    """A scene that shows `text` (two to four capitals) in one size: in the middle, always or half of the
+    time, else in any of the nine places as far out as it fits, so that a place told is a place known."""
     background = background or rng.choice(tuple(BACKGROUNDS))
     colour = colour or rng.choice(colours_on(background))
     x = y = 0.5
     if not middle and rng.random() < 0.5:
-        columns = round((1 - len(text) * TYPE_SIZE) / LATTICE)  # that a word of this length leaves free
-        x = LATTICE * rng.randint(0, columns) + len(text) * TYPE_SIZE / 2
-        y = rng.choice(LINES)
+        free = (1 - len(text) * TYPE_SIZE) / 2
+        x, y = 0.5 + rng.choice((-1, 0, 1)) * free, rng.choice(LINES)
     return Scene(
         background=background, lettering=Lettering(text=text, colour=colour, x=x, y=y, height=TYPE_SIZE)
     )

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sd3demo.world.captions import HELD_OUT_FRAMES, Detail, caption, place
 from sd3demo.world.letters import SEGMENTS, WIDTH
 from sd3demo.world.render import covers, render
-from sd3demo.world.scenes import KINDS, LATTICE, LINES, MIX, RADII, Scene, Thing, draw
+from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw
 from sd3demo.world.shapes import DISTANCES
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -76,17 +76,15 @@ def test_words_are_held_out() -> None:
     assert len(written & set(TRAINED_WORDS)) > 100
 
 
-def test_words_lie_inside_and_on_the_lattice() -> None:
+def test_words_lie_inside_and_a_place_that_is_told_is_one_place() -> None:
     written = [scene.lettering for scene in _scenes(4000) if scene.lettering]
     for word in written:
         left, top = word.x - len(word.text) * word.height / 2, word.y - word.height / 2
-        assert (left / LATTICE, top / LATTICE) == (round(left / LATTICE), round(top / LATTICE))
         assert 0 <= left <= 1 - len(word.text) * word.height
         assert 0 < top < 1 - word.height
-    # Every line, and every column that a length leaves free.
-    places = {(len(w.text), w.x) for w in written if w.text}
-    assert {w.y for w in written} == set(LINES)
-    assert len(places) == 5 + 3 + 1
+    assert all(abs(8 * word.x - round(8 * word.x)) < 1e-9 for word in written)  # whole patches
+    told = {(len(word.text), place(word.x, word.y), word.x, word.y) for word in written}
+    assert len(told) == len({spot[:2] for spot in told}) == 9 + 9 + 3
 
 
 @pytest.mark.parametrize("detail", ["short", "detailed"])
