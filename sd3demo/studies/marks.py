@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from sd3demo.studies.study import Column, Json, Measured, Row, Scalar
 from sd3demo.studies.summary import error, grouped, mean, mean_of_rates, numbers, rate_error
 
+BUILT_IN = (
+    "The whole-word tokenizers of the CLIPs do not know untrained words, so part of what typography loses "
+    "without T5 is built in."
+)
 PARTS = ("background", "colour", "count", "shape", "relation", "letters")
 """The softer marks that a table shows."""
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from sd3demo.flow.grids import Convention
 from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted
-from sd3demo.studies.marks import COLUMNS, PART_COLUMNS, PARTS, Marks, by_category, mean_of
+from sd3demo.studies.marks import BUILT_IN, COLUMNS, PART_COLUMNS, PARTS, Marks, by_category, mean_of
 from sd3demo.studies.pictures import (
     GENEVAL,
     KINDS,
@@ -135,7 +135,8 @@ def table(settings: Score, measured: Sequence[Measured]) -> Table:
         tuple(rows),
         f"Score of {settings.model} by the world's judge: {counted(made.steps, f'{made.solver} step')}, "
         f"guidance {made.cfg:g}, shift {made.shift:g}, T5 {made.t5}, {made.width} x {made.height} px; "
-        "standard errors over prompts; mean is that of GenEval's six where all were asked.",
+        "standard errors over prompts; mean is that of GenEval's six where all were asked."
+        + ("" if made.t5 == "on" else f" {BUILT_IN}"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sd3demo.settings import Scale, Shift, Solver, Steps
-from sd3demo.studies.marks import COLUMNS, rows
+from sd3demo.studies.marks import BUILT_IN, COLUMNS, rows
 from sd3demo.studies.pictures import (
     KINDS,
     MORE,
@@ -50,8 +50,7 @@ def table(settings: T5Off, measured: Sequence[Measured]) -> Table:
         (Column("t5"), *COLUMNS),
         rows(measured, "t5", settings.model_dump(mode="json")),
         f"Score of {settings.model} by category with T5 and without it, in the three meanings of that; "
-        "standard errors over prompts. The whole-word tokenizers of the CLIPs do not know untrained words, "
-        "so part of what typography loses without T5 is built in.",
+        f"standard errors over prompts. {BUILT_IN}",
     )
 
 

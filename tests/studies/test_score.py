@@ -13,7 +13,7 @@ from sd3demo.cli import main
 from sd3demo.engine import Engine
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, parse
-from sd3demo.studies.marks import marks_of, mean_of
+from sd3demo.studies.marks import BUILT_IN, marks_of, mean_of
 from sd3demo.studies.pictures import GENEVAL, PICTURE, exam_of
 from sd3demo.studies.score import CEILING, STUDY, Score, scores_of
 from sd3demo.studies.study import Cell, Measured, Table, run
@@ -74,6 +74,13 @@ def test_the_settings_reach_the_pictures() -> None:
     one, two = (scored(n=1, categories="single", seed=seed)[0][0] for seed in (0, 1))
     assert one.cell.given["exam"] == two.cell.given["exam"]
     assert one.raw["picture"] != two.raw["picture"]
+
+
+@pytest.mark.parametrize(("t5", "said"), [("on", False), ("zeros", True), ("omit", True)])
+def test_what_is_built_in_stands_beside_a_score_without_t5(t5: str, said: bool) -> None:
+    _, table = scored(n=1, categories="typography", t5=t5)
+    assert (BUILT_IN in table.caption) is said
+    assert table.caption.endswith(".")
 
 
 def test_every_setting_of_a_request_but_its_text_and_number_is_a_setting_of_the_score() -> None:
