@@ -1,6 +1,7 @@
 """T5 tells where each letter stands: what it is taught, and what the encoder that ships says."""
 
 import random
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from sd3demo.training.clock import Clock
 from sd3demo.training.encoders import encoder_of, t5_model
+from sd3demo.training.folder import read_encoders
 from sd3demo.training.spelling import (
     NO_SLOT,
     SLOTS,
@@ -20,6 +22,7 @@ from sd3demo.training.spelling import (
 from sd3demo.training.tokenizers import LENGTH, t5_tokenizer
 from sd3demo.world.captions import caption
 from sd3demo.world.scenes import draw
+from sd3demo.world.vocabulary import HELD_OUT_WORDS
 
 CPU = torch.device("cpu")
 
@@ -97,3 +100,13 @@ def test_teaching_moves_letters_more_than_all_else() -> None:
     assert {report.stage for report in reports} == {"spelling"}
     assert gap[letters].mean() > 2 * gap[~letters].mean()
     assert not any(weight.requires_grad for weight in model.parameters())
+
+
+def test_the_shipped_encoder_tells_the_place_of_every_letter_of_words_never_trained() -> None:
+    encoders = read_encoders(Path("assets/tiny"), CPU)
+    ids = _ids([f'the word "{word}" in {colour}' for word in HELD_OUT_WORDS for colour in ("pink", "blue")])
+    slots = Places(encoders.t5_tokenizer)(ids)
+    with torch.no_grad():
+        told = (encoders.t5(ids).last_hidden_state @ slot_directions(256).T).argmax(-1)
+    known = slots != NO_SLOT
+    assert (told == slots)[known].float().mean() > 0.99
