@@ -95,7 +95,8 @@ def sheet(rows: Mapping[str, Sequence[Measured]]) -> Image.Image:
             lines = textwrap.wrap(str(one.cell.given["request"]["prompt"]), 23)[:3]
             colour = RIGHT if one.raw["passed"] else WRONG
             draw.multiline_text((x, y + SIDE + 3), "\n".join(lines), fill=colour, font=font, spacing=2)
-    return picture.quantize(128, dither=Image.Dither.NONE)
+    # Median cut would turn the colours of small things grey.
+    return picture.quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
 
 
 def main() -> None:
