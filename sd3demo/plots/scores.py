@@ -31,11 +31,14 @@ def score(table: Table) -> Chart:
 
 
 def soft(table: Table) -> Chart:
-    """What is right about the pictures, part by part, over all categories."""
+    """What is right about the pictures, part by part, over the last row's categories; letters, of which those
+    may claim none, from the first row that does."""
     names = [column.name for column in table.columns]
-    whole = only(table, category=str(table.column("category")[-1]))
-    parts = [part for part in names[names.index("ceiling") + 1 :] if whole.column(part)[0] is not None]
-    values = numbers([whole.column(part)[0] for part in parts])
+    told = {part: [value for value in table.column(part) if value is not None] for part in names}
+    last = only(table, category=str(table.column("category")[-1]))
+    parts = [part for part in names[names.index("ceiling") + 1 :] if told[part]]
+    found = {part: last.column(part)[0] for part in parts}
+    values = numbers([told[part][0] if value is None else value for part, value in found.items()])
     return Chart(
         "soft",
         "What is right about it, part by part",

@@ -47,6 +47,19 @@ def test_bars_stand_at_the_place_of_their_category_with_their_errors() -> None:
     np.testing.assert_allclose(drawn.data[1].error_y.array, [0.06, 0.09], rtol=1e-6)
 
 
+def test_the_parts_are_the_last_rows_and_letters_those_of_who_has_any() -> None:
+    columns = (*COLUMNS, Column("ceiling"), *PART_COLUMNS)
+    rows: tuple[tuple[Scalar, ...], ...] = (
+        ("single", 0.9, 0.1, 0.9, 0.1, 10, 1.0, 1.0, None, 0.9, 0.8, None, None),
+        ("typography", 0.5, 0.1, 0.9, 0.1, 10, 1.0, 1.0, 0.7, None, None, None, 0.4),
+        ("typography-trained", 0.5, 0.1, 0.9, 0.1, 10, 1.0, 1.0, 0.7, None, None, None, 0.6),
+        ("mean", 0.9, 0.1, 0.9, 0.1, 10, None, 1.0, 0.3, 0.85, 0.75, None, None),
+    )
+    chart = CHARTS["soft"](Table("score", columns, tuple(Row(row, {}) for row in rows), ""))
+    assert chart.x.names == ("background", "colour", "count", "shape", "letters")
+    np.testing.assert_array_equal(chart.curves[0].y, [1.0, 0.3, 0.85, 0.75, 0.4])
+
+
 def test_an_unknown_error_is_no_error_bar() -> None:
     zeros = CHARTS["t5-off-soft"](T5).curves[1]
     assert np.isnan(zeros.error).tolist() == [False, True]
