@@ -26,7 +26,7 @@ from transformers import (
 from sd3demo.training.clock import Clock
 from sd3demo.training.progress import Progress
 from sd3demo.training.spelling import Places, slot_directions, slot_loss
-from sd3demo.training.tokenizers import LENGTH, piece_ids
+from sd3demo.training.tokenizers import LENGTH, piece_ids, tokens
 from sd3demo.world.captions import caption, place
 from sd3demo.world.scenes import Scene, Thing, draw
 from sd3demo.world.vocabulary import (
@@ -131,11 +131,6 @@ def _batch(rng: random.Random, count: int) -> tuple[list[Scene], list[str]]:
     return scenes, [caption(rng, scene) for scene in scenes]
 
 
-def _tokens(tokenizer: CLIPTokenizer | T5Tokenizer, texts: list[str], device: torch.device) -> Tensor:
-    rows = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-    return rows.input_ids.to(device)
-
-
 def _warm_and_cool(done: float, step: int) -> float:
     return min(1.0, (step + 1) / 100) * max(0.0, 1 - done) ** 0.5
 
@@ -166,7 +161,7 @@ def train_clip(
         scenes, texts = _batch(rng, batch)
         views = torch.tensor([attributes(scene) for scene in scenes], device=device)
         with torch.autocast(device.type, torch.bfloat16):
-            said = functional.normalize(model(_tokens(tokenizer, texts, device)).text_embeds.float(), dim=1)
+            said = functional.normalize(model(tokens(tokenizer, texts, device)).text_embeds.float(), dim=1)
             shown = functional.normalize(other(views).float(), dim=1)
         logits = temperature.exp() * said @ shown.T
         target = torch.arange(batch, device=device)
@@ -202,7 +197,7 @@ def train_t5(
     while (done := clock.share()) < 1:
         optimiser.param_groups[0]["lr"] = learning_rate * _warm_and_cool(done, step)
         _, texts = _batch(rng, batch)
-        clean = _tokens(tokenizer, texts, device)
+        clean = tokens(tokenizer, texts, device)
         told = clean != tokenizer.pad_token_id
         hidden = (torch.rand(clean.shape, device=device) < hidden_share) & told
         noisy = clean.masked_fill(hidden, tokenizer.unk_token_id)

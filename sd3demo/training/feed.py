@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from sd3demo.training.encoders import CLIP_L_WIDTH
-from sd3demo.training.tokenizers import LENGTH
+from sd3demo.training.tokenizers import LENGTH, tokens
 from sd3demo.world.captions import caption
 from sd3demo.world.render import covers, render
 from sd3demo.world.scenes import Scene, draw
@@ -70,9 +70,8 @@ def embed(encoders: Encoders, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Context (B, 2 LENGTH, joint width) and pooled text (B, CLIP widths), as StableDiffusion3Pipeline
     lays them out."""
     device = encoders.t5.device
-    form = {"padding": "max_length", "max_length": LENGTH, "truncation": True, "return_tensors": "pt"}
-    words = encoders.clip_tokenizer(texts, **form).input_ids.to(device)
-    letters = encoders.t5_tokenizer(texts, **form).input_ids.to(device)
+    words = tokens(encoders.clip_tokenizer, texts, device)
+    letters = tokens(encoders.t5_tokenizer, texts, device)
     with torch.autocast(device.type, torch.bfloat16):
         said = [clip(words, output_hidden_states=True) for clip in (encoders.clip_l, encoders.clip_g)]
         spelt = encoders.t5(letters).last_hidden_state.float()

@@ -19,7 +19,7 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 from sd3demo.training.clock import Clock
 from sd3demo.training.progress import Progress
-from sd3demo.training.tokenizers import LENGTH
+from sd3demo.training.tokenizers import tokens
 from sd3demo.world.captions import caption
 from sd3demo.world.scenes import draw
 
@@ -30,6 +30,7 @@ SLOTS = sum(LENGTHS)
 NO_SLOT = -100
 """Of tokens that are no letter of a written word; what cross-entropy leaves out."""
 MIX = {"word": 0.6, "single": 0.1, "pair": 0.1, "two": 0.1, "count": 0.05, "groups": 0.05}
+"""Scenes that it is taught on: words, and enough of all else to hold what is said of that."""
 
 
 class Places:
@@ -83,9 +84,7 @@ def teach_places(
     while (done := clock.share()) < 1:
         optimiser.param_groups[0]["lr"] = learning_rate * min(1.0, (step + 1) / 100) * (1 - done) ** 0.5
         texts = [caption(rng, draw(rng, MIX)) for _ in range(batch)]
-        ids = tokenizer(
-            texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
-        ).input_ids.to(device)
+        ids = tokens(tokenizer, texts, device)
         slots = places(ids)
         with torch.autocast(device.type, torch.bfloat16):
             now = model(ids).last_hidden_state.float()

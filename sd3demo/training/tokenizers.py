@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import string
 
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import CLIPTokenizer, T5Tokenizer
 
 from sd3demo.world.vocabulary import BACKGROUNDS, CAPTION_WORDS, COLOURS, SHAPES, TEXTURES, plural, vocabulary
@@ -56,3 +58,10 @@ def t5_tokenizer() -> T5Tokenizer:
     pieces += [(single, -4.0) for single in singles]
     pieces += [(f"\u2581{single}", -5.5) for single in _PUNCTUATION]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=LENGTH)
+
+
+def tokens(tokenizer: CLIPTokenizer | T5Tokenizer, texts: list[str], device: torch.device) -> Tensor:
+    """Ids (B, LENGTH) of the texts, padded or cut."""
+    rows = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
+    ids: Tensor = rows.input_ids
+    return ids.to(device)

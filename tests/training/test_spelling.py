@@ -19,7 +19,7 @@ from sd3demo.training.spelling import (
     slot_loss,
     teach_places,
 )
-from sd3demo.training.tokenizers import LENGTH, t5_tokenizer
+from sd3demo.training.tokenizers import t5_tokenizer, tokens
 from sd3demo.world.captions import caption
 from sd3demo.world.scenes import draw
 from sd3demo.world.vocabulary import HELD_OUT_WORDS
@@ -40,9 +40,7 @@ class After(Event):
 
 
 def _ids(texts: list[str]) -> Tensor:
-    form = {"padding": "max_length", "max_length": LENGTH, "truncation": True, "return_tensors": "pt"}
-    ids: Tensor = t5_tokenizer()(texts, **form).input_ids
-    return ids
+    return tokens(t5_tokenizer(), texts, CPU)
 
 
 @pytest.mark.parametrize(
