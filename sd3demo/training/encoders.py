@@ -23,7 +23,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from sd3demo.training.clock import Clock
+from sd3demo.training.clock import Clock, warm_and_cool
 from sd3demo.training.progress import Progress
 from sd3demo.training.spelling import Places, slot_directions, slot_loss
 from sd3demo.training.tokenizers import LENGTH, piece_ids, tokens
@@ -131,10 +131,6 @@ def _batch(rng: random.Random, count: int) -> tuple[list[Scene], list[str]]:
     return scenes, [caption(rng, scene) for scene in scenes]
 
 
-def _warm_and_cool(done: float, step: int) -> float:
-    return min(1.0, (step + 1) / 100) * max(0.0, 1 - done) ** 0.5
-
-
 def train_clip(
     model: CLIPTextModelWithProjection,
     tokenizer: CLIPTokenizer,
@@ -157,7 +153,7 @@ def train_clip(
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     seen, step = 0, 0
     while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * _warm_and_cool(done, step)
+        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
         scenes, texts = _batch(rng, batch)
         views = torch.tensor([attributes(scene) for scene in scenes], device=device)
         with torch.autocast(device.type, torch.bfloat16):
@@ -195,7 +191,7 @@ def train_t5(
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     seen, step = 0, 0
     while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * _warm_and_cool(done, step)
+        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
         _, texts = _batch(rng, batch)
         clean = tokens(tokenizer, texts, device)
         told = clean != tokenizer.pad_token_id

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import T5EncoderModel, T5Tokenizer
 
-from sd3demo.training.clock import Clock
+from sd3demo.training.clock import Clock, warm_and_cool
 from sd3demo.training.progress import Progress
 from sd3demo.training.tokenizers import tokens
 from sd3demo.world.captions import caption
@@ -57,8 +57,11 @@ def slot_directions(width: int) -> Tensor:
 
 
 def slot_loss(hidden: Tensor, slots: Tensor, directions: Tensor) -> Tensor:
-    """Cross-entropy of slots (B, N), read along `directions` from hidden states (B, N, width)."""
-    return functional.cross_entropy((hidden.float() @ directions.T).flatten(0, 1), slots.flatten())
+    """Mean cross-entropy of slots (B, N), read along `directions` from hidden states (B, N, width); 0 where
+    there is no letter."""
+    told = (hidden.float() @ directions.T).flatten(0, 1)
+    total = functional.cross_entropy(told, slots.flatten(), reduction="sum")
+    return total / (slots != NO_SLOT).sum().clamp(min=1)
 
 
 def teach_places(
@@ -82,7 +85,7 @@ def teach_places(
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     seen, step = 0, 0
     while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * min(1.0, (step + 1) / 100) * (1 - done) ** 0.5
+        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
         texts = [caption(rng, draw(rng, MIX)) for _ in range(batch)]
         ids = tokens(tokenizer, texts, device)
         slots = places(ids)

@@ -3,8 +3,8 @@ helps).
 
 What a caption leaves out is free in the picture, but for two things that people take for granted: things
 in no stated relation are named from left to right, and a word whose place is not told stands in the
-middle. A few phrasings are never used in training: HELD_OUT_FRAMES
-and the wordings of `prompts.py` test whether the model reads the words rather than the sentence.
+middle. A few phrasings are never used in training: HELD_OUT_FRAMES and the wordings of `prompts.py` test
+whether the model reads the words rather than the sentence.
 """
 
 from __future__ import annotations

@@ -84,6 +84,15 @@ def test_the_loss_reads_each_slot_along_its_own_direction() -> None:
     assert slot_loss(told, slots, directions).item() < 1e-4
 
 
+def test_a_batch_without_a_letter_has_no_loss_and_no_gradient() -> None:
+    hidden = torch.randn(2, 4, 64, requires_grad=True)
+    loss = slot_loss(hidden, torch.full((2, 4), NO_SLOT), slot_directions(64))
+    loss.backward()
+    assert loss.item() == 0
+    assert hidden.grad is not None
+    assert not hidden.grad.any()
+
+
 def test_teaching_moves_letters_more_than_all_else() -> None:
     torch.manual_seed(0)
     model, tokenizer = encoder_of(t5_model(t5_tokenizer())), t5_tokenizer()
