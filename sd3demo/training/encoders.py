@@ -23,7 +23,8 @@ from transformers import (
     T5Tokenizer,
 )
 
-from sd3demo.training.clock import Clock, warm_and_cool
+from sd3demo.training.clock import Clock
+from sd3demo.training.descent import descend
 from sd3demo.training.progress import Progress
 from sd3demo.training.spelling import Places, slot_directions, slot_loss
 from sd3demo.training.tokenizers import LENGTH, piece_ids, tokens
@@ -149,27 +150,20 @@ def train_clip(
     pieces = torch.tensor(piece_ids(tokenizer), device=device)
     model.get_input_embeddings().weight.register_hook(lambda grad: grad.index_fill(0, pieces, 0.0))
     temperature = nn.Parameter(torch.tensor(2.5, device=device))
-    parameters = [*model.parameters(), *other.parameters(), temperature]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    seen, step = 0, 0
-    while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
+    target = torch.arange(batch, device=device)
+
+    def contrast() -> tuple[Tensor, dict[str, Tensor]]:
         scenes, texts = _batch(rng, batch)
         views = torch.tensor([attributes(scene) for scene in scenes], device=device)
         with torch.autocast(device.type, torch.bfloat16):
             said = functional.normalize(model(tokens(tokenizer, texts, device)).text_embeds.float(), dim=1)
             shown = functional.normalize(other(views).float(), dim=1)
         logits = temperature.exp() * said @ shown.T
-        target = torch.arange(batch, device=device)
         loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        seen, step = seen + batch, step + 1
-        if step % 50 == 0 or clock.share() >= 1:
-            top = (logits.argmax(1) == target).float().mean().item()
-            yield Progress("clip", seen, {"loss": loss.item(), "top1": top})
+        return loss, {"top1": (logits.argmax(1) == target).float().mean()}
+
+    parameters = [*model.parameters(), *other.parameters(), temperature]
+    yield from descend(parameters, contrast, clock, "clip", batch=batch, learning_rate=learning_rate)
 
 
 def train_t5(
@@ -188,10 +182,8 @@ def train_t5(
     rng = random.Random(seed)
     model.to(device).train()
     places, directions = Places(tokenizer), slot_directions(model.config.d_model).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    seen, step = 0, 0
-    while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
+
+    def restore() -> tuple[Tensor, dict[str, Tensor]]:
         _, texts = _batch(rng, batch)
         clean = tokens(tokenizer, texts, device)
         told = clean != tokenizer.pad_token_id
@@ -200,14 +192,9 @@ def train_t5(
         with torch.autocast(device.type, torch.bfloat16):
             # Padding is not masked in serving, so neither is it here.
             out = model(input_ids=noisy, labels=clean.masked_fill(~told, -100))
-        loss = out.loss + slot_loss(out.encoder_last_hidden_state, places(clean), directions)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        seen, step = seen + batch, step + 1
-        if step % 50 == 0 or clock.share() >= 1:
-            yield Progress("t5", seen, {"loss": loss.item()})
+        return out.loss + slot_loss(out.encoder_last_hidden_state, places(clean), directions), {}
+
+    yield from descend(model.parameters(), restore, clock, "t5", batch=batch, learning_rate=learning_rate)
 
 
 def encoder_of(model: T5ForConditionalGeneration) -> T5EncoderModel:

@@ -13,11 +13,12 @@ import string
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import T5EncoderModel, T5Tokenizer
 
-from sd3demo.training.clock import Clock, warm_and_cool
+from sd3demo.training.clock import Clock
+from sd3demo.training.descent import descend
 from sd3demo.training.progress import Progress
 from sd3demo.training.tokenizers import tokens
 from sd3demo.world.captions import caption
@@ -82,10 +83,8 @@ def teach_places(
     model.train().requires_grad_(True)
     places, directions = Places(tokenizer), slot_directions(model.config.d_model).to(device)
     beside = torch.eye(len(directions[0]), device=device) - directions.T @ directions
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    seen, step = 0, 0
-    while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
+
+    def spell() -> tuple[Tensor, dict[str, Tensor]]:
         texts = [caption(rng, draw(rng, MIX)) for _ in range(batch)]
         ids = tokens(tokenizer, texts, device)
         slots = places(ids)
@@ -96,14 +95,8 @@ def teach_places(
         gap = now - then
         gap = torch.where((slots == NO_SLOT)[..., None], gap, gap @ beside)
         drift = gap.square().mean()
-        loss = slot_loss(now, slots, directions) + held * drift
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        seen, step = seen + batch, step + 1
-        if step % 50 == 0 or clock.share() >= 1:
-            known = slots != NO_SLOT
-            right = ((now @ directions.T).argmax(-1) == slots)[known].float().mean().item()
-            yield Progress("spelling", seen, {"loss": loss.item(), "slots": right, "drift": drift.item()})
+        right = ((now @ directions.T).argmax(-1) == slots)[slots != NO_SLOT].float().mean()
+        return slot_loss(now, slots, directions) + held * drift, {"slots": right, "drift": drift.detach()}
+
+    yield from descend(model.parameters(), spell, clock, "spelling", batch=batch, learning_rate=learning_rate)
     model.requires_grad_(False).eval()
