@@ -1,10 +1,10 @@
 """Captions: several phrasings a scene, short ones and detailed ones (SD3 Table 4 asks which of the two
 helps).
 
-What a caption leaves out is free in the picture, but for two things that people take for granted: things
-in no stated relation are named from left to right, and a word whose place is not told stands in the
-middle. A few phrasings are never used in training: HELD_OUT_FRAMES and the wordings of `prompts.py` test
-whether the model reads the words rather than the sentence.
+What a caption leaves out is free in the picture, but for what people take for granted: things in no stated
+relation or places stand side by side and are named from left to right; a lone thing or a word stands in
+the middle, and a thing is of a middling size. A few phrasings are never used in training: HELD_OUT_FRAMES
+and the wordings of `prompts.py` test whether the model reads the words rather than the sentence.
 """
 
 from __future__ import annotations
@@ -70,8 +70,15 @@ def noun(rng: random.Random, group: tuple[Thing, ...], *, colour: bool, texture:
     ]
     phrase = " ".join(filter(None, words))
     if count == 1:
-        return f"one {phrase}" if rng.random() < 0.05 else article(phrase)
+        return f"one {phrase}" if rng.random() < 0.1 else article(phrase)
     return f"{count if rng.random() < 0.1 else COUNTS[count - 1]} {phrase}"
+
+
+def _standing(rng: random.Random, what: Thing | Lettering, detailed: bool) -> str:
+    """Where it stands, to be said after it: always, but for the middle, which mostly goes without saying."""
+    if place(what.x, what.y) == "center" and rng.random() >= (0.6 if detailed else 0.15):
+        return ""
+    return f" {place_phrase(rng, what.x, what.y)}"
 
 
 def _in_order(scene: Scene) -> tuple[tuple[Thing, ...], ...]:
@@ -81,7 +88,7 @@ def _in_order(scene: Scene) -> tuple[tuple[Thing, ...], ...]:
 
 def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
     lone = len(scene.things) == 1
-    related = scene.relation and (detailed or rng.random() < 0.7)
+    related = scene.relation and (detailed or scene.relation in ("above", "below") or rng.random() < 0.7)
     groups = scene.groups if related else _in_order(scene)
     coloured = detailed or rng.random() < 0.65
     textured = detailed or (any(t.texture != "solid" for t in scene.things) and rng.random() < 0.6)
@@ -91,19 +98,18 @@ def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
             group,
             colour=coloured,
             texture=textured,
-            sized=lone and rng.random() < (0.8 if detailed else 0.3),
+            sized=lone,
         )
         for group in groups
     ]
     if len(parts) == 1:
-        if lone and rng.random() < (0.7 if detailed else 0.2):
-            return f"{parts[0]} {place_phrase(rng, scene.things[0].x, scene.things[0].y)}"
-        return parts[0]
+        return f"{parts[0]}{_standing(rng, groups[0][0], detailed) if lone else ''}"
     if scene.relation and related:
         return f"{parts[0]} {rng.choice(RELATION_PHRASES[scene.relation])} {parts[1]}"
-    if detailed and len(scene.things) == 2:
-        (first,), (second,) = groups
-        return f"{parts[0]} {place(first.x, first.y)} and {parts[1]} {place(second.x, second.y)}"
+    if len(scene.things) == 2:
+        places = [place(thing.x, thing.y) for thing in (groups[0][0], groups[1][0])]
+        if detailed or places != ["left", "right"]:
+            return f"{parts[0]} {places[0]} and {parts[1]} {places[1]}"
     return f"{parts[0]} and {parts[1]}"
 
 
@@ -112,10 +118,7 @@ def _lettering(rng: random.Random, lettering: Lettering, detailed: bool) -> str:
     phrase = rng.choice(WORD_FRAMES).format(text)
     if detailed or rng.random() < 0.7:
         phrase += f" in {lettering.colour}"
-    middle = place(lettering.x, lettering.y) == "center"
-    if not middle or rng.random() < (0.6 if detailed else 0.15):
-        phrase += f" {place_phrase(rng, lettering.x, lettering.y)}"
-    return phrase
+    return phrase + _standing(rng, lettering, detailed)
 
 
 def caption(rng: random.Random, scene: Scene, detail: Detail | None = None) -> str:

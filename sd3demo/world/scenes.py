@@ -6,8 +6,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
+from sd3demo.world.layout import across, alone, beside, together
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
     COLOURS,
@@ -23,16 +23,14 @@ from sd3demo.world.vocabulary import (
     shade,
 )
 
-MARGIN = 0.03
-GAP = 0.055
-RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5: (0.11, 0.145)}
-"""Circumradius of a thing by the number of things in the scene."""
 TYPE_SIZE = 0.25
 """Height of a letter and its advance, so that four fill the picture."""
 LINES = (0.25, 0.5, 0.75)
 """Where the middle of a line of text may lie."""
 SMALL_BELOW, LARGE_FROM = 0.24, 0.29
 """A lone thing is called small below the first radius and large from the second."""
+ACROSS = 0.25
+"""Share of the pairs in no relation that stand in opposite corners and not side by side."""
 
 
 @dataclass(frozen=True)
@@ -73,42 +71,6 @@ class Scene:
         return tuple(thing for group in self.groups for thing in group)
 
 
-Region = tuple[float, float, float, float]  # x0, y0, x1, y1
-EVERYWHERE: Region = (0.0, 0.0, 1.0, 1.0)
-
-
-def _place(rng: random.Random, regions: list[Region], radii: list[float]) -> list[tuple[float, float]] | None:
-    """Rejection-sampled centres inside their regions, no two discs nearer than GAP; None when crowded out."""
-    placed: list[tuple[float, float]] = []
-    for (x0, y0, x1, y1), r in zip(regions, radii, strict=True):
-        low_x, high_x = max(x0, MARGIN) + r, min(x1, 1 - MARGIN) - r
-        low_y, high_y = max(y0, MARGIN) + r, min(y1, 1 - MARGIN) - r
-        if low_x > high_x or low_y > high_y:
-            return None
-        for _ in range(20):
-            x, y = rng.uniform(low_x, high_x), rng.uniform(low_y, high_y)
-            if all(
-                (x - a) ** 2 + (y - b) ** 2 >= (r + q + GAP) ** 2
-                for (a, b), q in zip(placed, radii, strict=False)
-            ):
-                placed.append((x, y))
-                break
-        else:
-            return None
-    return placed
-
-
-def _halves(relation: str, split: float) -> tuple[Region, Region]:
-    """The regions of the first and the second group; the gap between them makes the relation plain."""
-    low: Region = (
-        (0, 0, split - GAP / 2, 1) if relation in ("left of", "right of") else (0, 0, 1, split - GAP / 2)
-    )
-    high: Region = (
-        (split + GAP / 2, 0, 1, 1) if relation in ("left of", "right of") else (0, split + GAP / 2, 1, 1)
-    )
-    return (low, high) if relation in ("left of", "above") else (high, low)
-
-
 def _texture(rng: random.Random, colour: str, background: str) -> str:
     plain = distance(shade(COLOURS[colour]), BACKGROUNDS[background]) < SHADE_CONTRAST
     return "solid" if plain or rng.random() < 0.7 else rng.choice(TEXTURES[1:])
@@ -123,7 +85,10 @@ def arrange(
     colours: tuple[str, ...] = (),
     relation: str | None = None,
 ) -> Scene:
-    """A scene of one or two groups with these counts (five things at most); what is not given is drawn."""
+    """A scene of one or two groups with these counts (five things at most); what is not given is drawn.
+
+    In no relation the first group stands on the left.
+    """
     total = sum(counts)
     background = background or rng.choice(tuple(BACKGROUNDS))
     looks: list[tuple[str, str, str]] = []
@@ -135,33 +100,16 @@ def arrange(
             if (shape, colour) not in taken:
                 break
         looks.append((shape, colour, _texture(rng, colour, background) if total < 3 else "solid"))
-    low, high = RADII[total]
-    while True:
-        regions = [EVERYWHERE] * len(counts)
-        if relation:
-            sides = (0.5,) if total == 2 else (0.4, 0.5, 0.6)
-            regions = list(_halves(relation, rng.choice(sides)))
-        radii = [r for count in counts for r in [rng.uniform(low, high)] * count]
-        where = _place(
-            rng, [region for region, n in zip(regions, counts, strict=True) for _ in range(n)], radii
-        )
-        if where is None:
-            continue
-        if relation and total == 2 and not _plain(where, relation):
-            continue
-        spots = iter(zip(where, radii, strict=True))
-        groups = tuple(
-            tuple(Thing(*look, *xy, r) for xy, r in islice(spots, count))
-            for look, count in zip(looks, counts, strict=True)
-        )
-        return Scene(background=background, groups=groups, relation=relation)
-
-
-def _plain(where: list[tuple[float, float]], relation: str) -> bool:
-    """Whether a person would name this relation first: its axis dominates the other one."""
-    (ax, ay), (bx, by) = where
-    along, across = abs(ax - bx), abs(ay - by)
-    return along >= 1.3 * across if relation in ("left of", "right of") else across >= 1.3 * along
+    if len(counts) == 1:
+        placed = [[alone(rng)] if total == 1 else together(rng, total)]
+    elif relation is None and total == 2 and rng.random() < ACROSS:
+        placed = across(rng)
+    else:
+        placed = beside(rng, (counts[0], counts[1]), relation or "left of")
+    groups = tuple(
+        tuple(Thing(*look, *disc) for disc in discs) for look, discs in zip(looks, placed, strict=True)
+    )
+    return Scene(background=background, groups=groups, relation=relation)
 
 
 def write(

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sd3demo.world.captions import HELD_OUT_FRAMES, Detail, caption, place
 from sd3demo.world.letters import SEGMENTS, WIDTH
 from sd3demo.world.render import covers, render
-from sd3demo.world.scenes import KINDS, MIX, RADII, Scene, Thing, draw
+from sd3demo.world.scenes import KINDS, MIX, Scene, Thing, draw
 from sd3demo.world.shapes import DISTANCES
 from sd3demo.world.vocabulary import (
     BACKGROUNDS,
@@ -192,9 +192,3 @@ def test_a_letter_stays_in_its_cell(letter: str) -> None:
 def test_one_scene_is_one_picture() -> None:
     scene = Scene("black", ((Thing("heart", "pink", "dotted", 0.5, 0.5, 0.3),),))
     assert torch.equal(render([scene], 64), render([scene], 64))
-
-
-def test_the_radii_leave_room_for_the_count() -> None:
-    for count, (low, high) in RADII.items():
-        assert 0 < low <= high
-        assert count * math.pi * low**2 < 0.5

@@ -1,0 +1,125 @@
+"""Where things stand on a picture, in units of its side: each in a cell of its own, and near its middle.
+
+Few arrangements, so that a number of things is a pattern that can be learned; things strewn anywhere ask
+a model to agree on all their places at once, under the most noise.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+Region = tuple[float, float, float, float]  # x0, y0, x1, y1
+Disc = tuple[float, float, float]  # x, y, r
+
+MARGIN = 0.03
+"""Least distance from a thing to the picture's border."""
+GAP = 0.055
+"""Least distance between two things."""
+SWAY = 0.08
+"""Farthest that a thing stands from the middle of its cell, along each axis."""
+RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5: (0.11, 0.145)}
+"""Circumradius of a thing by the number of things in the scene."""
+ROWS: dict[int, tuple[tuple[int, ...], ...]] = {
+    1: ((1,),),
+    2: ((2,), (1, 1)),
+    3: ((1, 2), (2, 1)),
+    4: ((2, 2),),
+    5: ((2, 1, 2),),
+}
+"""Number of like things -> how many stand in each row; where there is no room, they stand in line."""
+PICTURE: Region = (MARGIN - GAP / 2, MARGIN - GAP / 2, 1 - MARGIN + GAP / 2, 1 - MARGIN + GAP / 2)
+"""What cells may fill; a thing keeps half a GAP from the border of its cell."""
+WAYS = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+"""From the middle of the picture outwards."""
+SPLITS = (0.5, 0.4, 0.6)
+"""Where the picture is divided between two groups: the first of these that has room for both."""
+
+
+def _cells(rows: tuple[int, ...], region: Region) -> list[Region]:
+    """One cell a thing: the region cut evenly into rows, and each of them into its things."""
+    x0, y0, x1, y1 = region
+    tall = (y1 - y0) / len(rows)
+    return [
+        (x0 + k * (x1 - x0) / n, y0 + row * tall, x0 + (k + 1) * (x1 - x0) / n, y0 + (row + 1) * tall)
+        for row, n in enumerate(rows)
+        for k in range(n)
+    ]
+
+
+def _fit(cells: Iterable[Region]) -> float:
+    """The largest radius that every cell can hold."""
+    return min((min(x1 - x0, y1 - y0) - GAP) / 2 for x0, y0, x1, y1 in cells)
+
+
+def _near_middle(rng: random.Random, cell: Region, r: float) -> Disc:
+    """A disc of radius r in its cell, off the middle by SWAY at most."""
+    x0, y0, x1, y1 = cell
+    across, down = (min(SWAY, (side - GAP) / 2 - r) for side in (x1 - x0, y1 - y0))
+    return (x0 + x1) / 2 + rng.uniform(-across, across), (y0 + y1) / 2 + rng.uniform(-down, down), r
+
+
+def _patterns(count: int, region: Region, least: float) -> list[list[Region]]:
+    """The cells of every pattern of `count` things that has room for this radius."""
+    for choices in (ROWS[count], ((count,), (1,) * count)):
+        patterns = (_cells(rows, region) for rows in choices)
+        if roomy := [cells for cells in patterns if _fit(cells) >= least]:
+            return roomy
+    return []
+
+
+def _grouped(rng: random.Random, patterns: list[list[Region]], radii: tuple[float, float]) -> list[Disc]:
+    """Discs of one radius, drawn within `radii`, in the cells of one of the patterns."""
+    cells = rng.choice(patterns)
+    r = rng.uniform(radii[0], min(radii[1], _fit(cells)))
+    return [_near_middle(rng, cell, r) for cell in cells]
+
+
+def together(rng: random.Random, count: int) -> list[Disc]:
+    """One group of discs of one radius, on the whole picture."""
+    return _grouped(rng, _patterns(count, PICTURE, RADII[count][0]), RADII[count])
+
+
+def _halves(relation: str, split: float) -> tuple[Region, Region]:
+    """The regions of the first and the second group."""
+    x0, y0, x1, y1 = PICTURE
+    low, high = (
+        ((x0, y0, split, y1), (split, y0, x1, y1))
+        if relation in ("left of", "right of")
+        else ((x0, y0, x1, split), (x0, split, x1, y1))
+    )
+    return (low, high) if relation in ("left of", "above") else (high, low)
+
+
+def beside(rng: random.Random, counts: tuple[int, int], relation: str) -> list[list[Disc]]:
+    """Two groups of discs, the first in this relation to the second, each of one radius; five in all at
+    most."""
+    radii = RADII[sum(counts)]
+    divided = (
+        [_patterns(n, half, radii[0]) for n, half in zip(counts, _halves(relation, split), strict=True)]
+        for split in SPLITS
+    )
+    return [_grouped(rng, patterns, radii) for patterns in next(filter(all, divided))]
+
+
+def across(rng: random.Random) -> list[list[Disc]]:
+    """Two lone discs in opposite corners, the first one on the left."""
+    corners = _cells((2, 2), PICTURE)
+    ends = rng.choice(((corners[0], corners[3]), (corners[2], corners[1])))
+    return [[_near_middle(rng, cell, rng.uniform(*RADII[2]))] for cell in ends]
+
+
+def alone(rng: random.Random) -> Disc:
+    """One disc: half of the time of a middling size; half of the time in the middle, else nearly as far
+    out as it fits in one of the eight directions."""
+    low, high = RADII[1]
+    third = (high - low) / 3
+    smallest = low + rng.choice((0, 1, 1, 2)) * third
+    r = rng.uniform(smallest, smallest + third)
+    free = 0.5 - MARGIN - r
+    ways = rng.choice(WAYS) if rng.random() < 0.5 else (0, 0)
+    x, y = (
+        0.5 + (way * free * rng.uniform(0.85, 1) if way else rng.uniform(-1, 1) * min(SWAY, free))
+        for way in ways
+    )
+    return x, y, r
