@@ -12,7 +12,8 @@ from __future__ import annotations
 import random
 from typing import Literal
 
-from sd3demo.world.scenes import LARGE_FROM, SMALL_BELOW, Lettering, Scene, Thing
+from sd3demo.world.layout import LARGE_FROM, SMALL_BELOW
+from sd3demo.world.scenes import Lettering, Scene, Thing
 from sd3demo.world.vocabulary import COUNTS, RELATION_PHRASES, plural
 
 Detail = Literal["short", "detailed"]

@@ -1,13 +1,12 @@
 """Where things stand on a picture, in units of its side: each in a cell of its own, and near its middle.
 
-Few arrangements, so that a number of things is a pattern that can be learned; things strewn anywhere ask
-a model to agree on all their places at once, under the most noise.
+Each number of things has its pattern, as on dice. Things strewn anywhere would ask a model to agree on all
+their places at once, under the most noise, where it knows least.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 Region = tuple[float, float, float, float]  # x0, y0, x1, y1
 Disc = tuple[float, float, float]  # x, y, r
@@ -20,14 +19,10 @@ SWAY = 0.08
 """Farthest that a thing stands from the middle of its cell, along each axis."""
 RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5: (0.11, 0.145)}
 """Circumradius of a thing by the number of things in the scene."""
-ROWS: dict[int, tuple[tuple[int, ...], ...]] = {
-    1: ((1,),),
-    2: ((2,), (1, 1)),
-    3: ((1, 2), (2, 1)),
-    4: ((2, 2),),
-    5: ((2, 1, 2),),
-}
-"""Number of like things -> how many stand in each row; where there is no room, they stand in line."""
+SMALL_BELOW, LARGE_FROM = 0.24, 0.29
+"""A lone thing is called small below the first radius and large from the second."""
+ROWS = {1: (1,), 2: (2,), 3: (1, 2), 4: (2, 2), 5: (2, 1, 2)}
+"""Number of like things -> how many stand in each row."""
 PICTURE: Region = (MARGIN - GAP / 2, MARGIN - GAP / 2, 1 - MARGIN + GAP / 2, 1 - MARGIN + GAP / 2)
 """What cells may fill; a thing keeps half a GAP from the border of its cell."""
 WAYS = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
@@ -47,7 +42,7 @@ def _cells(rows: tuple[int, ...], region: Region) -> list[Region]:
     ]
 
 
-def _fit(cells: Iterable[Region]) -> float:
+def _fit(cells: list[Region]) -> float:
     """The largest radius that every cell can hold."""
     return min((min(x1 - x0, y1 - y0) - GAP) / 2 for x0, y0, x1, y1 in cells)
 
@@ -59,25 +54,22 @@ def _near_middle(rng: random.Random, cell: Region, r: float) -> Disc:
     return (x0 + x1) / 2 + rng.uniform(-across, across), (y0 + y1) / 2 + rng.uniform(-down, down), r
 
 
-def _patterns(count: int, region: Region, least: float) -> list[list[Region]]:
-    """The cells of every pattern of `count` things that has room for this radius."""
-    for choices in (ROWS[count], ((count,), (1,) * count)):
-        patterns = (_cells(rows, region) for rows in choices)
-        if roomy := [cells for cells in patterns if _fit(cells) >= least]:
-            return roomy
-    return []
+def _pattern(count: int, region: Region, least: float) -> list[Region]:
+    """The cells of `count` things: by ROWS, or where things of this radius have no room so, in line; none
+    if there is no room at all."""
+    patterns = (_cells(rows, region) for rows in (ROWS[count], (count,), (1,) * count))
+    return next((cells for cells in patterns if _fit(cells) >= least), [])
 
 
-def _grouped(rng: random.Random, patterns: list[list[Region]], radii: tuple[float, float]) -> list[Disc]:
-    """Discs of one radius, drawn within `radii`, in the cells of one of the patterns."""
-    cells = rng.choice(patterns)
+def _grouped(rng: random.Random, cells: list[Region], radii: tuple[float, float]) -> list[Disc]:
+    """A disc in each cell, all of one radius, drawn within `radii`."""
     r = rng.uniform(radii[0], min(radii[1], _fit(cells)))
     return [_near_middle(rng, cell, r) for cell in cells]
 
 
 def together(rng: random.Random, count: int) -> list[Disc]:
     """One group of discs of one radius, on the whole picture."""
-    return _grouped(rng, _patterns(count, PICTURE, RADII[count][0]), RADII[count])
+    return _grouped(rng, _cells(ROWS[count], PICTURE), RADII[count])
 
 
 def _halves(relation: str, split: float) -> tuple[Region, Region]:
@@ -92,14 +84,13 @@ def _halves(relation: str, split: float) -> tuple[Region, Region]:
 
 
 def beside(rng: random.Random, counts: tuple[int, int], relation: str) -> list[list[Disc]]:
-    """Two groups of discs, the first in this relation to the second, each of one radius; five in all at
-    most."""
+    """Two groups of discs, the first in this relation to the second, each of one radius."""
     radii = RADII[sum(counts)]
     divided = (
-        [_patterns(n, half, radii[0]) for n, half in zip(counts, _halves(relation, split), strict=True)]
+        [_pattern(n, half, radii[0]) for n, half in zip(counts, _halves(relation, split), strict=True)]
         for split in SPLITS
     )
-    return [_grouped(rng, patterns, radii) for patterns in next(filter(all, divided))]
+    return [_grouped(rng, cells, radii) for cells in next(filter(all, divided))]
 
 
 def across(rng: random.Random) -> list[list[Disc]]:
@@ -113,9 +104,8 @@ def alone(rng: random.Random) -> Disc:
     """One disc: half of the time of a middling size; half of the time in the middle, else nearly as far
     out as it fits in one of the eight directions."""
     low, high = RADII[1]
-    third = (high - low) / 3
-    smallest = low + rng.choice((0, 1, 1, 2)) * third
-    r = rng.uniform(smallest, smallest + third)
+    small, middling, large = (low, SMALL_BELOW), (SMALL_BELOW, LARGE_FROM), (LARGE_FROM, high)
+    r = rng.uniform(*rng.choice((small, middling, middling, large)))
     free = 0.5 - MARGIN - r
     ways = rng.choice(WAYS) if rng.random() < 0.5 else (0, 0)
     x, y = (

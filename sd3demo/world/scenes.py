@@ -27,8 +27,6 @@ TYPE_SIZE = 0.25
 """Height of a letter and its advance, so that four fill the picture."""
 LINES = (0.25, 0.5, 0.75)
 """Where the middle of a line of text may lie."""
-SMALL_BELOW, LARGE_FROM = 0.24, 0.29
-"""A lone thing is called small below the first radius and large from the second."""
 ACROSS = 0.25
 """Share of the pairs in no relation that stand in opposite corners and not side by side."""
 
