@@ -16,7 +16,7 @@ class ScoreSteps(Exams):
     """How many steps, and which pictures."""
 
     steps: Annotated[str, several("steps")] = Field(
-        "3, 5, 10, 28, 50", description="Steps of the solver, with commas between."
+        "1, 2, 3, 5, 10, 28, 50", description="Steps of the solver, with commas between."
     )
     n: int = Field(4, ge=1, le=10_000, description=MORE)
     cfg: Scale | None = of_request("cfg")

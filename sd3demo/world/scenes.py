@@ -176,7 +176,7 @@ KINDS: dict[str, Callable[[random.Random], Scene]] = {
 }
 """Kind of scene -> one of it, drawn; a pair mostly stands in a relation, two things never do."""
 
-MIX = {"single": 0.20, "pair": 0.20, "two": 0.20, "count": 0.15, "groups": 0.05, "word": 0.20}
+MIX = {"single": 0.15, "pair": 0.15, "two": 0.15, "count": 0.20, "groups": 0.15, "word": 0.20}
 """Share of each kind of scene in training, unless another is asked for."""
 
 
