@@ -12,18 +12,18 @@ from sd3demo.world.scenes import arrange, draw
 from sd3demo.world.vocabulary import RELATIONS
 
 COUNTS = [(a, b) for a in range(1, 5) for b in range(1, 5) if a + b <= 5]
-HALF = 1e-9  # of rounding
+ROUNDING = 1e-9
 
 
 def _apart(discs: list[Disc]) -> None:
     for k, (x, y, r) in enumerate(discs):
-        assert min(x, y, 1 - x, 1 - y) - r >= MARGIN - HALF
-        assert all(math.dist((x, y), (a, b)) >= r + q + GAP - HALF for a, b, q in discs[:k])
+        assert min(x, y, 1 - x, 1 - y) - r >= MARGIN - ROUNDING
+        assert all(math.dist((x, y), (a, b)) >= r + q + GAP - ROUNDING for a, b, q in discs[:k])
 
 
 def _within(discs: list[Disc], count: int) -> None:
     low, high = RADII[count]
-    assert all(low - HALF <= r <= high + HALF for _, _, r in discs)
+    assert all(low - ROUNDING <= r <= high + ROUNDING for _, _, r in discs)
 
 
 def _rows(values: list[float]) -> list[int]:
@@ -75,7 +75,7 @@ def test_two_groups_stand_in_their_relation_with_room_between(counts: tuple[int,
         _apart([*one, *two])
         _within([*one, *two], sum(counts))
         near, far = (one, two) if relation in ("left of", "above") else (two, one)
-        assert max(d[axis] + d[2] for d in near) + GAP <= min(d[axis] - d[2] for d in far) + HALF
+        assert max(d[axis] + d[2] for d in near) + GAP <= min(d[axis] - d[2] for d in far) + ROUNDING
 
 
 def test_opposite_corners_are_told_apart_by_their_places() -> None:
