@@ -3,8 +3,9 @@ helps).
 
 What a caption leaves out is free in the picture, but for what people take for granted: things in no stated
 relation or places stand side by side and are named from left to right; a lone thing or a word stands in
-the middle, and a thing is of a middling size. A few phrasings are never used in training: HELD_OUT_FRAMES
-and the wordings of `prompts.py` test whether the model reads the words rather than the sentence.
+the middle, and a lone thing is of a middling size. A few phrasings are never used in training:
+HELD_OUT_FRAMES and the wordings of `prompts.py` test whether the model reads the words rather than the
+sentence.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _standing(rng: random.Random, what: Thing | Lettering, detailed: bool) -> st
 
 
 def _in_order(scene: Scene) -> tuple[tuple[Thing, ...], ...]:
-    """The groups as they are named: by their relation where it is told, else from left to right."""
+    """The groups from left to right, as they are named where no relation is told."""
     return tuple(sorted(scene.groups, key=lambda group: sum(thing.x for thing in group) / len(group)))
 
 
@@ -93,16 +94,7 @@ def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
     groups = scene.groups if related else _in_order(scene)
     coloured = detailed or rng.random() < 0.65
     textured = detailed or (any(t.texture != "solid" for t in scene.things) and rng.random() < 0.6)
-    parts = [
-        noun(
-            rng,
-            group,
-            colour=coloured,
-            texture=textured,
-            sized=lone,
-        )
-        for group in groups
-    ]
+    parts = [noun(rng, group, colour=coloured, texture=textured, sized=lone) for group in groups]
     if len(parts) == 1:
         return f"{parts[0]}{_standing(rng, groups[0][0], detailed) if lone else ''}"
     if scene.relation and related:

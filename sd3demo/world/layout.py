@@ -50,8 +50,8 @@ def _fit(cells: list[Region]) -> float:
 def _near_middle(rng: random.Random, cell: Region, r: float) -> Disc:
     """A disc of radius r in its cell, off the middle by SWAY at most."""
     x0, y0, x1, y1 = cell
-    across, down = (min(SWAY, (side - GAP) / 2 - r) for side in (x1 - x0, y1 - y0))
-    return (x0 + x1) / 2 + rng.uniform(-across, across), (y0 + y1) / 2 + rng.uniform(-down, down), r
+    dx, dy = (min(SWAY, (side - GAP) / 2 - r) for side in (x1 - x0, y1 - y0))
+    return (x0 + x1) / 2 + rng.uniform(-dx, dx), (y0 + y1) / 2 + rng.uniform(-dy, dy), r
 
 
 def _pattern(count: int, region: Region, least: float) -> list[Region]:

@@ -7,12 +7,24 @@ from itertools import pairwise
 import pytest
 
 from sd3demo.world.captions import Detail, caption, place, size
-from sd3demo.world.layout import GAP, MARGIN, RADII, Disc, across, alone, beside, together
+from sd3demo.world.layout import (
+    GAP,
+    LARGE_FROM,
+    MARGIN,
+    RADII,
+    SMALL_BELOW,
+    Disc,
+    across,
+    alone,
+    beside,
+    together,
+)
 from sd3demo.world.scenes import arrange, draw
 from sd3demo.world.vocabulary import RELATIONS
 
 COUNTS = [(a, b) for a in range(1, 5) for b in range(1, 5) if a + b <= 5]
 ROUNDING = 1e-9
+PLACE_WORDS = {"left", "right", "top", "bottom", "above", "below", "over", "under", "center", "middle"}
 
 
 def _apart(discs: list[Disc]) -> None:
@@ -89,7 +101,7 @@ def test_opposite_corners_are_told_apart_by_their_places() -> None:
     assert seen == {("top left", "bottom right"), ("bottom left", "top right")}
 
 
-def test_a_lone_thing_is_mostly_middling_and_in_each_of_nine_places() -> None:
+def test_a_lone_thing_is_middling_and_in_the_middle_half_of_the_time_and_in_nine_places_in_all() -> None:
     rng = random.Random(3)
     discs = [alone(rng) for _ in range(2000)]
     for disc in discs:
@@ -97,6 +109,8 @@ def test_a_lone_thing_is_mostly_middling_and_in_each_of_nine_places() -> None:
         _within([disc], 1)
     places = [place(x, y) for x, y, _ in discs]
     assert len(set(places)) == 9
+    middling = sum(SMALL_BELOW <= r < LARGE_FROM for _, _, r in discs) / len(discs)
+    assert 0.45 < middling < 0.55
     assert 0.45 < places.count("center") / len(places) < 0.55  # four standard errors about a half
 
 
@@ -109,18 +123,7 @@ def test_what_is_not_said_of_place_and_size_goes_without_saying(detail: Detail) 
     for _ in range(600):
         scene = draw(rng, {"single": 1, "two": 1, "pair": 1})
         words = set(caption(rng, scene, detail).replace(",", " ").split())
-        placed = words & {
-            "left",
-            "right",
-            "top",
-            "bottom",
-            "above",
-            "below",
-            "over",
-            "under",
-            "center",
-            "middle",
-        }
+        placed = words & PLACE_WORDS
         spots = [place(thing.x, thing.y) for thing in scene.things]
         if len(spots) == 1:
             assert (size(scene.things[0]) or "middling") in {"middling", *words}
@@ -128,6 +131,14 @@ def test_what_is_not_said_of_place_and_size_goes_without_saying(detail: Detail) 
             untold += 1
             assert spots == ["center"] or sorted(spots) == ["left", "right"]
     assert untold > 50 or detail == "detailed"
+
+
+def test_groups_one_over_the_other_are_always_said_to_be() -> None:
+    rng = random.Random(6)
+    for _ in range(300):
+        scene = draw(rng, {"groups": 1})
+        if scene.relation in ("above", "below"):
+            assert PLACE_WORDS & set(caption(rng, scene, "short").split())
 
 
 def test_things_in_no_relation_are_drawn_from_left_to_right() -> None:
