@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sd3demo.studies.recorded import read
+from sd3demo.studies.results import read
 from sd3demo.studies.study import Scalar, Table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 from sd3demo.catalogue import find
 from sd3demo.cli.study import Kept
 from sd3demo.engine import Engine
-from sd3demo.studies.recorded import read
-from sd3demo.studies.score import STUDY, Rate, Score, Scores, scores_of
+from sd3demo.studies.results import read
+from sd3demo.studies.score.score import STUDY, Rate, Score, Scores, scores_of
 from sd3demo.studies.study import Measured, run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,8 @@ from pathlib import Path
 from sd3demo.engine import Engine
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
-from sd3demo.studies.kept import kept_at_home
-from sd3demo.studies.recorded import place, read, result, rounded
+from sd3demo.studies.cache import kept_at_home
+from sd3demo.studies.results import place, read, result, rounded
 from sd3demo.studies.study import Measured, Table, find_study, run
 from tests import ablation, card
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sd3demo.settings import parse
-from sd3demo.studies.recorded import read, result
+from sd3demo.studies.results import read, result
 from sd3demo.studies.study import Column, Row, Table, find_study
 from tests.ablation import README, SHIPPED, SHOWN, markdown, written
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sd3demo.catalogue import depths as models
-from sd3demo.studies.pictures import PICTURE
+from sd3demo.studies.exam_pictures import PICTURE
 from sd3demo.studies.study import Cell, Measured
 from sd3demo.world.prompts import CATEGORIES
 from sd3demo.world.render import render

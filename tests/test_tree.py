@@ -13,15 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Who may import whom. `engine.events` allows that module alone; the package's own version is everybody's.
 BASE = {"errors", "catalogue", "flow", "world"}
-ENGINE = BASE | {"settings", "extrapolation", "models", "engine"}
-RECORDS = {"settings", "extrapolation", "catalogue", "errors", "engine.events", "engine.traces"}
+ENGINE = BASE | {"settings", "models", "engine"}
+RECORDS = {"settings", "catalogue", "errors", "engine.events", "engine.record.traces"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "catalogue": {"errors"},
     "flow": set(),
     "world": set(),
     "settings": {"errors", "catalogue", "flow"},
-    "extrapolation": {"errors", "catalogue", "flow", "settings"},
     "models": {"errors", "catalogue", "flow"},
     "engine": ENGINE,
     "studies": ENGINE,
@@ -38,20 +37,20 @@ ALLOWED: dict[str, set[str]] = {
 
 # A library -> where it may be imported.
 HOMES: dict[str, tuple[str, ...]] = {
-    "diffusers": ("models", "training", "engine.residence"),
-    "transformers": ("models", "training", "engine.residence"),
+    "diffusers": ("models", "training", "engine.run.offload"),
+    "transformers": ("models", "training", "engine.run.offload"),
     "plotly": ("plots",),
     "gradio": ("ui", "app"),
 }
 
 # Modules that answer with nothing heavy loaded: they may not even import it inside a function.
-LIGHT = ("settings", "extrapolation", "catalogue", "flow.grids", "engine.plan")
+LIGHT = ("settings", "catalogue", "flow.grids", "engine.plan")
 HEAVY = ("torch", "diffusers", "transformers")
 # Importing any of these loads nothing heavy, at whatever depth.
 QUICK = (*LIGHT, "cli", "ui")
 
 BANNED_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "base"}
-LONGEST = 250
+LONGEST = 400
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def test_plans_and_the_page_are_there_before_torch_is_loaded(module: str) -> Non
 @pytest.mark.parametrize(
     ("file", "source", "sentence"),
     [
-        ("flow/solvers.py", "import sd3demo.engine.run", "flow may not import engine.run"),
+        ("flow/solvers.py", "import sd3demo.engine.run.engine", "flow may not import engine.run"),
         ("flow/solvers.py", "from ..settings import Request", "flow may not import settings.Request"),
         ("flow/solvers.py", "from .. import settings", "flow may not import settings"),
         ("flow/__init__.py", "from ..world import scenes", "flow may not import world.scenes"),
@@ -184,12 +183,12 @@ def test_plans_and_the_page_are_there_before_torch_is_loaded(module: str) -> Non
         ("settings.py", "import sd3demo", "settings may not import the whole package"),
         ("ui/form.py", "from sd3demo.cli import main", "ui may not import cli.main"),
         ("ui/form.py", "import app", "imports app"),
-        ("plots/lines.py", "from sd3demo.engine.run import Engine", "not Engine"),
+        ("plots/lines.py", "from sd3demo.engine.run.engine import Engine", "not Engine"),
         ("plots/lines.py", "from sd3demo.studies import run", "not run"),
         ("cli.py", "from sd3demo import ui", "only inside `serve`"),
-        ("cli/serving.py", "def train():\n    import sd3demo.ui.page", "only inside `serve`"),
+        ("cli/serving.py", "def train():\n    import sd3demo.ui.app", "only inside `serve`"),
         ("engine/run.py", "import diffusers", "diffusers belongs in models"),
-        ("engine/residence_2.py", "import diffusers", "diffusers belongs in models"),
+        ("engine/run/offload_2.py", "import diffusers", "diffusers belongs in models"),
         ("ui/form.py", "from plotly import graph_objects", "plotly belongs in plots"),
         ("plots/lines.py", "import gradio as gr", "gradio belongs in ui, app"),
         ("flow/grids.py", "from torch import Tensor", "torch in a module that must answer without it"),
@@ -200,7 +199,7 @@ def test_plans_and_the_page_are_there_before_torch_is_loaded(module: str) -> Non
         ("gadgets.py", "", "no row of the table"),
         ("flow/utils.py", "", "its name says nothing"),
         ("engine/common/cache.py", "", "its name says nothing"),
-        ("flow/paths.py", "\n" * 251, "longer than 250 lines"),
+        ("flow/paths.py", "\n" * 401, "longer than 400 lines"),
     ],
 )
 def test_a_planted_breach_is_found(file: str, source: str, sentence: str, tmp_path: Path) -> None:
@@ -216,12 +215,12 @@ def test_a_planted_breach_is_found(file: str, source: str, sentence: str, tmp_pa
     [
         ("flow/solvers.py", "import torch\nfrom sd3demo.flow.grids import shift\nfrom . import lengths"),
         ("flow/grids.py", "if TYPE_CHECKING:\n    from torch import Tensor"),
-        ("engine/residence.py", "import diffusers\nfrom ..models import sd3\nfrom .plan import Plan"),
+        ("engine/run/offload.py", "import diffusers\nfrom ...models import sd3\nfrom ..plan import plan"),
         ("history.py", "from sd3demo.engine.events import Finished\nfrom sd3demo import __version__"),
         ("plots/lines.py", "import plotly\nfrom sd3demo.studies import Table"),
         ("cli.py", "def serve():\n    from sd3demo.ui import build"),
         ("../app.py", "import gradio\nfrom sd3demo.ui import build"),
-        ("flow/paths.py", "\n" * 250),
+        ("flow/paths.py", "\n" * 400),
     ],
 )
 def test_what_the_table_allows_passes(file: str, source: str, tmp_path: Path) -> None:

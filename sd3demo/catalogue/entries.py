@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.spec import Defaults, ModelSpec, Network, Size
-from sd3demo.catalogue.weights import weights_hash
+from sd3demo.catalogue.weight_files import weights_hash
 from sd3demo.errors import Refusal
 
 _COMMUNITY = "Stability AI Community License"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sd3demo.catalogue.spec import COMPONENTS, Defaults, ModelSpec, Network
-from sd3demo.catalogue.weights import measure, read_json
+from sd3demo.catalogue.weight_files import measure, read_json
 from sd3demo.errors import Refusal
 
 PIPELINES = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline")

@@ -10,16 +10,16 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.generate import Where, check_file
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
-from sd3demo.engine.events import Encoded, Finished, Loading, Made, Pixels, StepDone
-from sd3demo.engine.machine import budget
-from sd3demo.engine.own import own_of, read_own
-from sd3demo.engine.plan import refuse_unless_it_fits
+from sd3demo.engine.events import ArmFinished, Encoded, Finished, Loading, Pixels, StepDone
+from sd3demo.engine.input_image import own_of, read_own
+from sd3demo.engine.plan.device import budget
+from sd3demo.engine.plan.plan import refuse_unless_it_fits
 from sd3demo.errors import Failure, Refusal
-from sd3demo.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
-from sd3demo.flow.methods import METHODS
+from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.history import Run, own, write_whole
 from sd3demo.history.store import result_of
 from sd3demo.settings import Settings, counted
+from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
 
 
 class Comparison(Settings):
@@ -93,9 +93,9 @@ def _methods(comparison: Comparison, request: Extrapolation) -> tuple[str, ...]:
 
 def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None) -> Finished:
     """The result; where a stage fails, what was finished before it is kept all the same."""
-    from sd3demo.engine.run import Engine
+    from sd3demo.engine.run.engine import Engine
 
-    pictures: dict[str, Made] = {}
+    pictures: dict[str, ArmFinished] = {}
     try:
         for event in Engine().run(made, own=own_pixels):
             match event:
@@ -105,7 +105,7 @@ def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None)
                     report.progress(f"encoded the text with {counted(calls, 'encoder call')}")
                 case StepDone(stage=stage, index=index, count=count):
                     report.progress(f"{stage}: step {index + 1} of {count}")
-                case Made(arm=arm):
+                case ArmFinished(arm=arm):
                     pictures[arm] = event
                 case Finished():
                     return event
@@ -119,7 +119,7 @@ def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None)
     raise Failure("the run stopped before it was finished")
 
 
-def _so_far(pictures: dict[str, Made]) -> Finished:
+def _so_far(pictures: dict[str, ArmFinished]) -> Finished:
     """A run that ended early, as if it had ended with the last of its pictures."""
     *_, last = pictures.values()
     return Finished(

@@ -9,8 +9,8 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Encoded, Finished, Loading, Pixels, StepDone
-from sd3demo.engine.machine import Device, budget
-from sd3demo.engine.plan import too_large
+from sd3demo.engine.plan.device import Device, budget
+from sd3demo.engine.plan.plan import too_large
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import own, write_whole
 from sd3demo.history.store import result_of
@@ -59,7 +59,7 @@ def generate(request: Request, where: Where, report: Report) -> int:
 
 def run_to_end(made: Plan, report: Report, own: Pixels | None = None) -> Finished:
     """The result of a plan, its progress told on the way."""
-    from sd3demo.engine.run import Engine
+    from sd3demo.engine.run.engine import Engine
 
     for event in Engine().run(made, own=own):
         match event:

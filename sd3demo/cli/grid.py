@@ -12,15 +12,15 @@ from sd3demo.cli.generate import check_file
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Loading
-from sd3demo.engine.machine import Device, budget
+from sd3demo.engine.plan.device import Device, budget
 from sd3demo.errors import Refusal
 from sd3demo.history import write_whole
-from sd3demo.history.checking import TOLERANCE
-from sd3demo.history.sheets import Sheet, read_sheet, read_tiles, sheet_of, sheet_png
+from sd3demo.history.sheet_receipts import SheetReceipt, read_sheet, read_tiles, sheet_of, sheet_png
+from sd3demo.history.verifying import TOLERANCE
 from sd3demo.settings import Prompt, Request, Settings, counted, parse
-from sd3demo.studies import grid as grids
-from sd3demo.studies.grid import Done, Forming, Grid, Planned, Waiting
-from sd3demo.studies.sheet import sheet
+from sd3demo.studies.grid import plan as grids
+from sd3demo.studies.grid.plan import Done, Forming, Grid, Planned, Waiting
+from sd3demo.studies.grid.sheet import sheet
 
 
 class Sides(Settings):
@@ -87,10 +87,10 @@ def _sheet(made: Planned, done: Mapping[int, Done]) -> bytes:
 
 def _made(made: Planned, report: Report) -> dict[int, Done]:
     """Every picture by its place, its progress told on the way."""
-    from sd3demo.engine.run import Engine
+    from sd3demo.engine.run.engine import Engine
 
     found: dict[int, Done] = {}
-    for news in grids.run(made, Engine().together):
+    for news in grids.run(made, Engine().run_batch):
         match news:
             case Waiting(event=Loading(model=model)):
                 report.progress(f"loading {model}")
@@ -105,8 +105,8 @@ def _again(file: Path, device: Device, report: Report) -> int:
     """Makes every picture of a sheet anew, and compares pixel by pixel."""
     found = read_sheet(file)
     shown = read_tiles(file, found)
-    across = grids.Axis(found.x.name, found.x.values)
-    down = grids.Axis(found.y.name, found.y.values) if found.y else None
+    across = grids.GridAxis(found.x.name, found.x.values)
+    down = grids.GridAxis(found.y.name, found.y.values) if found.y else None
     done = _made(Planned(Grid(across, down), _plans(found, device), found.places), report)
     apart = [
         float(np.abs(shown[cell].astype(int) - done[place].finished.pictures[0]).max()) / 255
@@ -119,7 +119,7 @@ def _again(file: Path, device: Device, report: Report) -> int:
     return 0 if equal else 1
 
 
-def _plans(found: Sheet, device: Device) -> tuple[Plan, ...]:
+def _plans(found: SheetReceipt, device: Device) -> tuple[Plan, ...]:
     here = budget(device)
     for receipt in found.pictures:
         if receipt.request.count != 1:

@@ -8,11 +8,11 @@ from sd3demo.catalogue import find
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.engine import Budget, Plan, plan
-from sd3demo.engine.machine import GPU_FLOPS, Device, budget
-from sd3demo.engine.placement import GIB
-from sd3demo.engine.summary import summary
-from sd3demo.extrapolation import Extrapolation
+from sd3demo.engine.plan.device import GPU_FLOPS, Device, budget
+from sd3demo.engine.plan.memory import GIB
+from sd3demo.engine.plan.to_json import summary
 from sd3demo.settings import Prompt, Request, Settings, counted, parse
+from sd3demo.settings.extrapolation import Extrapolation
 
 
 class Question(Extrapolation):

@@ -6,7 +6,7 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.cli.study import Kept, progress
 from sd3demo.errors import Failure
-from sd3demo.studies.score import STUDY, Score, Scores, scores_of
+from sd3demo.studies.score.score import STUDY, Score, Scores, scores_of
 from sd3demo.studies.study import Measured
 
 

@@ -11,8 +11,8 @@ from sd3demo.cli.flags import Command, as_click
 from sd3demo.cli.report import Report
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Settings
-from sd3demo.studies.kept import kept_at_home
-from sd3demo.studies.recorded import result
+from sd3demo.studies.cache import kept_at_home
+from sd3demo.studies.results import result
 from sd3demo.studies.study import STUDIES, Measured, Scalar, Table, find_study
 
 

@@ -9,8 +9,8 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.generate import numbered, run_to_end
 from sd3demo.cli.report import Report
 from sd3demo.engine import plan
-from sd3demo.engine.machine import Device, budget
-from sd3demo.engine.traces import recorded, traces_of
+from sd3demo.engine.plan.device import Device, budget
+from sd3demo.engine.record.traces import recorded, traces_of
 from sd3demo.errors import Refusal
 from sd3demo.history import write_whole
 from sd3demo.history.traces import SUFFIX, to_file

@@ -9,8 +9,8 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.generate import run_to_end
 from sd3demo.cli.report import Report
 from sd3demo.engine import plan
-from sd3demo.engine.machine import Device, budget
-from sd3demo.engine.own import check_own, read_own
+from sd3demo.engine.input_image import check_own, read_own
+from sd3demo.engine.plan.device import Device, budget
 from sd3demo.history import alone, compare, read_pixels, read_receipt
 from sd3demo.settings import Settings
 

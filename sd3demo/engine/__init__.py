@@ -5,18 +5,18 @@
 
 from typing import TYPE_CHECKING
 
-from sd3demo.engine.placement import Budget
-from sd3demo.engine.plan import Plan, plan
+from sd3demo.engine.plan.memory import Budget
+from sd3demo.engine.plan.plan import Plan, plan
 
 if TYPE_CHECKING:
-    from sd3demo.engine.run import Engine
+    from sd3demo.engine.run.engine import Engine
 
 __all__ = ["Budget", "Engine", "Plan", "plan"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Engine":
-        from sd3demo.engine.run import Engine
+        from sd3demo.engine.run.engine import Engine
 
         return Engine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

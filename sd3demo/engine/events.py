@@ -64,7 +64,7 @@ class Lifted:
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class ArmFinished:
     """One of the pictures of an extrapolation is there, and stays whatever happens to those after it.
 
     `stage` is the run of the solver that it comes from; `calls` and `seconds` are those of the stages that no
@@ -105,7 +105,7 @@ class Finished:
     seconds: Mapping[str, float]
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
-    made: Mapping[str, Made] = field(default_factory=dict)
+    made: Mapping[str, ArmFinished] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class Stopped:
     steps: int
 
 
-Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | Made | Finished | Stopped
+Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | ArmFinished | Finished | Stopped
 
 
 @dataclass(frozen=True, eq=False)
-class Of:
+class BatchEvent:
     """News of one of several runs that go on together: `run` is its place among them."""
 
     run: int

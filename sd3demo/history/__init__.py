@@ -1,16 +1,16 @@
 """What stays of a run: a folder, whole or not there at all, and pictures that tell how they were made."""
 
-from sd3demo.history.checking import Comparison, alone, compare
-from sd3demo.history.places import of_page, own
+from sd3demo.history.atomic_write import write_whole
+from sd3demo.history.location import of_page, own
 from sd3demo.history.receipts import Receipt, read_pixels, read_receipt, receipts_of, to_png
 from sd3demo.history.store import Run, RunStore
-from sd3demo.history.whole import write_whole
+from sd3demo.history.verifying import Verification, alone, compare
 
 __all__ = [
-    "Comparison",
     "Receipt",
     "Run",
     "RunStore",
+    "Verification",
     "alone",
     "compare",
     "of_page",

@@ -20,10 +20,10 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import Discriminator, Field, Tag
 
 from sd3demo import __version__
-from sd3demo.engine.events import Finished, Made, Pixels
+from sd3demo.engine.events import ArmFinished, Finished, Pixels
 from sd3demo.errors import Refusal
-from sd3demo.extrapolation import ResolvedExtrapolation
 from sd3demo.settings import Resolved, Settings, parse
+from sd3demo.settings.extrapolation import ResolvedExtrapolation
 
 KEYWORD = "sd3demo"
 SHEET_KEYWORD = "sd3demo-grid"
@@ -59,7 +59,7 @@ class Receipt(Settings):
     digest: str = ""
 
 
-def receipts_of(request: Resolved, finished: Finished | Made) -> list[Receipt]:
+def receipts_of(request: Resolved, finished: Finished | ArmFinished) -> list[Receipt]:
     """One for each picture of a run."""
     return [
         _signed(

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.errors import Refusal
+from sd3demo.history.atomic_write import NEW, OLD, clear, locked, sync, write_through
 from sd3demo.history.receipts import Receipt, receipts_of, to_png
 from sd3demo.history.thumbnails import thumbnail
-from sd3demo.history.whole import NEW, OLD, clear, locked, sync, write_through
 from sd3demo.settings import Resolved, identity
 
 NAME = re.compile(r"(\d{8}-\d{6})(-\d{3})?-[0-9a-f]{8}(-\d+)?")

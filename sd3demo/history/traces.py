@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from sd3demo import __version__
 from sd3demo.catalogue import assets
-from sd3demo.engine.traces import Attention, Trace
+from sd3demo.engine.record.traces import AttentionRecord, Trace
 from sd3demo.errors import Refusal
 from sd3demo.history.receipts import Hash
 from sd3demo.settings import Resolved, Settings, counted, parse
@@ -105,7 +105,7 @@ def read_trace(path: Path) -> Trace:
     _check_numbers(arrays, path)
     maps = arrays.pop("attention", None)
     seen = (
-        Attention(header.words, header.attention_steps, header.attention_blocks, maps)
+        AttentionRecord(header.words, header.attention_steps, header.attention_blocks, maps)
         if header.words
         else None
     )

@@ -16,7 +16,7 @@ def load(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
 
 
 def _sd3(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
-    from sd3demo.models.loading import load
+    from sd3demo.models.sd3.loading import load
 
     return load(spec, locate(spec), dtype)
 

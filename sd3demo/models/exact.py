@@ -14,7 +14,7 @@ from sd3demo.catalogue import ModelSpec, Network, Part
 from sd3demo.flow.exact import Gaussian, Mixture
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
-from sd3demo.models.protocol import Conditioning, Dials, Encoders, Rows, Texts
+from sd3demo.models.protocol import Conditioning, Dials, EncoderModes, Rows, Texts
 
 COLOURS: Mapping[str, tuple[float, float, float]] = {
     "red": (0.8, -0.8, -0.8),
@@ -44,7 +44,7 @@ class Exact:
     spec: ModelSpec = EXACT
     parts: Mapping[Part, nn.Module] = field(default_factory=dict)
 
-    def encode(self, texts: Texts, encoders: Encoders) -> Conditioning:
+    def encode(self, texts: Texts, encoders: EncoderModes) -> Conditioning:
         known = [float(word in texts.t5) for word in COLOURS]
         return Conditioning(torch.tensor([[known]]), torch.tensor([known]), encoder_calls=1)
 

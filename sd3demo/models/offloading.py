@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sd3demo.errors import Refusal
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
-from sd3demo.models.modulation import TIME_SCALE
 from sd3demo.models.protocol import Conditioning, Dials
+from sd3demo.models.sd3.modulation import TIME_SCALE
 
 GROUP_OFFLOADING = "group_offloading"  # under which name diffusers registers the hook
 STOCK_ONLY = (

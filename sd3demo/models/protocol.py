@@ -12,8 +12,8 @@ from typing import Literal, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from sd3demo.catalogue import ModelSpec, Part
+from sd3demo.flow.extrapolation.tuning import NEUTRAL, Toolkit
 from sd3demo.flow.guidance import Branch, Branches
-from sd3demo.flow.toolkit import NEUTRAL, Toolkit
 
 T5Mode = Literal["on", "zeros", "omit", "empty"]
 ClipMode = Literal["on", "zeros"]
@@ -29,7 +29,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Encoders:
+class EncoderModes:
     """How each encoder takes part. Zeros keep the number of tokens, as the dropout of training does."""
 
     clip_l: ClipMode = "on"
@@ -80,7 +80,7 @@ class FlowModel(Protocol):
         """'text', 'flow' and 'vae'; a part that has no weights may be missing."""
         ...
 
-    def encode(self, texts: Texts, encoders: Encoders) -> Conditioning:
+    def encode(self, texts: Texts, encoders: EncoderModes) -> Conditioning:
         """One text as the network reads it."""
         ...
 
@@ -105,7 +105,7 @@ class FlowModel(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class TokenWords:
     """The words of a text as the network's tokens hold them.
 
     A word is (encoder, text); `groups`, (M, U), has a one where text token m belongs to word u. Padding and
@@ -117,10 +117,10 @@ class Reading:
 
 
 @runtime_checkable
-class Attentive(Protocol):
+class AttentionModel(Protocol):
     """A model that can say what its patches attend to."""
 
-    def read(self, texts: Texts, encoders: Encoders) -> Reading:
+    def read(self, texts: Texts, encoders: EncoderModes) -> TokenWords:
         """The words of a text, in the order of its tokens."""
         ...
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from sd3demo.engine.traces import Trace
+from sd3demo.engine.record.traces import Trace
 from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
 
 TIME = Axis("time t  (1 noise, 0 data)", (1.03, -0.03))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sd3demo.engine.bands import Bands
+from sd3demo.engine.record.bands import Bands
 from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
 
 Rings = NDArray[np.bool_]

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.settings import Steps, Text, parse
-from sd3demo.studies.marks import by_category
+from sd3demo.studies.exam_pictures import MORE, PICTURE, Sampled, cells_of
 from sd3demo.studies.path_length import depths_beside
-from sd3demo.studies.pictures import MORE, PICTURE, Sampled, cells_of
-from sd3demo.studies.several import some, words_of
+from sd3demo.studies.score_rows import by_category
+from sd3demo.studies.statistics import error, grouped, mean, numbers
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
-from sd3demo.studies.summary import error, grouped, mean, numbers
+from sd3demo.studies.value_lists import some, words_of
 from sd3demo.studies.velocity_loss import LOSSES, VelocityLoss, loss, loss_cell
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from sd3demo.flow.grids import Convention, time_grid
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.settings import Scale, Shift
-from sd3demo.studies.pictures import (
+from sd3demo.studies.exam_pictures import (
     MORE,
     Exams,
     T5Mode,
@@ -29,9 +29,9 @@ from sd3demo.studies.pictures import (
     plan_of,
     resolved,
 )
-from sd3demo.studies.several import among, between, numbers_of, words_of
+from sd3demo.studies.statistics import error, mean, rate_error
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
-from sd3demo.studies.summary import error, mean, rate_error
+from sd3demo.studies.value_lists import among, between, numbers_of, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,10 +14,10 @@ from sd3demo.catalogue import depths
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.settings import Steps, Text
-from sd3demo.studies.pictures import MORE, Sampled, cells_of, of_request, plan_of
-from sd3demo.studies.several import numbers_of, words_of
+from sd3demo.studies.exam_pictures import MORE, Sampled, cells_of, of_request, plan_of
+from sd3demo.studies.statistics import error, grouped, mean, number, numbers
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
-from sd3demo.studies.summary import error, grouped, mean, number, numbers
+from sd3demo.studies.value_lists import numbers_of, words_of
 
 USUAL = {"steps": "5, 10, 20, 50", "shift": "1, 2, 3, 6", "cfg": "1, 2, 4, 8", "t5": "on, zeros"}
 COLUMNS = (
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-class PathLength(Sampled):
+class PathLengthStudy(Sampled):
     """What is varied, over which pictures."""
 
     along: Literal["steps", "shift", "cfg", "t5", "model"] = Field(
@@ -49,7 +49,7 @@ class PathLength(Sampled):
     schedule: Convention | None = of_request("schedule")
 
 
-def values_of(settings: PathLength) -> tuple[Scalar, ...]:
+def values_of(settings: PathLengthStudy) -> tuple[Scalar, ...]:
     """The values of the setting that is varied, as a request takes them."""
     text = settings.values or USUAL.get(settings.along, "")
     if settings.along == "model":
@@ -68,16 +68,16 @@ def depths_beside(model: str) -> tuple[str, ...]:
     return family if model in family else (model,)
 
 
-def models(settings: PathLength) -> Sequence[str]:
+def models(settings: PathLengthStudy) -> Sequence[str]:
     return [str(value) for value in values_of(settings)] if settings.along == "model" else [settings.model]
 
 
-def cells(settings: PathLength) -> list[Cell]:
+def cells(settings: PathLengthStudy) -> list[Cell]:
     arms: list[dict[str, Scalar]] = [{settings.along: value} for value in values_of(settings)]
     return cells_of(settings, arms, at=dict)
 
 
-def table(settings: PathLength, measured: Sequence[Measured]) -> Table:
+def table(settings: PathLengthStudy, measured: Sequence[Measured]) -> Table:
     groups = grouped(measured, lambda arm: arm[settings.along])
     return Table(
         "path-length",
@@ -88,7 +88,7 @@ def table(settings: PathLength, measured: Sequence[Measured]) -> Table:
     )
 
 
-def _row(settings: PathLength, value: Scalar, found: list[Measured]) -> Row:
+def _row(settings: PathLengthStudy, value: Scalar, found: list[Measured]) -> Row:
     lengths, chords = numbers(found, "length"), numbers(found, "chord")
     straight = [min(c / l, 1.0) if l else 1.0 for l, c in zip(lengths, chords, strict=True)]  # noqa: E741
     again = settings.model_dump(mode="json") | {"values": str(value)}
@@ -103,7 +103,7 @@ def _row(settings: PathLength, value: Scalar, found: list[Measured]) -> Row:
 
 def straight_length(given: Mapping) -> float:
     """sqrt(2 D) for the latent of a cell."""
-    from sd3demo.flow.lengths import expected_straight_length
+    from sd3demo.flow.path.lengths import expected_straight_length
 
     made = plan_of(given)
     spec, request = made.spec, made.request
@@ -111,4 +111,4 @@ def straight_length(given: Mapping) -> float:
     return expected_straight_length(entries)
 
 
-STUDY = Study(PathLength, models, cells, table, charts=("path-length", "straightness"))
+STUDY = Study(PathLengthStudy, models, cells, table, charts=("path-length", "straightness"))

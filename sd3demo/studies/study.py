@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from sd3demo.catalogue import find, fingerprint
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings
-from sd3demo.studies.kept import Kept
+from sd3demo.studies.cache import ResultCache
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -47,7 +47,10 @@ STUDIES: Mapping[str, str] = {
     "imax-scale": "Up to which scale larger pictures gain (I-Max, figure 6).",
     "imax-steps": "Larger pictures in few steps, and their cost (I-Max, figure 10).",
 }
-"""Name and purpose of each study; `sd3demo.studies.<name>`, with _ for -, holds its `STUDY`."""
+"""Name and purpose of each study; `_module` says which file holds its `STUDY`."""
+
+
+GROUPS = ("imax", "score")  # studies that share a folder
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,16 @@ def find_study(name: str) -> Study:
     """The study of a name. Raises Refusal with those that exist."""
     if name not in STUDIES:
         raise Refusal(f"unknown study {name!r}; choose one of {', '.join(STUDIES)}")
-    study: Study = import_module(f"sd3demo.studies.{name.replace('-', '_')}").STUDY
+    study: Study = import_module(f"sd3demo.studies.{_module(name)}").STUDY
     return study
+
+
+def _module(name: str) -> str:
+    """Below sd3demo.studies: imax-scale is imax.scale, score is score.score, t5-off is t5_off."""
+    group, _, rest = name.partition("-")
+    if group in GROUPS:
+        return f"{group}.{rest.replace('-', '_') or group}"
+    return name.replace("-", "_")
 
 
 def run(
@@ -161,7 +172,7 @@ def run(
     """
     cells = study.cells(settings)
     keys = keys_of(cells)
-    kept = Kept(keep, {cell.measurement.name for cell in cells})
+    kept = ResultCache(keep, {cell.measurement.name for cell in cells})
     missing = len(set(keys)) if anew else len({key for key in keys if key not in kept})
     renewed: set[str] = set()
     measured: list[Measured] = []
@@ -182,7 +193,7 @@ def run(
 def standing(study: Study, settings: Settings, keep: Path | None) -> tuple[int, int]:
     """How many cells of a study are kept already, and how many there are; nothing is measured."""
     cells = study.cells(settings)
-    kept = Kept(keep, {cell.measurement.name for cell in cells})
+    kept = ResultCache(keep, {cell.measurement.name for cell in cells})
     return sum(key in kept for key in keys_of(cells)), len(cells)
 
 

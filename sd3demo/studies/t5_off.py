@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sd3demo.settings import Scale, Shift, Solver, Steps
-from sd3demo.studies.marks import BUILT_IN, COLUMNS, rows
-from sd3demo.studies.pictures import (
+from sd3demo.studies.exam_pictures import (
     KINDS,
     MORE,
     Categories,
@@ -20,8 +19,9 @@ from sd3demo.studies.pictures import (
     model_of,
     of_request,
 )
-from sd3demo.studies.several import several, words_of
+from sd3demo.studies.score_rows import BUILT_IN, COLUMNS, rows
 from sd3demo.studies.study import Cell, Column, Measured, Scalar, Study, Table
+from sd3demo.studies.value_lists import several, words_of
 
 
 class T5Off(Exams):

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 from pydantic import Field
 
 from sd3demo.catalogue import find
-from sd3demo.engine.machine import Device
+from sd3demo.engine.plan.device import Device
 from sd3demo.settings import Settings
-from sd3demo.studies.pictures import T5Mode, here, of_request, plan_of, resolved
-from sd3demo.studies.several import between, numbers_of
+from sd3demo.studies.exam_pictures import T5Mode, here, of_request, plan_of, resolved
+from sd3demo.studies.statistics import error, in_arm, mean, ratio
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
-from sd3demo.studies.summary import error, in_arm, mean, ratio
+from sd3demo.studies.value_lists import between, numbers_of
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -130,7 +130,7 @@ def drawn(seed: str) -> tuple[Scene, str]:
 def _losses(cell: Cell, engine: Engine) -> Raw:
     import torch
 
-    from sd3demo.engine.texts import encoders_of, prompt_texts
+    from sd3demo.engine.run.prompts import encoders_of, prompt_texts
     from sd3demo.flow.solvers import At
     from sd3demo.models.protocol import Dials
     from sd3demo.world.render import render

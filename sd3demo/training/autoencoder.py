@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sd3demo.training.clock import Clock
+from sd3demo.training.clock import TimeLimit
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.progress import Progress
 from sd3demo.world.render import render
@@ -121,7 +121,7 @@ def windows(
 
 def train_autoencoder(
     vae: AutoencoderKL,
-    clock: Clock,
+    clock: TimeLimit,
     *,
     device: torch.device,
     seed: int = 0,
@@ -152,7 +152,7 @@ def train_autoencoder(
 
 def finish_decoder(
     vae: AutoencoderKL,
-    clock: Clock,
+    clock: TimeLimit,
     *,
     device: torch.device,
     seed: int = 0,
@@ -183,7 +183,7 @@ def finish_decoder(
 def _fit(
     module: nn.Module,
     reconstruct: Callable[[float], tuple[Tensor, Tensor, Tensor]],
-    clock: Clock,
+    clock: TimeLimit,
     stage: str,
     *,
     rates: tuple[float, float],

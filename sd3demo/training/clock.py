@@ -8,7 +8,7 @@ from threading import Event
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimeLimit:
     """A span of `minutes` that starts when it is made."""
 
     minutes: float

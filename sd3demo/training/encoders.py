@@ -23,11 +23,11 @@ from transformers import (
     T5Tokenizer,
 )
 
-from sd3demo.training.clock import Clock
-from sd3demo.training.descent import descend
+from sd3demo.training.clock import TimeLimit
+from sd3demo.training.letter_slots import Places, slot_directions, slot_loss
 from sd3demo.training.progress import Progress
-from sd3demo.training.spelling import Places, slot_directions, slot_loss
 from sd3demo.training.tokenizers import LENGTH, piece_ids, tokens
+from sd3demo.training.train_loop import descend
 from sd3demo.world.captions import caption, place
 from sd3demo.world.scenes import Scene, Thing, draw
 from sd3demo.world.vocabulary import (
@@ -135,7 +135,7 @@ def _batch(rng: random.Random, count: int) -> tuple[list[Scene], list[str]]:
 def train_clip(
     model: CLIPTextModelWithProjection,
     tokenizer: CLIPTokenizer,
-    clock: Clock,
+    clock: TimeLimit,
     *,
     device: torch.device,
     seed: int = 0,
@@ -169,7 +169,7 @@ def train_clip(
 def train_t5(
     model: T5ForConditionalGeneration,
     tokenizer: T5Tokenizer,
-    clock: Clock,
+    clock: TimeLimit,
     *,
     device: torch.device,
     seed: int = 0,

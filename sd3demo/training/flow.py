@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sd3demo.flow.densities import LogitNormal
-from sd3demo.training.clock import Clock
-from sd3demo.training.feed import LABELS, Feed
+from sd3demo.training.clock import TimeLimit
+from sd3demo.training.dataset import LABELS, Feed
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.progress import Progress
 from sd3demo.training.transformer import PlainAttention, Trained
@@ -123,7 +123,7 @@ class Ledger:
 
 
 def train_flow(
-    training: FlowTraining, feed: Feed, clock: Clock, *, compiled: bool = True
+    training: FlowTraining, feed: Feed, clock: TimeLimit, *, compiled: bool = True
 ) -> Iterator[Progress]:
     """Train until the clock stops; yields the mean losses since the last report, by t-stratum too,
     every 100 steps."""

@@ -12,9 +12,10 @@ import torch
 
 from sd3demo.errors import Refusal
 from sd3demo.flow.densities import LogitNormal
-from sd3demo.training import folder as files
+from sd3demo.training import checkpoint as files
 from sd3demo.training.autoencoder import autoencoder, finish_decoder, train_autoencoder
-from sd3demo.training.clock import Clock
+from sd3demo.training.clock import TimeLimit
+from sd3demo.training.dataset import Feed, TextEncoders
 from sd3demo.training.encoders import (
     CLIP_G_WIDTH,
     CLIP_L_WIDTH,
@@ -24,13 +25,12 @@ from sd3demo.training.encoders import (
     train_clip,
     train_t5,
 )
-from sd3demo.training.exam import sit
-from sd3demo.training.feed import Encoders, Feed
+from sd3demo.training.evaluate import sit
 from sd3demo.training.flow import FlowTraining, Recipe, train_flow
+from sd3demo.training.letter_slots import teach_places
 from sd3demo.training.progress import Progress
 from sd3demo.training.pruning import Sample, prune
 from sd3demo.training.settings import TrainSettings
-from sd3demo.training.spelling import teach_places
 from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
 from sd3demo.training.transformer import mmdit
 
@@ -43,7 +43,7 @@ def train(settings: TrainSettings, stop: Event | None = None) -> Iterator[Progre
 
     `stop`, once set, ends the run after the step under way as if its time were over: all is saved.
     """
-    clock = Clock(settings.minutes, stop or Event())
+    clock = TimeLimit(settings.minutes, stop or Event())
     device = _device(settings)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -61,7 +61,7 @@ def _device(settings: TrainSettings) -> torch.device:
     return torch.device("cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _stages(settings: TrainSettings, clock: Clock, device: torch.device) -> Iterator[Progress]:
+def _stages(settings: TrainSettings, clock: TimeLimit, device: torch.device) -> Iterator[Progress]:
     model = settings.out / "model"
     source = _source(settings)
     if source is not None and source != model:
@@ -117,30 +117,32 @@ def _adopt(source: Path, model: Path) -> None:
 
 
 def _make_autoencoder(
-    settings: TrainSettings, clock: Clock, model: Path, device: torch.device
+    settings: TrainSettings, clock: TimeLimit, model: Path, device: torch.device
 ) -> Iterator[Progress]:
     vae = autoencoder()
-    span = Clock(settings.minutes * settings.autoencoder_share, clock.stop)
+    span = TimeLimit(settings.minutes * settings.autoencoder_share, clock.stop)
     yield from train_autoencoder(vae, span, device=device, seed=settings.seed)
     files.write_half(vae.eval(), model / "vae")
 
 
 def _make_encoders(
-    settings: TrainSettings, clock: Clock, model: Path, device: torch.device
+    settings: TrainSettings, clock: TimeLimit, model: Path, device: torch.device
 ) -> Iterator[Progress]:
     words, letters = clip_tokenizer(), t5_tokenizer()
     minutes = settings.minutes * settings.encoders_share
     clips = [clip_encoder(words, width) for width in (CLIP_L_WIDTH, CLIP_G_WIDTH)]
     for index, clip in enumerate(clips):
         yield from train_clip(
-            clip, words, Clock(minutes / 4, clock.stop), device=device, seed=settings.seed + index
+            clip, words, TimeLimit(minutes / 4, clock.stop), device=device, seed=settings.seed + index
         )
     t5 = t5_model(letters)
-    yield from train_t5(t5, letters, Clock(minutes / 2, clock.stop), device=device, seed=settings.seed)
-    files.write_encoders(Encoders(words, letters, clips[0], clips[1], encoder_of(t5)), model)
+    yield from train_t5(t5, letters, TimeLimit(minutes / 2, clock.stop), device=device, seed=settings.seed)
+    files.write_encoders(TextEncoders(words, letters, clips[0], clips[1], encoder_of(t5)), model)
 
 
-def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.device) -> Iterator[Progress]:
+def _go_on(
+    settings: TrainSettings, clock: TimeLimit, model: Path, device: torch.device
+) -> Iterator[Progress]:
     vae, encoders = files.read_autoencoder(model, device), files.read_encoders(model, device)
     recipe = Recipe(
         batch=settings.batch,
@@ -172,7 +174,7 @@ def _go_on(settings: TrainSettings, clock: Clock, model: Path, device: torch.dev
         training.load_state_dict(state)
     feed = feed_of(settings.seed + training.examples, settings.ring)
     # What the earlier stages took is gone from the clock; the flow's own share runs from here to the end.
-    left = Clock(max(settings.minutes * (1 - clock.share()), 0.01), clock.stop)
+    left = TimeLimit(max(settings.minutes * (1 - clock.share()), 0.01), clock.stop)
     last = time.monotonic()
     for progress in train_flow(training, feed, left, compiled=not settings.eager):
         yield progress

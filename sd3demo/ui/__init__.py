@@ -9,8 +9,8 @@ import gc
 _collects = gc.isenabled()
 gc.disable()
 
-from sd3demo.ui.core import Core, core  # noqa: E402
-from sd3demo.ui.page import build, launch  # noqa: E402
+from sd3demo.ui.app import build, launch  # noqa: E402
+from sd3demo.ui.context import Core, core  # noqa: E402
 
 if _collects:
     gc.enable()

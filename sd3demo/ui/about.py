@@ -2,16 +2,15 @@
 
 import re
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
 from sd3demo.catalogue import find
-from sd3demo.ui import form
-from sd3demo.ui.core import Core
-from sd3demo.ui.prose import prose
+from sd3demo.ui.context import Core
+from sd3demo.ui.controls import form
+from sd3demo.ui.run.markdown import prose, text_file
 
-TEXT = Path(__file__).with_name("about.md")
+TEXT = text_file("about")
 
 
 def about(core: Core) -> None:

@@ -21,7 +21,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine import Engine, Plan, plan
 from sd3demo.engine.events import Finished
-from sd3demo.engine.machine import Device, budget
+from sd3demo.engine.plan.device import Device, budget
 from sd3demo.settings import Request
 from tests.checkpoints import BENCHMARK, write_checkpoint
 

@@ -19,7 +19,7 @@ import torch
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine import Engine, Plan, plan
 from sd3demo.engine.events import Finished
-from sd3demo.engine.machine import Device, budget
+from sd3demo.engine.plan.device import Device, budget
 from sd3demo.settings import Request
 from tests.bench.__main__ import benchmark_model, pipeline, reference
 

@@ -20,9 +20,9 @@ from diffusers.models.attention import JointTransformerBlock
 from torch import Tensor
 
 from sd3demo.catalogue import CATALOGUE, Network
-from sd3demo.engine.costs import image_tokens, network_flops
-from sd3demo.flow.lowpass import haar, low_pass_named
-from sd3demo.flow.projection import project
+from sd3demo.engine.plan.costs import image_tokens, network_flops
+from sd3demo.flow.extrapolation.lowpass import haar, low_pass_named
+from sd3demo.flow.extrapolation.projection import project
 
 MEDIUM = CATALOGUE["sd3-medium"]
 TEXT = 333  # tokens

@@ -12,9 +12,10 @@ from functools import partial
 
 import gradio as gr
 
-from sd3demo.ui import Core, build, densities
-from sd3demo.ui.lab import TITLES, Lab
-from tests.ui.specimens import Rehearsal
+from sd3demo.ui import Core, build
+from sd3demo.ui.densities import tab as densities
+from sd3demo.ui.densities.settings import TITLES, Lab
+from tests.ui.fake_page import Rehearsal
 
 
 def moved(core: Core, m: float) -> object:

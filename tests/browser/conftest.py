@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from sd3demo.ui import Core
-from tests.ui.specimens import Rehearsal, serving, write_model
+from tests.ui.fake_page import Rehearsal, serving, write_model
 
 SCREENS = {"desktop": {"width": 1366, "height": 768}, "phone": {"width": 360, "height": 740}}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from sd3demo.ui import core, launch
-from sd3demo.ui.page import TABS, build
+from sd3demo.ui.app import TABS, build
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.tabs import open_tab
 

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
-from sd3demo.ui.page import TABS
+from sd3demo.ui.app import TABS
 from tests.browser.tabs import open_tab
 
 pytestmark = pytest.mark.browser

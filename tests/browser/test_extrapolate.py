@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.tabs import open_tab
-from tests.ui.specimens import Rehearsal
+from tests.ui.fake_page import Rehearsal
 
 pytestmark = pytest.mark.browser
 

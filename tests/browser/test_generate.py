@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from sd3demo.history import read_receipt
 from tests.browser.tabs import drop
-from tests.ui.specimens import Rehearsal
+from tests.ui.fake_page import Rehearsal
 
 pytestmark = pytest.mark.browser
 

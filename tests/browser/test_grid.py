@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from sd3demo.history.sheets import read_sheet
-from tests.ui.specimens import Rehearsal
+from sd3demo.history.sheet_receipts import read_sheet
+from tests.ui.fake_page import Rehearsal
 
 pytestmark = pytest.mark.browser
 

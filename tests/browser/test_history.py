@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from sd3demo.history import RunStore
 from sd3demo.ui import Core
 from tests.browser.tabs import drop, open_tab
-from tests.ui.specimens import Rehearsal, serving, write_model
+from tests.ui.fake_page import Rehearsal, serving, write_model
 
 pytestmark = pytest.mark.browser
 

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from sd3demo.settings import parse
-from sd3demo.studies import recorded
+from sd3demo.studies import results as recorded
 from sd3demo.studies.study import Measured, find_study
 from sd3demo.ui import Core
 from tests.browser.tabs import open_tab
-from tests.ui.specimens import Rehearsal, serving
+from tests.ui.fake_page import Rehearsal, serving
 
 pytestmark = pytest.mark.browser
 

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from sd3demo.history.traces import read_trace, shipped, to_file
 from tests.browser.tabs import open_tab
-from tests.history.specimen import a_trace
-from tests.ui.specimens import Rehearsal
+from tests.history.fake_trace import a_trace
+from tests.ui.fake_page import Rehearsal
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Event, StepDone
 from sd3demo.ui import Core, core
-from tests.ui.specimens import events, serving, write_model
+from tests.ui.fake_page import events, serving, write_model
 
 pytestmark = pytest.mark.browser
 

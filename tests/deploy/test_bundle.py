@@ -54,7 +54,7 @@ class FakeHub:
 def test_a_bundle_holds_what_runs_and_nothing_of_the_workshop(built: Path, project: Project) -> None:
     names = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
     assert {"app.py", "README.md", "requirements.txt", "Spacefile", "LICENSE"} <= names
-    assert {"sd3demo/ui/style.css", "assets/tiny/model_index.json"} <= names
+    assert {"sd3demo/ui/static/style.css", "assets/tiny/model_index.json"} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "."))]
     assert deploy.checked(project, built) == ()
 

@@ -10,7 +10,7 @@ import pytest
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.history.export import export
-from tests.engine.running import EXACT, exactly, run
+from tests.engine.runs import EXACT, exactly, run
 
 RAN = run(exactly("red", count=2, steps=3), EXACT)
 Usage = namedtuple("Usage", "total used free")

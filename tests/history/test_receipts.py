@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from sd3demo.errors import Refusal
 from sd3demo.history import Receipt, read_pixels, read_receipt, receipts_of, to_png
 from sd3demo.history.receipts import KEYWORD, SIGNATURE
-from tests.engine.running import EXACT, exactly, run
+from tests.engine.runs import EXACT, exactly, run
 
 RAN = run(exactly("red", count=2, steps=3), EXACT)
 RECEIPT = receipts_of(RAN.plan.request, RAN.finished)[1]

@@ -11,7 +11,7 @@ import pytest
 from sd3demo.errors import Refusal
 from sd3demo.history import Run, RunStore, of_page, own, read_receipt, write_whole
 from sd3demo.settings import Resolved
-from tests.engine.running import EXACT, exactly, run
+from tests.engine.runs import EXACT, exactly, run
 
 RAN = run(exactly("red", count=2, steps=3), EXACT)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from sd3demo.engine.traces import Attention, Trace
+from sd3demo.engine.record.traces import AttentionRecord, Trace
 from sd3demo.errors import Refusal
 from sd3demo.history import traces
 from sd3demo.history.traces import ARRAYS, KEYWORD, read_trace, shipped, to_file
-from tests.history.specimen import a_trace
+from tests.history.fake_trace import a_trace
 
 Arrays = dict[str, np.ndarray]
 
@@ -46,7 +46,7 @@ def test_a_trace_comes_back_as_it_was(attends: bool, steps: int, tmp_path: Path)
         if isinstance(kept, np.ndarray):
             np.testing.assert_array_equal(kept, found)
             assert kept.dtype == found.dtype
-        elif isinstance(kept, Attention):
+        elif isinstance(kept, AttentionRecord):
             assert (kept.words, kept.steps, kept.blocks) == (found.words, found.steps, found.blocks)
             np.testing.assert_array_equal(kept.maps, found.maps)
         else:

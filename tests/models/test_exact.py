@@ -7,15 +7,15 @@ from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import At
 from sd3demo.models import load
 from sd3demo.models.exact import COLOURS, EXACT
-from sd3demo.models.protocol import Conditioning, Dials, Encoders, Texts
+from sd3demo.models.protocol import Conditioning, Dials, EncoderModes, Texts
 
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_text_names_one_of_the_pictures_and_the_empty_text_none(colour: str) -> None:
     model = load(EXACT, torch.float32)
     conditionings: dict[Branch, Conditioning] = {
-        "conditional": model.encode(Texts(*[f"a {colour} one"] * 3), Encoders()),
-        "unconditional": model.encode(Texts("", "", ""), Encoders()),
+        "conditional": model.encode(Texts(*[f"a {colour} one"] * 3), EncoderModes()),
+        "unconditional": model.encode(Texts("", "", ""), EncoderModes()),
     }
     x = torch.zeros(1, 3, 8, 8)
     near = At(0.999, 0, 1)

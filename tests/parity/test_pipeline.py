@@ -11,7 +11,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, St
 from sd3demo.catalogue import depths, find
 from sd3demo.settings import Request
 from tests.checkpoints import KINDS
-from tests.engine.running import Ran, run
+from tests.engine.runs import Ran, run
 
 pytestmark = pytest.mark.parity
 

@@ -9,9 +9,10 @@ import pytest
 
 from sd3demo.flow.densities import DENSITIES
 from sd3demo.flow.grids import CONVENTIONS, time_grid
-from sd3demo.plots import densities, schedules, trajectories, weights
+from sd3demo.plots import densities, schedules, trajectories
+from sd3demo.plots import loss_weights as weights
 from sd3demo.plots.chart import COLOURS, Chart, Curve, csv, figure, figure_json
-from tests.history.specimen import a_trace
+from tests.history.fake_trace import a_trace
 
 SHADES = dict(zip(DENSITIES, COLOURS, strict=False))
 GRIDS = {name: time_grid(28, 3, name).tolist() for name in CONVENTIONS}

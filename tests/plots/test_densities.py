@@ -11,7 +11,7 @@ from sd3demo.flow.densities import DENSITIES, Density, LogitNormal, Mode, Shifte
 from sd3demo.flow.grids import time_grid
 from sd3demo.plots.chart import Chart, Numbers
 from sd3demo.plots.densities import in_log_snr, log_snr_pdfs, mass, masses, pdfs, shifted_pdfs
-from sd3demo.plots.weights import weights
+from sd3demo.plots.loss_weights import weights
 
 every_density = pytest.mark.parametrize("name", DENSITIES)
 GREEN = {"one": "green"}

@@ -9,7 +9,7 @@ import pytest
 from sd3demo.plots.chart import Chart, csv, figure, page
 from sd3demo.plots.studies import CHARTS
 from sd3demo.plots.tables import axis, numbers, only
-from sd3demo.studies.marks import COLUMNS, PART_COLUMNS
+from sd3demo.studies.score_rows import COLUMNS, PART_COLUMNS
 from sd3demo.studies.study import STUDIES, Column, Row, Scalar, Table, find_study
 
 

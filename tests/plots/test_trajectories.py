@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from sd3demo.engine.traces import Trace
+from sd3demo.engine.record.traces import Trace
 from sd3demo.plots import trajectories
 from sd3demo.plots.chart import Chart, Curve
-from tests.history.specimen import a_trace
+from tests.history.fake_trace import a_trace
 
 TRACES = [a_trace(), a_trace(steps=1), a_trace(steps=30, seed=2, bend=0)]
 every_trace = pytest.mark.parametrize("trace", TRACES, ids=lambda trace: f"{trace.steps}-steps")
@@ -92,12 +92,12 @@ def test_the_trace_before_is_drawn_in_grey_and_can_be_left_out(name: str) -> Non
 
 def test_no_torch_is_loaded_to_draw_a_trace() -> None:
     code = (
-        "import sys; from tests.history.specimen import a_trace;"
+        "import sys; from tests.history.fake_trace import a_trace;"
         "from sd3demo.plots.trajectories import charts;"
-        "from sd3demo.plots.chart import figure_json; from sd3demo.ui import attended, film, pathwords;"
+        "from sd3demo.plots.chart import figure_json; from sd3demo.ui.trajectories import attention_view, film, story;"
         "t = a_trace(); [figure_json(c) for c in charts(t, t).values()]; film.film(t);"
-        "attended.explorer(t);"
-        "pathwords.story(t, t); print('torch' in sys.modules, 'plotly' in sys.modules)"
+        "attention_view.explorer(t);"
+        "story.story(t, t); print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]

@@ -12,16 +12,16 @@ from sd3demo.engine import Budget, Engine, plan
 from sd3demo.errors import Refusal
 from sd3demo.flow.exact import Gaussian, Mixture
 from sd3demo.flow.grids import time_grid
-from sd3demo.flow.lengths import path_length
+from sd3demo.flow.path.lengths import path_length
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.models.exact import COLOURS, EXACT, SPREAD
 from sd3demo.plots.chart import Chart, figure, figure_json
 from sd3demo.plots.studies import CHARTS
 from sd3demo.settings import choices_of, parse
+from sd3demo.studies.exam_pictures import plan_of
 from sd3demo.studies.few_steps import calls_of, steps_within
-from sd3demo.studies.pictures import plan_of
+from sd3demo.studies.statistics import error, rate_error, ratio
 from sd3demo.studies.study import STUDIES, Measured, Table, find_study, run
-from sd3demo.studies.summary import error, rate_error, ratio
 from tests.studies.conftest import POINT, exact
 
 LITTLE: dict[str, dict[str, object]] = {

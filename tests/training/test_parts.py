@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sd3demo.training.autoencoder import CHANNELS, LATENT_NOISE, Normalised, autoencoder, fold, windows
+from sd3demo.training.dataset import CAPTIONS, LABELS, Feed, TextEncoders, Zeroed, embed, patch_labels
 from sd3demo.training.encoders import CLIP_G_WIDTH, CLIP_L_WIDTH, clip_encoder, encoder_of, t5_model
-from sd3demo.training.feed import CAPTIONS, LABELS, Encoders, Feed, Zeroed, embed, patch_labels
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.tokenizers import LENGTH, clip_tokenizer, piece_ids, t5_tokenizer
 from sd3demo.training.transformer import TABLE, PlainAttention, Trained, mmdit, position_table
@@ -18,11 +18,11 @@ from sd3demo.world.vocabulary import COLOURS, HELD_OUT_WORDS, LETTERS, SHAPES, v
 
 
 @pytest.fixture(scope="module")
-def encoders() -> Encoders:
+def encoders() -> TextEncoders:
     torch.manual_seed(0)
     words, letters = clip_tokenizer(), t5_tokenizer()
     clips = [clip_encoder(words, width).eval() for width in (CLIP_L_WIDTH, CLIP_G_WIDTH)]
-    return Encoders(words, letters, clips[0], clips[1], encoder_of(t5_model(letters)).eval())
+    return TextEncoders(words, letters, clips[0], clips[1], encoder_of(t5_model(letters)).eval())
 
 
 def test_every_word_of_the_world_is_one_clip_token() -> None:
@@ -112,7 +112,7 @@ def test_the_position_table_steps_one_radian_a_patch_and_tells_all_patches_apart
     assert (torch.cdist(flat, flat) + 10 * torch.eye(len(flat))).min() > 0.5
 
 
-def test_embedding_is_the_stock_pipelines_encoding(encoders: Encoders) -> None:
+def test_embedding_is_the_stock_pipelines_encoding(encoders: TextEncoders) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 
     pipeline = StableDiffusion3Pipeline(
@@ -137,7 +137,7 @@ def test_embedding_is_the_stock_pipelines_encoding(encoders: Encoders) -> None:
     assert (ours - context).abs().mean() < 0.01
 
 
-def test_a_zeroed_encoder_leaves_zeros_and_the_others_alone(encoders: Encoders) -> None:
+def test_a_zeroed_encoder_leaves_zeros_and_the_others_alone(encoders: TextEncoders) -> None:
     texts = ["a red circle"] * 4
     rows = torch.eye(4, dtype=torch.bool)
     whole, pooled = embed(encoders, texts)
@@ -173,7 +173,7 @@ def test_patch_labels_say_what_covers_each_patch() -> None:
     assert named == [*wanted, len(SHAPES) + len(LETTERS) + list(COLOURS).index("blue")]
 
 
-def test_the_ring_renews_itself_and_keeps_captions_with_their_pictures(encoders: Encoders) -> None:
+def test_the_ring_renews_itself_and_keeps_captions_with_their_pictures(encoders: TextEncoders) -> None:
     vae = autoencoder((16, 16, 16)).eval()
     mix = {"single": 1, "word": 1}
     feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1, mix=mix)
@@ -189,7 +189,7 @@ def test_the_ring_renews_itself_and_keeps_captions_with_their_pictures(encoders:
             assert shown == {word for word in text.replace(",", " ").split() if word in SHAPES}
 
 
-def test_each_caption_is_embedded_with_its_picture(encoders: Encoders) -> None:
+def test_each_caption_is_embedded_with_its_picture(encoders: TextEncoders) -> None:
     vae = autoencoder((16, 16, 16)).eval()
     feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1, mix=None)
     for k in range(CAPTIONS):
@@ -198,7 +198,7 @@ def test_each_caption_is_embedded_with_its_picture(encoders: Encoders) -> None:
         assert torch.allclose(feed.pooled[:32, k].float(), pooled, atol=0.05)
 
 
-def test_the_share_without_a_text_has_the_empty_one_as_serving_gives_it(encoders: Encoders) -> None:
+def test_the_share_without_a_text_has_the_empty_one_as_serving_gives_it(encoders: TextEncoders) -> None:
     vae = autoencoder((16, 16, 16)).eval()
     feed = Feed(vae, encoders, device=torch.device("cpu"), seed=0, ring=256, uses=1000, mix=None)
     empty, empty_pooled = embed(encoders, [""])

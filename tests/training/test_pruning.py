@@ -8,10 +8,10 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
 from sd3demo.errors import Refusal
-from sd3demo.models.positions import read_table
+from sd3demo.models.sd3.positions import read_table
 from sd3demo.settings import parse
-from sd3demo.training.feed import Feed
-from sd3demo.training.folder import read_autoencoder, read_encoders, read_transformer
+from sd3demo.training.checkpoint import read_autoencoder, read_encoders, read_transformer
+from sd3demo.training.dataset import Feed
 from sd3demo.training.pruning import IMAGE, Moments, Sample, needed, prune
 from sd3demo.training.run import train
 from sd3demo.training.settings import TrainSettings

@@ -16,7 +16,7 @@ from sd3demo.cli import main
 from sd3demo.errors import Refusal
 from sd3demo.flow.densities import LogitNormal
 from sd3demo.settings import parse
-from sd3demo.training.feed import LABELS
+from sd3demo.training.dataset import LABELS
 from sd3demo.training.flow import FlowTraining, Recipe
 from sd3demo.training.progress import Progress
 from sd3demo.training.run import train
@@ -147,7 +147,7 @@ def test_a_resume_that_holds_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_depth_than_the_models_is_refused(tmp_path: Path) -> None:
-    from sd3demo.training.folder import read_transformer
+    from sd3demo.training.checkpoint import read_transformer
 
     mmdit(2).save_pretrained(tmp_path / "transformer")
     with pytest.raises(Refusal, match="give --depth 2"):
@@ -155,7 +155,7 @@ def test_another_depth_than_the_models_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_several_depths_gives_the_one_that_is_asked_for(tmp_path: Path) -> None:
-    from sd3demo.training.folder import read_transformer
+    from sd3demo.training.checkpoint import read_transformer
 
     mmdit(2).save_pretrained(tmp_path / "transformer")
     mmdit(1).save_pretrained(tmp_path / "transformer_depth_1")

@@ -1,0 +1,1 @@
+"""What will be done, decided before any of it is done. No torch."""

@@ -1,0 +1,240 @@
+"""An extrapolation as stages: native -> lift -> larger, and on to the next size of a cascade. Pure, no torch.
+
+Everything that can be refused is refused here, with what would work.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from sd3demo.catalogue import ModelSpec
+from sd3demo.engine.input_image import InputImage
+from sd3demo.engine.plan.costs import decoder_scale, encoder_flops, image_tokens, network_flops, text_tokens
+from sd3demo.engine.plan.memory import Budget
+from sd3demo.engine.plan.resolve import NATIVE, native_stage, resolve
+from sd3demo.engine.plan.sizes import Size, Sizes, scale_of, sizes_of
+from sd3demo.engine.plan.stages import Arm, Stage
+from sd3demo.errors import Refusal
+from sd3demo.flow.extrapolation.methods import METHODS, native_time
+from sd3demo.flow.extrapolation.tuning import Toolkit, attention_scale
+from sd3demo.flow.grids import time_grid
+from sd3demo.flow.guidance import Guidance
+from sd3demo.flow.solvers import SOLVERS
+from sd3demo.settings import Request, Resolved, parse
+from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, native_of
+
+
+def resolve_large(
+    request: Extrapolation, native: Resolved, sizes: Sizes, spec: ModelSpec
+) -> ResolvedExtrapolation:
+    """The request with nothing left open. Raises Refusal for what its method or its positions cannot do."""
+    method, scale = METHODS[request.method], sizes.scale
+    positions = method.positions or request.positions
+    if method.flows and positions == "extend" and max(sizes.target) > spec.largest:
+        raise Refusal(
+            f"positions is extend, which serves sides up to {spec.largest} px with {spec.name}'s table, and "
+            f"{max(sizes.target)} is asked for: try interpolate, per-frequency or scheduled"
+        )
+    if method.solvers and request.solver not in method.solvers:
+        raise Refusal(
+            f"solver is {request.solver}; the method {request.method} sets the latent before each step and "
+            f"can be integrated by {' or '.join(method.solvers)} alone"
+        )
+    if "native-network" in method.needs:
+        _check_whole(request.method, sizes)
+    if request.method == "super-resolution":
+        _check_upscaler(request.upscaler)
+    chosen = {
+        "width": sizes.target[0],
+        "height": sizes.target[1],
+        "native_width": sizes.native[0],
+        "native_height": sizes.native[1],
+        "scale": scale,
+        "positions": positions,
+        "start": (request.start or method.start) if _held(request) else 1.0,
+        "large_steps": request.large_steps or native.steps,
+    }
+    return parse(ResolvedExtrapolation, request.model_dump() | native.model_dump() | chosen)
+
+
+def _held(request: Extrapolation) -> bool:
+    """Whether there is a guide to start from: projected flow that is switched off is the direct run."""
+    off = request.method == "projected" and request.strength == "off"
+    return "guide" in METHODS[request.method].needs and not off
+
+
+def _check_whole(method: str, sizes: Sizes) -> None:
+    small, large = sizes.native, sizes.target
+    if any(b % a for a, b in zip(small, large, strict=True)) or large[0] * small[1] != large[1] * small[0]:
+        raise Refusal(
+            f"method is {method}, which needs a whole scale; {large[0]} x {large[1]} is {sizes.scale:.6g} "
+            f"times {small[0]} x {small[1]}: try a scale of 2, 3 or 4"
+        )
+
+
+def _check_upscaler(file: str) -> None:
+    if not file:
+        raise Refusal("upscaler is missing; give a super-resolution model's file, such as a Real-ESRGAN .pth")
+    if not Path(file).is_file():
+        raise Refusal(f"upscaler is {file}, which is no file; give one that a super-resolution model is in")
+    if find_spec("spandrel") is None:
+        raise Refusal(
+            "method is super-resolution, which needs the library spandrel: run `pip install 'sd3demo[sr]'`, "
+            "or try upsample"
+        )
+
+
+def toolkit_of(request: ResolvedExtrapolation, size: Size, spec: ModelSpec) -> Toolkit:
+    """What is turned on the network at a size on the way or at the target."""
+    native = (request.native_width, request.native_height)
+    scale = scale_of(native, size)
+    text = text_tokens(request, spec)
+    copies = scale**2 if request.text_copies == "auto" else request.text_copies
+    keys = image_tokens(spec, *size) + copies * text
+    return Toolkit(
+        positions=request.positions,
+        native=(native[1] // spec.vae_factor, native[0] // spec.vae_factor),
+        attention_scale=attention_scale(request.attention, image_tokens(spec, *native) + text, keys, scale),
+        text_copies=copies,
+        half_patch=request.half_patch,
+    )
+
+
+def larger_stages(arm: str, request: ResolvedExtrapolation, sizes: Sizes, spec: ModelSpec) -> Iterator[Stage]:
+    """The stages of one arm beyond the native one, in their order; the last one has the arm's name."""
+    method = METHODS[request.method]
+    if not method.flows:
+        yield Stage(arm, *sizes.target, needs=(NATIVE,), kind="resample", request=request, scale=sizes.scale)
+        return
+    before, small = NATIVE, sizes.native
+    for size in sizes.larger if "guide" in method.needs else (sizes.target,):
+        needs: tuple[str, ...] = ()
+        if "guide" in method.needs:
+            lift = _lift(before, size, request, spec)
+            yield lift
+            needs = (lift.key,)
+        if "trajectory" in method.needs:
+            needs = (*needs, before)
+        key = arm if size == sizes.target else f"{arm} {size[0]} x {size[1]}"
+        yield _flow(key, size, scale_of(small, size), needs, request, spec)
+        before, small = key, size
+
+
+def _lift(before: str, size: Size, request: ResolvedExtrapolation, spec: ModelSpec) -> Stage:
+    return Stage(
+        key=f"lift of {before} to {size[0]} x {size[1]}, {request.lift}, {request.posterior}",
+        width=size[0],
+        height=size[1],
+        needs=(before,),
+        kind="lift",
+        request=request,
+        flops=encoder_flops(math.prod(size)) * decoder_scale(spec),
+    )
+
+
+def _flow(
+    key: str,
+    size: Size,
+    scale: float,
+    needs: tuple[str, ...],
+    request: ResolvedExtrapolation,
+    spec: ModelSpec,
+) -> Stage:
+    """The solver's run at one size, `scale` times the one that it starts from."""
+    native = (request.native_width, request.native_height)
+    reshift = scale_of(native, size) if request.reshift == "auto" else request.reshift
+    sigmas = grid_from(request, request.shift * reshift)
+    guidance = Guidance(request.cfg, (request.cfg_from, request.cfg_to))
+    visits = SOLVERS[request.solver].visits(sigmas)
+    calls = sum(len(guidance.wanted(at)) for at in visits)
+    text = text_tokens(request, spec)
+    flops = calls * network_flops(spec.network, image_tokens(spec, *size), text)
+    native_visits: tuple[float, ...] = ()
+    if "native-network" in METHODS[request.method].needs:
+        asked = [replace(at, t=native_time(at.t, round(scale))) for at in visits]
+        beside = sum(len(guidance.wanted(at)) for at in asked)
+        native_visits = tuple(at.t for at in asked)
+        flops += beside * network_flops(spec.network, image_tokens(spec, *native), text)
+        calls += beside
+    return Stage(
+        key=key,
+        width=size[0],
+        height=size[1],
+        sigmas=sigmas,
+        visits=tuple(at.t for at in visits),
+        calls=calls,
+        guidance=guidance,
+        solver=request.solver,
+        needs=needs,
+        request=request,
+        scale=scale,
+        toolkit=toolkit_of(request, size, spec),
+        native_visits=native_visits,
+        flops=flops,
+    )
+
+
+def grid_from(request: ResolvedExtrapolation, shift: float) -> tuple[float, ...]:
+    """The times of a larger stage: the convention's below the start, and a tail that halves the last one."""
+    times = [float(t) for t in time_grid(request.large_steps, shift, request.schedule)]
+    times = [request.start, *(t for t in times if t < request.start - 1e-9)]
+    tail = [times[-2] / 2**k for k in range(1, request.tail + 1)]
+    return (*times[:-1], *tail, times[-1])
+
+
+def arms_of(
+    asked: Mapping[str, Extrapolation], spec: ModelSpec, budget: Budget, own: InputImage | None = None
+) -> tuple[tuple[Stage, ...], tuple[Arm, ...], tuple[str, ...]]:
+    """Stages of all arms, each equal one once, the arms, and what should be said of them."""
+    stages: dict[str, Stage] = {}
+    arms: list[Arm] = []
+    notes: dict[str, None] = {}
+    for name, request in asked.items():
+        if name == NATIVE:
+            raise Refusal(
+                f"an arm is named {NATIVE!r}, which is the native picture's own name; choose another"
+            )
+        sizes = sizes_of(request, spec, own)
+        width, height = sizes.native
+        native = resolve(
+            Request.model_validate(
+                {field: getattr(request, field) for field in Request.model_fields}
+                | {"width": width, "height": height}
+            ),
+            spec,
+            budget,
+        )
+        resolved = resolve_large(request, native, sizes, spec)
+        if own is not None:
+            resolved = resolved.model_copy(update={"own_picture": own.sha256})
+        if resolved.own_picture and "trajectory" in METHODS[resolved.method].needs:
+            raise Refusal(
+                f"method is {resolved.method}, which follows the native run step by step, and a picture of "
+                "one's own has none: try projected, sdedit or skip-residual"
+            )
+        if not arms:
+            given = Stage(NATIVE, width, height, kind="given")
+            stages[NATIVE] = given if resolved.own_picture else native_stage(native, spec)
+            arms.append(Arm(NATIVE, NATIVE, native))
+        elif native_of(resolved) != arms[0].request:
+            raise Refusal(
+                f"the arm {name!r} has another native picture than the others; arms may differ in how the "
+                "picture is made larger, and have the prompt, the seed and the native stage in common"
+            )
+        stages |= {stage.key: stage for stage in larger_stages(name, resolved, sizes, spec)}
+        arms.append(Arm(name, name, resolved))
+        if note := _note(sizes):
+            notes[note] = None
+    return tuple(stages.values()), tuple(arms), tuple(notes)
+
+
+def _note(sizes: Sizes) -> str:
+    if sizes.exact:
+        return ""
+    (width, height), (large, tall) = sizes.native, sizes.target
+    return (
+        f"the native picture is {width} x {height}, which has not quite the proportions of {large} x {tall}: "
+        "the guide is stretched a little"
+    )

@@ -1,0 +1,1 @@
+"""Larger pictures: projected flow, its rivals and what they are made of."""

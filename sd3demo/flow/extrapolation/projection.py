@@ -1,0 +1,105 @@
+"""Projected flow: the composition of a small picture imposed on a larger one while it is being made.
+
+I-Max paper, section 2.2, eq. 7, in this project's time (t = 1 is noise).  With g the guide, the native
+picture at the larger size, and P a low-pass, the prediction of the data becomes
+
+    x0~ = x0 + full (g - x0) + low P(g - x0),        v~ = (z - x0~) / t
+
+for a strength (full, low).  The paper has (0, alpha), and so v~ = v + (alpha / t) P(z - t v - g).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import Tensor
+
+from sd3demo.flow.extrapolation.lowpass import LowPass, haar, radial
+from sd3demo.flow.extrapolation.strengths import STRENGTHS, Pair, Strength
+from sd3demo.flow.solvers import At, Velocity
+
+__all__ = [
+    "STRENGTHS",
+    "Correction",
+    "Pair",
+    "Strength",
+    "Watch",
+    "haar",
+    "project",
+    "projected",
+    "radial",
+    "unwatched",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What a method made of the model's velocity at one evaluation: all tensors (B, C, H, W).
+
+    `v` is the model's, after guidance, and `corrected` what the solver was given; `target` is what the
+    prediction of the data was drawn to, by `strength` through `low_pass`. At strength (0, 0) `corrected` is
+    `v` itself.
+    """
+
+    at: At
+    x: Tensor
+    v: Tensor
+    corrected: Tensor
+    target: Tensor
+    strength: Pair
+    low_pass: LowPass
+
+    @property
+    def denoised(self) -> Tensor:
+        """The model's own prediction of the data, x0 = x - t v."""
+        return self.x - self.at.t * self.v
+
+
+Watch: TypeAlias = Callable[[Correction], None]
+"""Told of each evaluation, before the solver goes on; live tensors, not to be changed."""
+
+
+def unwatched(correction: Correction) -> None:
+    """Nobody looks."""
+
+
+def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) -> Tensor:
+    """x0~, (B, C, H, W); at strength (0, 0) it is `denoised` itself, untouched.
+
+    At (0, 1) with an idempotent P the low frequencies are the guide's: P x0~ = P g.
+
+    Raises:
+        ValueError: the guide has another shape than the prediction.
+    """
+    if guide.shape != denoised.shape:
+        raise ValueError(
+            f"the guide has shape {tuple(guide.shape)} and the prediction {tuple(denoised.shape)};"
+            " enlarge the guide to the size that is being made, one for each sample"
+        )
+    full, low = strength
+    gap = guide - denoised
+    result = denoised
+    if full:
+        result = result + full * gap
+    if low:
+        result = result + low * low_pass(gap)
+    return result
+
+
+def projected(
+    velocity: Velocity, guide: Tensor, *, low_pass: LowPass, strength: Strength, watch: Watch = unwatched
+) -> Velocity:
+    """A velocity drawn to the guide; classifier-free guidance belongs inside, before the projection.
+
+    Where the strength is (0, 0) it is the velocity itself, to the last bit.
+    """
+
+    def drawn(x: Tensor, at: At) -> Tensor:
+        v = corrected = velocity(x, at)
+        pair = strength(at.t, at.index, at.count)
+        if pair != (0, 0):
+            corrected = (x - project(x - at.t * v, guide, low_pass, pair)) / at.t
+        watch(Correction(at, x, v, corrected, guide, pair, low_pass))
+        return corrected
+
+    return drawn

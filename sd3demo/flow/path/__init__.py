@@ -1,0 +1,1 @@
+"""How long a path is, how it turns and what shape it has."""

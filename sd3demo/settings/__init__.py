@@ -1,0 +1,53 @@
+"""What a person can ask for. No torch."""
+
+from sd3demo.settings.reflection import (
+    OneOf,
+    Settings,
+    bounds_of,
+    choices_of,
+    counted,
+    is_whole,
+    parse,
+    quoted,
+    sentence,
+)
+from sd3demo.settings.request import (
+    LONGEST_PROMPT,
+    Prompt,
+    Request,
+    Resolved,
+    Scale,
+    Shift,
+    Side,
+    Solver,
+    Steps,
+    Text,
+    Time,
+    Tokens,
+    identity,
+)
+
+__all__ = [
+    "LONGEST_PROMPT",
+    "OneOf",
+    "Prompt",
+    "Request",
+    "Resolved",
+    "Scale",
+    "Settings",
+    "Shift",
+    "Side",
+    "Solver",
+    "Steps",
+    "Text",
+    "Time",
+    "Tokens",
+    "bounds_of",
+    "choices_of",
+    "counted",
+    "identity",
+    "is_whole",
+    "parse",
+    "quoted",
+    "sentence",
+]

@@ -1,0 +1,80 @@
+"""Measured cells on the disk: one line of JSON each, brought out at once, so that a kill costs one cell.
+
+A line that a kill has torn is passed over when the file is read again, and the next cell begins a new line.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from sd3demo.errors import Refusal
+
+
+class ResultCache:
+    """The raw values of cells by their keys, from the files of these measurements, or in memory alone.
+
+    Values that are added come out as a file would give them back, so that a table is the same to the last
+    digit whether its cells were kept or not.
+    """
+
+    def __init__(self, folder: Path | None, measurements: Iterable[str]) -> None:
+        self._folder = folder
+        self._values: dict[str, Mapping] = {}
+        if folder is not None:
+            for name in sorted(measurements):
+                for line in _lines(folder / f"{name}.jsonl"):
+                    self._values[line["key"]] = line["raw"]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def __getitem__(self, key: str) -> Mapping:
+        return self._values[key]
+
+    def add(self, measurement: str, key: str, given: Mapping, raw: Mapping) -> None:
+        """Keeps a cell. Raises Refusal where the folder cannot be written."""
+        line = json.dumps({"key": key, "given": given, "raw": raw}, ensure_ascii=True)
+        self._values[key] = json.loads(line)["raw"]
+        if self._folder is not None:
+            try:
+                _append(self._folder / f"{measurement}.jsonl", line)
+            except OSError as error:
+                raise Refusal(
+                    f"cannot keep what was measured in {self._folder}: {error.strerror}; free some space or "
+                    "choose another folder"
+                ) from error
+
+
+def kept_at_home() -> Path:
+    """Where this user's measured cells are kept: `sd3demo/studies` where the system keeps programs' data."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "sd3demo" / "studies"
+
+
+def _lines(file: Path) -> Iterator[dict]:
+    """The whole lines of a file, the oldest first."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Refusal(f"cannot read {file}: {error.strerror}; choose another folder") from error
+    for line in text.split("\n"):
+        try:
+            values = json.loads(line)
+            if isinstance(values["key"], str) and isinstance(values["raw"], dict):
+                yield values
+        except (ValueError, KeyError, TypeError):
+            continue  # torn
+
+
+def _append(file: Path, line: str) -> None:
+    """One write at the end of the file, which other programs may be writing as well."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+b", buffering=0) as stream:
+        if stream.seek(0, os.SEEK_END):
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                line = f"\n{line}"
+        stream.write(f"{line}\n".encode())

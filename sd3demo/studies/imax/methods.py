@@ -1,0 +1,61 @@
+"""Projected flow beside its rivals, I-Max paper, figures 7 and 8: all from one native picture and one noise.
+
+The network is turned the same way for all of them, as the preset says; only what holds the picture together
+is another. A win is a prompt on which a method comes nearer to real renders than projected flow does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from sd3demo.flow.extrapolation.methods import METHODS
+from sd3demo.studies.exam_pictures import model_of
+from sd3demo.studies.imax.prompts import Extrapolated, cells_of, full
+from sd3demo.studies.imax.table import table_of
+from sd3demo.studies.study import Cell, Column, Measured, Study, Table
+from sd3demo.studies.value_lists import among, words_of
+
+OURS = "projected"
+HERE = tuple(name for name in METHODS if name != "super-resolution")  # that one needs a file of the user's
+
+
+class Methods(Extrapolated):
+    """Which methods, over which prompts."""
+
+    methods: Annotated[str, among(*HERE)] = Field(
+        ", ".join(name for name in HERE if name != OURS),
+        description="What projected flow is compared with, with commas between.",
+    )
+
+
+def arms_of(settings: Methods) -> dict[str, dict[str, object]]:
+    names = dict.fromkeys((OURS, *words_of(settings.methods)))
+    return {name: full(settings) | {"method": name} for name in names}
+
+
+def cells(settings: Methods) -> list[Cell]:
+    return cells_of(settings, lambda scale: arms_of(settings))
+
+
+def table(settings: Methods, measured: Sequence[Measured]) -> Table:
+    return table_of(
+        "imax-methods",
+        settings,
+        measured,
+        compared=OURS,
+        named=Column("arm", "", "the method"),
+        caption=f"Ways to a larger picture on {settings.model}, the network turned as {settings.preset} has "
+        "it, as in I-Max, figures 7 and 8. Distances are to real renders of the same captions at that size.",
+    )
+
+
+STUDY = Study(
+    Methods,
+    model_of,
+    cells,
+    table,
+    charts=("imax-patches", "imax-spectrum", "imax-drift", "imax-obeyed", "imax-wins"),
+)

@@ -1,0 +1,191 @@
+"""What the studies of extrapolation measure: a prompt's larger pictures from one native picture and noise.
+
+Every arm of a prompt is made in one run, which encodes the text and makes the native picture once. The world
+is exact at every size, so each picture is compared with real renders of its own caption at that size, beside
+renders that no model has touched, and renders through the model's autoencoder and back.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from statistics import mean
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
+
+from pydantic import Field
+
+from sd3demo.catalogue import find
+from sd3demo.engine import Plan, plan
+from sd3demo.engine.plan.device import Device
+from sd3demo.errors import Refusal
+from sd3demo.settings import Scale, Steps, parse
+from sd3demo.settings.extrapolation import PLAIN, PRESETS, Extrapolation
+from sd3demo.studies.exam_pictures import MORE, Exams, asked, exam_of, here, made, of_request
+from sd3demo.studies.study import Cell, Json, Measurement, Raw
+from sd3demo.studies.value_lists import between, numbers_of
+
+if TYPE_CHECKING:
+    from sd3demo.engine import Engine
+    from sd3demo.engine.events import Finished
+    from sd3demo.studies.imax.measures import Picture
+    from sd3demo.world.prompts import Exam
+
+RENDERS, AUTOENCODER, UPSAMPLE = "renders", "autoencoder", "upsample"
+REFERENCES = (RENDERS, AUTOENCODER)
+"""Arms that no method made: real renders, and the same through the autoencoder, which no method can pass."""
+REAL = 4  # renders of each caption that pictures are compared with
+
+Arms: TypeAlias = Mapping[str, Mapping[str, object]]
+"""By name, what an arm changes in the settings."""
+
+
+class Extrapolated(Exams):
+    """Which prompts are made how large."""
+
+    n: int = Field(2, ge=1, le=10_000, description=MORE)
+    scales: Annotated[str, between(1, 16)] = Field(
+        "2, 4", description="How many times larger than the native picture, with commas between."
+    )
+    preset: Literal["paper", "release", "ours"] = Field(
+        "paper", description="Which settings of the projected flow are looked at."
+    )
+    steps: Steps | None = of_request("steps")
+    large_steps: Steps = Field(
+        8, description="Steps of each larger stage from t = 1; at 4x a step costs as much as 17 native ones."
+    )
+    cfg: Scale | None = of_request("cfg")
+    precision: Literal["auto", "float32", "bfloat16"] = of_request("precision")
+
+
+def full(settings: Extrapolated) -> dict[str, object]:
+    """The preset's settings, the defaults among them."""
+    said = ("method", "start", *PLAIN)
+    defaults = {name: Extrapolation.model_fields[name].default for name in said}
+    return defaults | dict(PRESETS[settings.preset])
+
+
+def cells_of(settings: Extrapolated, arms: Callable[[float], Arms]) -> list[Cell]:
+    """A cell for each prompt and scale, all its arms within; arms may differ by scale.
+
+    Raises Refusal for arms that cannot be, before anything is made.
+    """
+    scales = [(scale, arms(scale)) for scale in numbers_of(settings.scales)]
+    for scale, chosen in scales:
+        _planned({name: _asked(settings, scale, change) for name, change in chosen.items()}, settings.device)
+    return [
+        _cell(settings, exam, index, scale, chosen)
+        for index, exam in asked(settings)
+        for scale, chosen in scales
+    ]
+
+
+def _cell(settings: Extrapolated, exam: Exam, index: int, scale: float, arms: Arms) -> Cell:
+    common = {"prompt": exam.prompt, "seed": (settings.seed + index) % 2**32}
+    requests: dict[str, Json] = {
+        name: _asked(settings, scale, {**change, **common}).model_dump(mode="json")
+        for name, change in arms.items()
+    }
+    given: dict[str, Json] = {
+        "exam": asdict(exam),
+        "arms": requests,
+        "order": list(requests),  # the arms' own order is lost in a key
+        "real": REAL,
+        "device": here(settings.device).device,
+    }
+    return Cell(LARGER, settings.model, given, {"category": exam.category, "scale": scale})
+
+
+def _asked(settings: Extrapolated, scale: float, changed: Mapping[str, object]) -> Extrapolation:
+    fields = type(settings).model_fields
+    held = {name: getattr(settings, name) for name in Extrapolation.model_fields if name in fields}
+    return parse(Extrapolation, {"prompt": "-", **held, "scale": scale, **changed})
+
+
+def _planned(arms: Mapping[str, Extrapolation], device: Device) -> Plan:
+    *_, last = arms.values()
+    return plan(last, find(last.model), here(device), arms=arms)
+
+
+def plan_of(cell: Cell) -> Plan:
+    """The plan of a cell: all of its arms."""
+    requests = cast("Mapping[str, Mapping[str, object]]", cell.given["arms"])
+    arms = {name: parse(Extrapolation, requests[name]) for name in cast("list[str]", cell.given["order"])}
+    return _planned(arms, cast("Device", cell.given["device"]))
+
+
+def _larger(cell: Cell, engine: Engine) -> Raw:
+    plans, exam = plan_of(cell), exam_of(cell.given)
+    finished = made(engine, plans)
+    native = finished.made["native"].pictures[0] / 255
+    real = list(_renders(exam, plans, REAL + 1))
+    again = _through_autoencoder(real[0], plans, engine)
+    measured: dict[str, Json] = {
+        name: _measured(picture, exam, None if name in REFERENCES else native) | {"operations": operations}
+        for name, picture, operations in _pictures(finished, plans, real[0], again)
+    }
+    return {"arms": measured, "real": _features(real[1:])}
+
+
+def _pictures(
+    finished: Finished, plan: Plan, render: Picture, again: Picture
+) -> Iterator[tuple[str, Picture, float | None]]:
+    """Name, picture and operations beyond the native stage of each arm, the references first."""
+    yield RENDERS, render, None
+    yield AUTOENCODER, again, None
+    for arm in plan.arms[1:]:
+        yield arm.name, finished.made[arm.name].pictures[0] / 255, plan.stage(arm.stage).flops
+
+
+def _measured(picture: Picture, exam: Exam, native: Picture | None) -> dict[str, Json]:
+    from sd3demo.studies.imax.measures import drift
+    from sd3demo.world.judge import read
+    from sd3demo.world.prompts import mark
+
+    result = mark(exam, read(picture.transpose(2, 0, 1)))
+    return {
+        "passed": result.passed,
+        "parts": mean(result.parts.values()),
+        "drift": None if native is None else round(drift(picture, native), 4),
+        **_features([picture]),
+    }
+
+
+def _features(pictures: Sequence[Picture]) -> dict[str, Json]:
+    """The features of a few pictures, averaged."""
+    import numpy as np
+
+    from sd3demo.studies.imax.measures import patches, spectrum
+
+    return {
+        "spectrum": np.mean([spectrum(picture) for picture in pictures], 0).round(3).tolist(),
+        "patches": np.mean([patches(picture) for picture in pictures], 0).round(5).tolist(),
+    }
+
+
+def _renders(exam: Exam, plan: Plan, count: int) -> Iterator[Picture]:
+    """Real pictures of a caption at the target size, in bytes as made pictures are."""
+    from sd3demo.world.prompts import truth
+    from sd3demo.world.render import render
+
+    request = plan.request
+    if request.width != request.height:
+        raise Refusal(f"the world is square; {request.width} x {request.height} has no true pictures in it")
+    rng = random.Random(f"imax/{exam.prompt}/{request.seed}")
+    for picture in render([truth(exam, rng) for _ in range(count)], request.width):
+        yield (picture.permute(1, 2, 0) * 255).round().numpy() / 255
+
+
+def _through_autoencoder(picture: Picture, plan: Plan, engine: Engine) -> Picture:
+    import torch
+
+    from sd3demo.engine.run.state import pixels
+
+    with engine.hold(plan) as ready, torch.inference_mode():
+        image = torch.from_numpy(picture).float().permute(2, 0, 1)[None].to(ready.device) * 2 - 1
+        return pixels(ready.model.to_image(ready.model.to_latent(image))[0]) / 255
+
+
+LARGER = Measurement("larger", 1, _larger)
+"""Of each arm: passed and parts as the judge marks them, drift, the features of its detail, its operations;
+and the features of real renders."""

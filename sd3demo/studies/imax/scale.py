@@ -1,0 +1,48 @@
+"""Gains by size, I-Max paper, figure 6: up to which scale a larger picture is truer than the upsampled one.
+
+A win is a prompt on which a method comes nearer to real renders than the upsampled native picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from sd3demo.studies.exam_pictures import model_of
+from sd3demo.studies.imax.prompts import UPSAMPLE, Extrapolated, cells_of, full
+from sd3demo.studies.imax.table import table_of
+from sd3demo.studies.study import Cell, Column, Measured, Study, Table
+from sd3demo.studies.value_lists import between
+
+METHODS = (UPSAMPLE, "direct", "projected")
+
+
+class ByScale(Extrapolated):
+    """Which scales, over which prompts."""
+
+    scales: Annotated[str, between(1, 16)] = Field(
+        "1.5, 2, 3, 4", description="How many times larger than the native picture, with commas between."
+    )
+
+
+def cells(settings: ByScale) -> list[Cell]:
+    return cells_of(settings, lambda scale: {name: full(settings) | {"method": name} for name in METHODS})
+
+
+def table(settings: ByScale, measured: Sequence[Measured]) -> Table:
+    return table_of(
+        "imax-scale",
+        settings,
+        measured,
+        compared=UPSAMPLE,
+        named=Column("arm", "", "the method"),
+        caption=f"Larger pictures by scale on {settings.model} ({settings.preset}), as in I-Max, figure 6. "
+        "Distances are to real renders of the same captions at that size.",
+    )
+
+
+STUDY = Study(
+    ByScale, model_of, cells, table, charts=("imax-patches", "imax-spectrum", "imax-obeyed", "imax-wins")
+)

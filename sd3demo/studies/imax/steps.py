@@ -1,0 +1,54 @@
+"""Few steps at the larger size, I-Max paper, figure 10: what they cost and how true the picture is.
+
+A win is a prompt on which so many steps come nearer to real renders than the upsampled native picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from sd3demo.studies.exam_pictures import model_of
+from sd3demo.studies.imax.prompts import UPSAMPLE, Extrapolated, cells_of, full
+from sd3demo.studies.imax.table import table_of
+from sd3demo.studies.study import Cell, Column, Measured, Study, Table
+from sd3demo.studies.value_lists import between, numbers_of
+
+
+class BySteps(Extrapolated):
+    """Which numbers of steps, over which prompts."""
+
+    counts: Annotated[str, between(1, 1000, whole=True)] = Field(
+        "2, 4, 8, 16, 28", description="Steps of the larger stage, with commas between."
+    )
+
+
+def arms_of(settings: BySteps) -> dict[str, dict[str, object]]:
+    counts = (int(count) for count in numbers_of(settings.counts))
+    arms = {f"{count} steps": full(settings) | {"large_steps": count} for count in counts}
+    return {UPSAMPLE: full(settings) | {"method": UPSAMPLE}, **arms}
+
+
+def cells(settings: BySteps) -> list[Cell]:
+    return cells_of(settings, lambda scale: arms_of(settings))
+
+
+def table(settings: BySteps, measured: Sequence[Measured]) -> Table:
+    counts = {f"{count} steps": count for count in map(int, numbers_of(settings.counts))}
+    return table_of(
+        "imax-steps",
+        settings,
+        measured,
+        compared=UPSAMPLE,
+        named=Column("steps", "", "of the larger stage"),
+        value=counts,
+        caption=f"Projected flow ({settings.preset}) on {settings.model} in few steps, as in I-Max, figure "
+        "10. Distances are to real renders of the same captions at that size.",
+    )
+
+
+STUDY = Study(
+    BySteps, model_of, cells, table, charts=("imax-patches", "imax-spectrum", "imax-wins", "imax-operations")
+)

@@ -1,0 +1,1 @@
+"""The score on the embedded world, and what it depends on."""

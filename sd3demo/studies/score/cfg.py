@@ -1,0 +1,43 @@
+"""Score against the guidance scale: what classifier-free guidance buys, and when it is too much."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sd3demo.settings import Shift, Solver, Steps
+from sd3demo.studies.exam_pictures import MORE, Exams, T5Mode, cells_of, model_of, of_request
+from sd3demo.studies.score_rows import COLUMNS, rows
+from sd3demo.studies.study import Cell, Column, Measured, Scalar, Study, Table
+from sd3demo.studies.value_lists import numbers_of, several
+
+
+class ScoreCfg(Exams):
+    """How much guidance, and which pictures."""
+
+    cfg: Annotated[str, several("cfg")] = Field(
+        "1, 2, 4, 6, 10", description="Guidance scales, with commas between; 1 is none."
+    )
+    n: int = Field(4, ge=1, le=10_000, description=MORE)
+    steps: Steps | None = of_request("steps")
+    shift: Shift | Literal["auto"] | None = of_request("shift")
+    solver: Solver = of_request("solver")
+    t5: T5Mode = of_request("t5")
+
+
+def cells(settings: ScoreCfg) -> list[Cell]:
+    arms: list[dict[str, Scalar]] = [{"cfg": value} for value in numbers_of(settings.cfg)]
+    return cells_of(settings, arms, at=dict)
+
+
+def table(settings: ScoreCfg, measured: Sequence[Measured]) -> Table:
+    return Table(
+        "score-cfg",
+        (Column("cfg"), *COLUMNS),
+        rows(measured, "cfg", settings.model_dump(mode="json")),
+        f"Score of {settings.model} by the world's judge against the guidance scale; standard "
+        "errors over prompts.",
+    )
+
+
+STUDY = Study(ScoreCfg, model_of, cells, table, charts=("score-cfg", "soft-cfg"))

@@ -1,0 +1,1 @@
+"""Settings as controls and as links."""

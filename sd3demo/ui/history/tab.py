@@ -1,0 +1,133 @@
+"""The History tab: finished runs to look through, to use again, to take home and to delete."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.components import Component
+from gradio.context import Context
+from gradio.events import Dependency
+
+from sd3demo.history.index import HistoryIndex
+from sd3demo.ui.context import Core
+from sd3demo.ui.history import gallery
+from sd3demo.ui.history.handlers import Books, Place
+from sd3demo.ui.run.wiring import at_once
+
+MARKED = "document.querySelector('#runs [data-marked]')?.dataset.marked ?? ''"
+SEEN = """() => {
+  const detail = document.querySelector('#detail');
+  const { top, bottom } = detail?.getBoundingClientRect() ?? {};
+  if (bottom < 100 || top > innerHeight - 100) detail.scrollIntoView({ block: 'start' });
+}"""
+"""On a narrow screen the run stands above the gallery, perhaps out of sight."""
+SAVE = """(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the answers fill."""
+
+    place: gr.State
+    runs: gr.HTML
+    count: gr.HTML
+    newer: gr.Button
+    older: gr.Button
+    pictures: gr.HTML
+    story: gr.HTML
+    detail: gr.Column
+    status: gr.HTML
+    files: gr.File
+    sure: gr.Row
+    doomed: gr.State
+
+    @property
+    def page(self) -> list[Component]:
+        return [self.place, self.runs, self.count, self.newer, self.older]
+
+
+def history(core: Core) -> None:
+    """The whole tab; where the page keeps no history it says why."""
+    if core.history is None:
+        gr.HTML(gallery.SHARED, elem_id="history")
+        return
+    tab = Context.block
+    books = Books(core, HistoryIndex(core.history))
+    with gr.Row(elem_id="history"):
+        with gr.Column(elem_id="shelf", min_width=260):
+            with gr.Row(elem_id="shelf-search"):
+                search = gr.Textbox(
+                    label="Search the prompts", placeholder="red circle", elem_id="search", max_lines=1
+                )
+            status = gr.HTML(elem_id="history-status")
+            with gr.Row(visible=False, elem_id="sure") as sure:
+                gone = gr.Button("Delete for good", variant="stop", size="sm", elem_id="sure-delete")
+                keep = gr.Button("Keep", size="sm", elem_id="sure-keep")
+            runs = gr.HTML(elem_id="runs", js_on_load=gallery.ON_LOAD)
+            with gr.Row(elem_id="leaf"):
+                newer = gr.Button("Newer", size="sm", elem_id="newer", min_width=70, interactive=False)
+                count = gr.HTML(elem_id="count")
+                older = gr.Button("Older", size="sm", elem_id="older", min_width=70, interactive=False)
+            with gr.Row(elem_id="many"):
+                gr.HTML('<p id="marked" aria-live="polite">0 marked</p>')
+                export_marked = gr.Button("Export marked", size="sm", elem_id="export-marked", min_width=90)
+                delete_marked = gr.Button("Delete marked", size="sm", elem_id="delete-marked", min_width=90)
+                export_found = gr.Button("Export all found", size="sm", elem_id="export-found", min_width=90)
+            gr.HTML(gallery.kept_in(core.history))
+        with gr.Column(elem_id="detail", visible=False) as detail:
+            pictures = gr.HTML(elem_id="run-pictures")
+            story = gr.HTML(elem_id="run-story")
+            with gr.Row(elem_id="run-acts"):
+                export_one = gr.Button("Export", size="sm", elem_id="export-run", min_width=80)
+                delete_one = gr.Button("Delete", size="sm", elem_id="delete-run", min_width=80)
+            files = gr.File(visible=False, file_count="multiple")
+    place, doomed = gr.State(Place()), gr.State(())
+    shown = Shown(place, runs, count, newer, older, pictures, story, detail, status, files, sure, doomed)
+
+    looks = [search.change, *([tab.select] if isinstance(tab, gr.Tab) else [])]
+    at_once(looks, books.searched, [search, place], shown.page)
+    at_once([newer.click], books.newer, [place], shown.page)
+    at_once([older.click], books.older, [place], shown.page)
+    large: list[Component] = [pictures, story, files, status]
+    chose = at_once([runs.select], books.choose, [place], [place, detail, *large, runs])
+    chose.then(None, None, None, js=SEEN, api_visibility="private")
+
+    marked = gr.Textbox(visible="hidden")
+    ask = [status, sure, doomed]
+    at_once([delete_one.click], books.doom, [place], ask)
+    at_once([delete_marked.click], books.doom_marked, [marked], ask, js=f"() => [{MARKED}]")
+    at_once([keep.click], books.spare, [], ask)
+    at_once([gone.click], books.delete, [doomed, place], [*shown.page, *ask, detail])
+
+    file = gr.File(visible="hidden")
+    _saving(export_one, books.export_one, [place], status, file)
+    _saving(export_marked, books.export_marked, [marked], status, file, js=f"() => [{MARKED}]")
+    _saving(export_found, books.export_found, [place], status, file)
+
+
+def _saving(
+    button: gr.Button,
+    answer: Callable[..., list[object]],
+    inputs: Sequence[Component],
+    status: gr.HTML,
+    file: gr.File,
+    js: str | None = None,
+) -> Dependency:
+    """A zip is written beside other work, and then saved by the browser."""
+    made: Dependency = button.click(
+        answer,
+        inputs,
+        [status, file],
+        js=js,
+        show_progress="hidden",
+        concurrency_limit=2,
+        concurrency_id="export",
+        api_visibility="private",
+    )
+    return made.success(None, [file], None, js=SAVE, api_visibility="private")

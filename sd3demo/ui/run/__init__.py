@@ -1,0 +1,1 @@
+"""What every tab needs to show a run."""

@@ -1,0 +1,28 @@
+"""Texts of the page that are files of their own, with their equations set."""
+
+from pathlib import Path
+
+import gradio as gr
+
+TEXTS = Path(__file__).parents[1] / "text"
+
+DOLLARS: list[dict[str, str | bool]] = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "$", "right": "$", "display": False},
+]
+
+
+def text_file(name: str) -> Path:
+    """The Markdown file of a name among the texts of the page."""
+    return TEXTS / f"{name}.md"
+
+
+def prose(file: Path, elem_id: str) -> gr.Markdown:
+    """A text with LaTeX between dollars."""
+    return gr.Markdown(file.read_text(encoding="utf-8"), latex_delimiters=DOLLARS, elem_id=elem_id)
+
+
+def section(file: Path, title: str) -> gr.Markdown:
+    """One section of a text, from its heading of the second rank to the next one."""
+    parts = {part.partition("\n")[0]: part for part in file.read_text(encoding="utf-8").split("## ")[1:]}
+    return gr.Markdown(f"## {parts[title]}", latex_delimiters=DOLLARS)

@@ -1,0 +1,111 @@
+"""What stands in a study's place before anybody has run it: what was recorded, or what will appear."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from sd3demo.catalogue import find, fingerprint
+from sd3demo.errors import Refusal
+from sd3demo.studies.results import Recorded, recorded
+from sd3demo.studies.study import Study, Table, find_study
+from sd3demo.ui.context import Core
+from sd3demo.ui.controls import build as controls
+from sd3demo.ui.controls.labels import face
+from sd3demo.ui.run.plots import drawn
+from sd3demo.ui.studies import table_view as tabled
+
+if TYPE_CHECKING:
+    from gradio.components.plot import PlotData
+
+log = logging.getLogger(__name__)
+
+COUNTS = ("n", "scenes")
+"""Settings that say how much was measured; they are always told."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """A sentence on what stands here; the table, None where nothing was recorded, and its charts."""
+
+    note: str
+    table: Table | None
+    plots: "Sequence[PlotData | None]"
+
+    @property
+    def listing(self) -> str:
+        return tabled.listing(self.table) if self.table else ""
+
+
+def before(core: Core, name: str) -> Before:
+    """What stands in a study's place before a run."""
+    study = find_study(name)
+    found = recorded(name)
+    plots = charts(study, found.table) if found else []
+    if found is None or not plots:
+        return Before(empty(study), None, [None] * len(study.charts))
+    return Before(said(core, found), found.table, plots)
+
+
+def first_look(core: Core, name: str, shown: Table | None) -> list[object]:
+    """The same as updates of note, table, its button, what is shown, and charts; a run's own stays."""
+    if shown is not None:
+        return [gr.skip()] * (4 + len(find_study(name).charts))
+    found = before(core, name)
+    return [found.note, found.listing, gr.update(visible=found.table is not None), found.table, *found.plots]
+
+
+def charts(study: Study, table: Table) -> "list[PlotData]":
+    """The charts of a recorded table; none where it lacks what this build draws."""
+    from sd3demo.plots.studies import CHARTS
+
+    try:
+        return [drawn(CHARTS[chart](table)) for chart in study.charts]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        log.warning("passed over what was recorded of %s: it cannot be drawn: %s", table.study, error)
+        return []
+
+
+def empty(study: Study) -> str:
+    """What will appear."""
+    count = len(study.charts)
+    what = "a chart" if count == 1 else f"{count} charts"
+    return (
+        f'<p class="hint">Press Run: {what} and a table appear here with the first values, and fill as more '
+        "are measured.</p>"
+    )
+
+
+def said(core: Core, found: Recorded) -> str:
+    """When, how much, under which settings and with which weights it was measured, in one sentence."""
+    own = controls.opening(type(found.settings), core.models)
+    held = found.settings.model_dump()
+    counts = [f"{name} = {held[name]}" for name in COUNTS if name in held]
+    other = [
+        _setting(name, value)
+        for name, value in held.items()
+        if name not in COUNTS and value is not None and value != own[name]
+    ]
+    told = ", ".join([*counts, *other, "all other settings as they open here"])
+    return (
+        f'<p class="measured">Measured before: {escape(told)}; {weights(found)}. '
+        "A run of your own takes its place.</p>"
+    )
+
+
+def weights(found: Recorded) -> str:
+    """Whether the weights that were measured are those that are here."""
+    try:
+        same = all(fingerprint(find(model)) == known for model, known in found.weights.items())
+    except Refusal:
+        return "with weights that are not here"
+    return "with these weights" if same else "with an earlier version of the weights"
+
+
+def _setting(name: str, value: object) -> str:
+    title = controls.title_of(name)
+    title = title if title[:2].isupper() or title[1:2].isdigit() else title[0].lower() + title[1:]
+    return f"{title} {face(name).names.get(str(value), value) if name not in controls.FACES else value}"

@@ -1,0 +1,83 @@
+"""A picture and its rerun as HTML, and in a plain sentence what the two say of each other."""
+
+from html import escape
+
+import numpy as np
+
+from sd3demo.engine.events import Pixels
+from sd3demo.history import Receipt, Verification
+from sd3demo.ui.run import pictures as canvas
+
+EMPTY = '<p class="nothing">Drop a picture here, or choose Verify at a run of the history.</p>'
+SAYS = {
+    "noise": (
+        "Its seed draws the noise that the receipt names.",
+        "Its seed draws other noise than the receipt names, so one of the two was written by somebody else.",
+    ),
+    "weights": (
+        "The model's weights are those of the receipt.",
+        "The model's weights are not those of the receipt: it was made with another version of the model.",
+    ),
+    "sigmas": (
+        "The times of the steps are those of the receipt.",
+        "The times of the steps are not those of the receipt.",
+    ),
+}
+
+
+def shown(source: str, prompt: str, size: tuple[int, int]) -> str:
+    """The picture of the file."""
+    return _figure(source, f"The picture of the file, for: {prompt}", "The file", size)
+
+
+def forming(pixels: Pixels, step: int, count: int) -> str:
+    """The prediction of the rerun after a step."""
+    alt = f"Prediction of the rerun after step {step} of {count}"
+    return _figure(canvas.uri(pixels), alt, "Made again", (1, 1))
+
+
+def again(source: str, prompt: str, size: tuple[int, int], file: Pixels, rerun: Pixels) -> str:
+    """The rerun; where it differs, the differences too, as bright as can be."""
+    figures = _figure(source, f"The picture made again, for: {prompt}", "Made again", size)
+    difference = np.abs(file.astype(int) - rerun)
+    most = int(difference.max())
+    if most:
+        bright = (difference * (255 / most)).astype(np.uint8)
+        title = "The difference" if most > 127 else f"The difference, {255 / most:.0f} times as bright"
+        figures += _figure(canvas.uri(bright), "Where the two pictures differ", title, size)
+    return figures
+
+
+def verdict(found: Verification, name: str, receipt: Receipt) -> str:
+    """Whether it is the same picture, by how much it is not, and what else differs."""
+    levels, file = round(found.max_abs_diff * 255), f"“{escape(name)}”"
+    if found.equal:
+        much = (
+            "not one byte differs"
+            if not levels
+            else "the largest difference is 1 of 255 levels, as by rounding"
+        )
+        head = f"{file} is what its receipt says: {much}."
+    elif found.noise_equal:
+        head = f"{file} is not what its receipt makes: the largest difference is {levels} of 255 levels."
+    else:
+        head = f"{file} is not of the noise of its receipt; the largest difference is {levels} of 255 levels."
+    items = "".join(
+        f"<li class='{'differs' if name in found.differing else 'same'}'>{says[name in found.differing]}</li>"
+        for name, says in SAYS.items()
+    )
+    made = ", ".join(
+        f"{escape(name)} {escape(version)}" for name, version in sorted(receipt.versions.items())
+    )
+    return (
+        f'<div class="verdict {"equal" if found.equal else "unequal"}" role="status"><p><b>{head}</b></p>'
+        f"<ul>{items}</ul><p class='caption'>Made with {made}.</p></div>"
+    )
+
+
+def _figure(source: str, alt: str, title: str, size: tuple[int, int]) -> str:
+    kind = "sharp" if max(size) <= canvas.SMALL else "smooth"
+    return (
+        f'<figure class="picture {kind}"><img src="{escape(source)}" alt="{escape(alt)}">'
+        f"<figcaption>{escape(title)}</figcaption></figure>"
+    )

@@ -1,0 +1,138 @@
+"""The studies of extrapolation on a model with a closed form: what is shared, compared and taken away."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sd3demo.engine import Engine
+from sd3demo.engine.events import ArmFinished, Finished
+from sd3demo.errors import Refusal
+from sd3demo.settings import parse
+from sd3demo.settings.extrapolation import PLAIN, PRESETS
+from sd3demo.studies.imax import prompts as imax
+from sd3demo.studies.imax.ablation import ALL, PARTS, Ablation, arms_of, cells, parts_of, table
+from sd3demo.studies.imax.methods import HERE, Methods
+from sd3demo.studies.imax.methods import arms_of as methods_of
+from sd3demo.studies.imax.table import table_of
+from sd3demo.studies.study import Column, Measured, Table
+
+LITTLE = {
+    "model": "exact",
+    "n": 2,
+    "categories": "colours",
+    "scales": "2",
+    "steps": 3,
+    "large_steps": 2,
+}
+
+
+def settings(**changed: object) -> Ablation:
+    return parse(Ablation, {**LITTLE, **changed})
+
+
+def measured(engine: Engine, **changed: object) -> list[Measured]:
+    asked = cells(settings(**changed))
+    return [
+        Measured(cell, cell.measurement.take(cell, engine), k + 1, len(asked), True, 0.0, 0.0)
+        for k, cell in enumerate(asked)
+    ]
+
+
+def rows(found: Table) -> dict[object, dict[str, Any]]:
+    names = [column.name for column in found.columns]
+    return {row.values[1]: dict(zip(names, row.values, strict=True)) for row in found.rows}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_part_of_a_preset_is_taken_away_alone_and_one_after_another(preset: str) -> None:
+    asked = settings(preset=preset)
+    arms, parts = arms_of(asked), parts_of(asked)
+    whole = arms[ALL]
+    assert parts
+    for name, (field, off) in parts.items():
+        assert whole[field] != off
+        alone = arms[f"without {name}"]
+        assert {key for key in alone if alone[key] != whole[key]} == {field}
+    nothing = list(arms.values())[1 + len(parts)]  # upsampled, all parts, then one less each
+    assert {key: nothing[key] for key in PLAIN} == dict(PLAIN)
+    assert nothing["method"] == "direct"
+
+
+def test_the_papers_preset_has_every_part_that_the_paper_names() -> None:
+    ours = ("half-patch shift", "noised start")  # the paper begins at t = 1
+    assert list(parts_of(settings())) == [name for name in PARTS if name not in ours]
+    assert list(parts_of(settings(preset="release"))) == [name for name in PARTS if name != "noised start"]
+
+
+def test_a_prompt_has_one_native_stage_for_all_of_its_arms(engine: Engine) -> None:
+    cell = cells(settings())[0]
+    made = imax.plan_of(cell)
+    assert [stage.key for stage in made.stages].count("native") == 1
+    assert [arm.name for arm in made.arms] == ["native", *arms_of(settings())]
+    events = list(engine.run(made))
+    assert isinstance(events[-1], Finished)
+    assert (
+        len({event.noise_sha256 for event in events if isinstance(event, ArmFinished)}) == 2
+    )  # native's and larger
+
+
+def test_methods_differ_in_nothing_but_their_name() -> None:
+    arms = methods_of(parse(Methods, {**LITTLE, "preset": "release"}))
+    assert set(arms) == set(HERE)
+    for name, arm in arms.items():
+        assert arm == {**arms["projected"], "method": name}
+
+
+def test_an_autoencoder_that_changes_nothing_gives_the_renders_back(engine: Engine) -> None:
+    found = rows(table(settings(), measured(engine)))
+    same = ("obeyed", "parts", "spectrum", "patches", "excess")
+    renders, again = found["renders"], found["autoencoder"]
+    assert {name: renders[name] for name in same} == {name: again[name] for name in same}
+    assert renders["parts"] > 0.9  # the judge reads what was drawn, even at 32 px
+    assert renders["drift"] is None
+    assert renders["operations"] is None
+
+
+def test_an_arm_made_twice_has_equal_rows_and_ties_with_itself(engine: Engine) -> None:
+    asked = settings(preset="ours")
+    twin = imax.cells_of(asked, lambda scale: {"one": imax.full(asked), "two": imax.full(asked)})
+    found = [Measured(cell, cell.measurement.take(cell, engine), 1, 1, True, 0.0, 0.0) for cell in twin]
+    one, two = (
+        rows(table_of("imax-methods", asked, found, compared=name, caption="", named=Column("arm")))
+        for name in ("one", "two")
+    )
+    assert one["two"]["wins"] == two["one"]["wins"] == 0.5
+    assert one["one"]["wins"] is None
+    assert one["two"]["patches"] == one["one"]["patches"]
+
+
+def test_a_picture_that_is_the_native_one_drifts_least(engine: Engine) -> None:
+    found = rows(table(settings(), measured(engine)))
+    assert found["upsampled"]["drift"] < 2
+    assert found["upsampled"]["drift"] < found["without projected flow"]["drift"] + 1e-9
+    assert found["upsampled"]["operations"] == 0
+    assert found[ALL]["wins"] is None
+
+
+def test_wins_are_counted_by_prompt(engine: Engine) -> None:
+    found = measured(engine)
+    for one in found:  # renders are replaced by what they are compared with: nothing can be nearer
+        raw: Mapping[str, Any] = one.raw
+        raw["arms"]["renders"]["patches"] = raw["real"]["patches"]
+    assert rows(table(settings(), found))["renders"]["wins"] == 1
+    assert rows(table(settings(), found))["renders"]["patches"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"scales": "1.3"}, "scale is 1.3"),
+        ({"scales": "0.5"}, r"give numbers in \[1, 16\]"),
+        ({"large_steps": 0}, "large_steps is 0"),
+        ({"preset": "mine"}, "unknown preset 'mine'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(changed: dict[str, object], sentence: str) -> None:
+    with pytest.raises(Refusal, match=sentence):
+        cells(settings(**changed))
