@@ -94,7 +94,8 @@ def test_no_torch_is_loaded_to_draw_a_trace() -> None:
     code = (
         "import sys; from tests.history.fake_trace import a_trace;"
         "from sd3demo.plots.trajectories import charts;"
-        "from sd3demo.plots.chart import figure_json; from sd3demo.ui.trajectories import attention_view, film, story;"
+        "from sd3demo.plots.chart import figure_json;"
+        "from sd3demo.ui.trajectories import attention_view, film, story;"
         "t = a_trace(); [figure_json(c) for c in charts(t, t).values()]; film.film(t);"
         "attention_view.explorer(t);"
         "story.story(t, t); print('torch' in sys.modules, 'plotly' in sys.modules)"
