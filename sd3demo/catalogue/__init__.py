@@ -6,17 +6,37 @@ or a folder in diffusers format anywhere on the disk.
 
 from sd3demo.catalogue.entries import CATALOGUE, assets, depths, find, fingerprint, how_to_get, locate
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.spec import Defaults, Encoder, Family, ModelSpec, Network, Part, Size
+from sd3demo.catalogue.networks import MMDiTShape, NetworkShape
+from sd3demo.catalogue.shifts import ConstantShift, ShiftRule
+from sd3demo.catalogue.spec import (
+    Adapter,
+    Capabilities,
+    Defaults,
+    EncoderInput,
+    Family,
+    Latent,
+    ModelSpec,
+    Part,
+    Size,
+    TextEncoder,
+)
 
 __all__ = [
     "CATALOGUE",
+    "Adapter",
+    "Capabilities",
+    "ConstantShift",
     "Defaults",
-    "Encoder",
+    "EncoderInput",
     "Family",
+    "Latent",
+    "MMDiTShape",
     "ModelSpec",
-    "Network",
+    "NetworkShape",
     "Part",
+    "ShiftRule",
     "Size",
+    "TextEncoder",
     "assets",
     "depths",
     "find",

@@ -4,13 +4,17 @@ Sizes are counted on the published configurations in half precision. Each revisi
 Hub repository, so that a name means the same weights for everybody.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.spec import Defaults, ModelSpec, Network, Size
+from sd3demo.catalogue.networks import MMDiTShape
+from sd3demo.catalogue.sd3 import sd3_capabilities, sd3_encoders
+from sd3demo.catalogue.shifts import ConstantShift
+from sd3demo.catalogue.spec import Defaults, Latent, ModelSpec, Size
 from sd3demo.catalogue.weight_files import weights_hash
 from sd3demo.errors import Refusal
 
@@ -32,24 +36,28 @@ def _stability(transformer: int) -> Mapping[str, Size]:
     }
 
 
+_TINY_LATENT = Latent(factor=4)
+_TINY_NETWORK = MMDiTShape(
+    depth=4, hidden=256, heads=4, joint_dim=256, pooled_dim=224, table=40, qk_norm=True
+)
 _TINY = ModelSpec(
     name="tiny",
     family="sd3",
     licence="Apache-2.0",
     native=64,
-    vae_factor=4,
-    network=Network(depth=4, hidden=256, heads=4, joint_dim=256, pooled_dim=224, table=40, qk_norm=True),
+    latent=_TINY_LATENT,
+    network=_TINY_NETWORK,
+    encoders=sd3_encoders(clip=20, t5=20, longest=20),
     components={},
-    clip_tokens=20,
-    t5_tokens=20,
-    t5_limit=20,
-    defaults=Defaults(steps=28, cfg=4.0, shift=1.0, schedule="uniform"),
+    can=sd3_capabilities(_TINY_NETWORK, _TINY_LATENT),
+    shift=ConstantShift(1.0),
+    defaults=Defaults(steps=28, cfg=4.0, schedule="uniform"),
 )
 
 
 def _shallower(depth: int, note: str) -> ModelSpec:
     """The embedded model at another depth, by the paper's rule (SD3, section 5.3); all else is shared."""
-    network = replace(_TINY.network, depth=depth, hidden=64 * depth, heads=depth)
+    network = replace(_TINY_NETWORK, depth=depth, hidden=64 * depth, heads=depth)
     folder = f"transformer_depth_{depth}"
     return replace(_TINY, name=f"tiny-{depth}", network=network, transformer=folder, note=note)
 
@@ -60,6 +68,11 @@ _EMBEDDED = (
     _shallower(2, "Backgrounds and colours come right, few shapes come whole: to compare depths with."),
 )
 
+_LATENT = Latent()
+_MEDIUM = MMDiTShape(depth=24, hidden=1536, heads=24, joint_dim=4096, pooled_dim=2048, table=192)
+_MEDIUM_3_5 = replace(_MEDIUM, table=384, dual=13, qk_norm=True)
+_LARGE = MMDiTShape(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=2048, table=192, qk_norm=True)
+
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
     family="sd3",
@@ -68,13 +81,14 @@ _SD3_MEDIUM = ModelSpec(
     hub="stabilityai/stable-diffusion-3-medium-diffusers",
     revision="ea42f8cef0f178587cf766dc8129abd379c90671",
     native=1024,
-    vae_factor=8,
-    network=Network(depth=24, hidden=1536, heads=24, joint_dim=4096, pooled_dim=2048, table=192),
+    latent=_LATENT,
+    network=_MEDIUM,
+    encoders=sd3_encoders(),
     components=_stability(2_028_328_000),
+    can=sd3_capabilities(_MEDIUM, _LATENT),
+    shift=ConstantShift(3.0),
     defaults=Defaults(steps=28, cfg=5.0),
 )
-
-_LARGE = Network(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=2048, table=192, qk_norm=True)
 
 CATALOGUE: Mapping[str, ModelSpec] = {
     spec.name: spec
@@ -86,7 +100,8 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             name="sd3.5-medium",
             hub="stabilityai/stable-diffusion-3.5-medium",
             revision="b940f670f0eda2d07fbb75229e779da1ad11eb80",
-            network=replace(_SD3_MEDIUM.network, table=384, dual=13, qk_norm=True),
+            network=_MEDIUM_3_5,
+            can=sd3_capabilities(_MEDIUM_3_5, _LATENT, skip=(7, 8, 9)),
             components=_stability(2_243_171_520),
             defaults=Defaults(steps=40, cfg=4.5),
         ),
@@ -96,6 +111,7 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             hub="stabilityai/stable-diffusion-3.5-large",
             revision="ceddf0a7fdf2064ea28e2213e3b84e4afa170a0f",
             network=_LARGE,
+            can=sd3_capabilities(_LARGE, _LATENT),
             components=_stability(8_056_627_520),
             defaults=Defaults(steps=28, cfg=3.5),
         ),
@@ -105,6 +121,7 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             hub="stabilityai/stable-diffusion-3.5-large-turbo",
             revision="ec07796fc06b096cc56de9762974a28f4c632eda",
             network=_LARGE,
+            can=sd3_capabilities(_LARGE, _LATENT),
             components=_stability(8_056_627_520),
             defaults=Defaults(steps=4, cfg=1.0),  # distilled to do without guidance
         ),
@@ -136,9 +153,16 @@ def locate(spec: ModelSpec) -> Path:
 
 
 def fingerprint(spec: ModelSpec) -> str:
-    """The hash of a model's weights, by which they are known again. Raises Refusal where they are absent."""
+    """The hash of a model's weights, by which they are known again. Raises Refusal where they are absent.
+
+    Adapters count: with them it is another model, whose pictures, texts and receipts are its own.
+    """
     folders = [spec.folder_of(component) for component in spec.components]
-    return weights_hash(locate(spec) if folders else Path(), folders)
+    weights = weights_hash(locate(spec) if folders else Path(), folders)
+    if not spec.adapters:
+        return weights
+    applied = "".join(f"{each.sha256} {each.weight!r}\n" for each in spec.adapters)
+    return hashlib.sha256(f"{weights}\n{applied}".encode()).hexdigest()
 
 
 def how_to_get(spec: ModelSpec) -> str:
@@ -170,13 +194,16 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
     if not (folder / spec.transformer / "config.json").is_file():
         return spec
     read = read_folder(folder, spec.transformer)
-    limit = min(read.t5_limit, spec.t5_limit)
+    encoders = tuple(
+        replace(each, tokens=min(each.limit, own.limit), limit=min(each.limit, own.limit))
+        for each, own in zip(read.encoders, spec.encoders, strict=True)
+    )
     return replace(
         read,
         name=spec.name,
         licence=spec.licence,
-        t5_tokens=limit,
-        t5_limit=limit,
+        encoders=encoders,
+        shift=spec.shift,
         defaults=spec.defaults,
         note=spec.note,
     )

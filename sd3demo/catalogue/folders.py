@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from sd3demo.catalogue.spec import COMPONENTS, Defaults, ModelSpec, Network
+from sd3demo.catalogue.networks import MMDiTShape
+from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
+from sd3demo.catalogue.shifts import ConstantShift
+from sd3demo.catalogue.spec import COMPONENTS, Defaults, Latent, ModelSpec
 from sd3demo.catalogue.weight_files import measure, read_json
 from sd3demo.errors import Refusal
 
 PIPELINES = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline")
-PIPELINE_T5_TOKENS = 256  # StableDiffusion3Pipeline's own default, where the tokenizer does not ask for fewer
 
 
 def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
@@ -37,29 +39,36 @@ def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
     factor = 2 ** (len(vae.get("block_out_channels", ())) - 1) if vae.get("block_out_channels") else 8
     sample = config.get("sample_size", 128)
     shift = read_json(folder / "scheduler" / "scheduler_config.json").get("shift", 1.0)
-    t5_limit = min(_token_limit(folder / "tokenizer_3", 512), 512) if "text_encoder_3" in present else 512
+    longest = LONGEST_T5
+    if "text_encoder_3" in present:
+        longest = min(_token_limit(folder / "tokenizer_3", LONGEST_T5), LONGEST_T5)
+    latent = Latent(network.channels, factor, network.patch)
     return ModelSpec(
         name=str(folder),
         family="sd3",
         licence="as the folder says",
         native=int(sample) * factor,
-        vae_factor=factor,
+        latent=latent,
         network=network,
+        encoders=sd3_encoders(
+            clip=_token_limit(folder / "tokenizer", 77),
+            t5=min(PIPELINE_T5_TOKENS, longest),
+            longest=longest,
+        ),
         components={
             name: measure(folder / (transformer if name == "transformer" else name)) for name in present
         },
-        clip_tokens=_token_limit(folder / "tokenizer", 77),
-        t5_tokens=min(PIPELINE_T5_TOKENS, t5_limit),
-        t5_limit=t5_limit,
-        defaults=Defaults(shift=float(shift)),
+        can=sd3_capabilities(network, latent),
+        shift=ConstantShift(float(shift)),
+        defaults=Defaults(),
         folder=str(folder),
         transformer=transformer,
     )
 
 
-def _network(config: dict, folder: Path) -> Network:
+def _network(config: dict, folder: Path) -> MMDiTShape:
     try:
-        return Network(
+        return MMDiTShape(
             depth=int(config["num_layers"]),
             hidden=int(config["num_attention_heads"]) * int(config["attention_head_dim"]),
             heads=int(config["num_attention_heads"]),

@@ -1,12 +1,20 @@
-"""What is known of a checkpoint before any of it is loaded."""
+"""What is known of a checkpoint before any of it is loaded: a model family as data. No torch.
+
+A family differs from another in its text encoders, its latent, what its network costs, what it can do and
+which shift it is sampled at. The engine reads these and nothing else of a family.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sd3demo.catalogue.networks import NetworkShape
+from sd3demo.catalogue.shifts import ConstantShift, ShiftRule
+
 Family = Literal["sd3", "exact"]
 Part = Literal["text", "flow", "vae"]
-Encoder = Literal["clip_l", "clip_g", "t5"]
+Guides = Literal["cfg", "embedded", "none"]
+PositionKind = Literal["table", "rope", "none"]
 
 Schedule = Literal["uniform", "single", "diffusers", "linear", "comfy"]
 """The grid conventions of flow.grids; a catalogue is data and imports nothing of ours."""
@@ -20,11 +28,8 @@ COMPONENTS: Mapping[str, Part] = {
 }
 """The folders of a diffusers checkpoint that hold weights, and the part to which each belongs."""
 
-ENCODERS: Mapping[Encoder, str] = {
-    "clip_l": "text_encoder",
-    "clip_g": "text_encoder_2",
-    "t5": "text_encoder_3",
-}
+RUNNING = ("on", "empty")
+"""The modes in which an encoder computes; in the others it gives zeros or nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +41,75 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Network:
-    """The shape of an MM-DiT: all that its cost and its largest picture follow from."""
+class TextEncoder:
+    """One text encoder of a checkpoint.
 
-    depth: int
-    hidden: int
-    heads: int
-    joint_dim: int
-    pooled_dim: int
+    `tokens` are the rows that it gives unless a request says otherwise, `limit` the most that it can. An
+    encoder `beside` another shares that one's rows: its channels stand next to the other's.
+    """
+
+    name: str
+    title: str
+    folder: str
+    tokens: int
+    limit: int
+    modes: tuple[str, ...] = ("on", "zeros")
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderInput:
+    """What one text encoder is to make of a text: the text, its mode and the number of tokens."""
+
+    encoder: str
+    text: str
+    mode: str
+    tokens: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether the encoder computes anything for it."""
+        return self.mode in RUNNING
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What the flow works on: channels, pixels along a latent entry's side, entries along a patch's side."""
+
     channels: int = 16
+    factor: int = 8
     patch: int = 2
-    table: int = 192
-    """Patches along a side of the position table, beyond which it raises."""
-    dual: int = 0
-    """How many blocks attend within the picture a second time (SD3.5-medium)."""
-    qk_norm: bool = False
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of a picture divide by this many pixels."""
+        return self.factor * self.patch
+
+    def shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """(C, h, w) of the latent of a picture."""
+        return self.channels, height // self.factor, width // self.factor
+
+    def tokens(self, width: int, height: int) -> int:
+        """Tokens of a picture: its patches."""
+        return (width // self.multiple) * (height // self.multiple)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a network can be asked for; what it cannot is greyed, refused or left empty, with the reason."""
+
+    max_side: int
+    """Pixels: the longest side that its positions serve as they are."""
+    guidance: Guides = "cfg"
+    negative: bool = True
+    positions: PositionKind = "table"
+    text_copies: bool = True
+    attention_scale: bool = True
+    half_patch: bool = True
+    attention_maps: bool = True
+    lora: bool = True
+    skip_layers: tuple[int, ...] = ()
+    """The blocks that skip-layer guidance leaves out unless a request names some."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +118,15 @@ class Defaults:
 
     steps: int = 28
     cfg: float = 5.0
-    shift: float = 3.0
     schedule: Schedule = "diffusers"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA on top of a checkpoint: its file's SHA-256 and the weight at which it is applied."""
+
+    sha256: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,14 +138,14 @@ class ModelSpec:
     licence: str
     native: int
     """The side of the square pictures that it was trained on, in pixels."""
-    vae_factor: int
-    network: Network
+    latent: Latent
+    network: NetworkShape
+    encoders: tuple[TextEncoder, ...]
     components: Mapping[str, Size]
-    clip_tokens: int = 77
-    t5_tokens: int = 256
-    """T5 tokens unless the request says otherwise. Nothing masks the padding, so the number matters."""
-    t5_limit: int = 512
+    can: Capabilities
+    shift: ShiftRule = ConstantShift(1.0)
     defaults: Defaults = Defaults()
+    adapters: tuple[Adapter, ...] = ()
     gated: bool = False
     hub: str = ""
     revision: str = ""
@@ -93,21 +159,37 @@ class ModelSpec:
         """Where a component's weights lie within the checkpoint's folder."""
         return self.transformer if component == "transformer" else component
 
-    @property
-    def multiple(self) -> int:
-        """Both sides of a picture divide by this many pixels."""
-        return self.vae_factor * self.network.patch
-
-    @property
-    def largest(self) -> int:
-        """The longest side, in pixels, that the position table holds."""
-        return self.network.table * self.multiple
-
-    def size(self, part: Part) -> Size:
-        """The components of a part together."""
-        sizes = [size for name, size in self.components.items() if COMPONENTS[name] == part]
+    def size(self, part: Part, only: frozenset[str] | None = None) -> Size:
+        """The components of a part together; of those named alone where some are."""
+        sizes = [
+            size
+            for name, size in self.components.items()
+            if COMPONENTS[name] == part and (only is None or name in only)
+        ]
         return Size(sum(size.parameters for size in sizes), sum(size.bytes for size in sizes))
 
-    def has(self, encoder: Encoder) -> bool:
-        """Whether the checkpoint carries this text encoder; T5 is often left out."""
-        return ENCODERS[encoder] in self.components
+    def encoder(self, name: str) -> TextEncoder:
+        """The text encoder of a name. Raises KeyError for one that the family does not have."""
+        for encoder in self.encoders:
+            if encoder.name == name:
+                return encoder
+        raise KeyError(name)
+
+    def has(self, encoder: str) -> bool:
+        """Whether the checkpoint carries the weights of a text encoder; T5 is often left out."""
+        return any(each.name == encoder and each.folder in self.components for each in self.encoders)
+
+    def text_length(self, inputs: tuple[EncoderInput, ...]) -> int:
+        """Tokens of a text: those of each encoder that is not left out and has rows of its own."""
+        return sum(
+            each.tokens for each in inputs if each.mode != "omit" and not self.encoder(each.encoder).beside
+        )
+
+    def needed(self, inputs: tuple[EncoderInput, ...]) -> frozenset[str]:
+        """The components that a text needs: the encoders that run on it, the transformer and the VAE."""
+        idle = {
+            encoder.folder
+            for encoder in self.encoders
+            if not any(each.encoder == encoder.name and each.runs for each in inputs)
+        }
+        return frozenset(name for name in self.components if name not in idle)
