@@ -20,6 +20,11 @@ class NetworkShape(Protocol):
     @property
     def hidden(self) -> int: ...
 
+    @property
+    def text_width(self) -> int:
+        """Channels of a text token as the encoders give it."""
+        ...
+
     def flops(self, image: int, text: int) -> float:
         """Operations of one call for one sample of `image` + `text` tokens."""
         ...
@@ -45,6 +50,11 @@ class MMDiTShape:
     dual: int = 0
     """How many blocks attend within the picture a second time (SD3.5-medium)."""
     qk_norm: bool = False
+
+    @property
+    def text_width(self) -> int:
+        """Channels of a text token: T5's."""
+        return self.joint_dim
 
     def flops(self, image: int, text: int) -> float:
         """Operations of one call for one sample of `image` + `text` tokens."""

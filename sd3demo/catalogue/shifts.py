@@ -1,6 +1,6 @@
 """The shift that a family is sampled at, as a rule over the picture's size. No torch.
 
-A shift s moves time towards noise, t' = s t / (1 + (s - 1) t); a larger picture wants more of it (SD3, eq. 23).
+A shift s moves time towards noise, t' = s t / (1 + (s - 1) t); larger pictures want more of it (SD3, eq. 23).
 """
 
 import math
@@ -22,7 +22,7 @@ class ShiftRule(Protocol):
 
 @dataclass(frozen=True)
 class ConstantShift:
-    """One shift at all sizes (SD3, SD3.5); `auto` is that times sqrt(pixels / native pixels) (SD3, eq. 23)."""
+    """One shift at all sizes (SD3, SD3.5); `auto` is that times sqrt(pixels / native pixels), eq. 23."""
 
     value: float
 
@@ -31,3 +31,6 @@ class ConstantShift:
 
     def scaled(self, pixels: int, native_pixels: int) -> float:
         return self.value * math.sqrt(pixels / native_pixels)
+
+
+NO_SHIFT = ConstantShift(1.0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sd3demo.catalogue.networks import NetworkShape
-from sd3demo.catalogue.shifts import ConstantShift, ShiftRule
+from sd3demo.catalogue.shifts import NO_SHIFT, ShiftRule
 
 Family = Literal["sd3", "exact"]
 Part = Literal["text", "flow", "vae"]
@@ -143,7 +143,7 @@ class ModelSpec:
     encoders: tuple[TextEncoder, ...]
     components: Mapping[str, Size]
     can: Capabilities
-    shift: ShiftRule = ConstantShift(1.0)
+    shift: ShiftRule = NO_SHIFT
     defaults: Defaults = Defaults()
     adapters: tuple[Adapter, ...] = ()
     gated: bool = False

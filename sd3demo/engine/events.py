@@ -91,7 +91,7 @@ class Finished:
 
     `seconds` are those of the phases; `records` hold what the recorders that the plan names have found.
     `words` are the words, (encoder, text), that a record of attention speaks of. Of an extrapolation this is
-    the picture that was asked for, with all calls; `made` holds every arm's.
+    the picture that was asked for, with all calls; `arms` holds every arm's.
     """
 
     pictures: tuple[Pixels, ...]
@@ -105,7 +105,7 @@ class Finished:
     seconds: Mapping[str, float]
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
-    made: Mapping[str, ArmFinished] = field(default_factory=dict)
+    arms: Mapping[str, ArmFinished] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

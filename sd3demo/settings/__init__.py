@@ -1,5 +1,15 @@
 """What a person can ask for. No torch."""
 
+from sd3demo.settings.families import (
+    OPTIONS,
+    ClipMode,
+    FamilyOptions,
+    SD3Options,
+    T5Mode,
+    Time,
+    Tokens,
+    skipped_layers,
+)
 from sd3demo.settings.reflection import (
     OneOf,
     Settings,
@@ -12,8 +22,7 @@ from sd3demo.settings.reflection import (
     sentence,
 )
 from sd3demo.settings.request import (
-    LONGEST_PROMPT,
-    Prompt,
+    PictureSettings,
     Request,
     Resolved,
     Scale,
@@ -21,24 +30,30 @@ from sd3demo.settings.request import (
     Side,
     Solver,
     Steps,
-    Text,
-    Time,
-    Tokens,
     identity,
+    options_of,
+    text_inputs,
 )
+from sd3demo.settings.texts import LONGEST_PROMPT, Prompt, Text
 
 __all__ = [
     "LONGEST_PROMPT",
+    "OPTIONS",
+    "ClipMode",
+    "FamilyOptions",
     "OneOf",
+    "PictureSettings",
     "Prompt",
     "Request",
     "Resolved",
+    "SD3Options",
     "Scale",
     "Settings",
     "Shift",
     "Side",
     "Solver",
     "Steps",
+    "T5Mode",
     "Text",
     "Time",
     "Tokens",
@@ -47,7 +62,10 @@ __all__ = [
     "counted",
     "identity",
     "is_whole",
+    "options_of",
     "parse",
     "quoted",
     "sentence",
+    "skipped_layers",
+    "text_inputs",
 ]

@@ -19,6 +19,8 @@ from sd3demo.settings.request import Request, Resolved, Side, Steps
 LowPassName = Literal["haar", "haar-1", "radial", "gaussian", "dct", "bicubic"]
 """The operators of flow.lowpass, which needs torch to be asked; a test holds the two together."""
 
+Posterior = Literal["mean", "sample"]
+Kernel = Literal["bicubic", "lanczos"]
 Magnification = Annotated[float, Field(ge=1, le=16)]
 Level = Annotated[int, Field(ge=0, le=6)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -89,10 +91,10 @@ class Extrapolation(Request):
         "auto", description="The larger stages' shift over the native one's; auto is the scale (SD3, eq. 23)."
     )
 
-    lift: Literal["bicubic", "lanczos"] = Field(
+    lift: Kernel = Field(
         "bicubic", description="How the native picture is enlarged, as the guide and for comparison."
     )
-    posterior: Literal["mean", "sample"] = Field(
+    posterior: Posterior = Field(
         "mean", description="What is taken of the autoencoder's answer to the enlarged picture."
     )
 

@@ -6,32 +6,17 @@ field that is None takes the model's own value, which the plan fills in.
 
 import hashlib
 import json
-import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from sd3demo.catalogue import EncoderInput, ModelSpec
+from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.flow.solvers import SOLVERS
+from sd3demo.settings.families import OPTIONS, FamilyOptions, SD3Options, Time
 from sd3demo.settings.reflection import OneOf, Settings, quoted
-
-LONGEST_PROMPT = 2000  # characters; T5 reads 512 tokens at most, which is less
-
-
-def _readable(text: str) -> str:
-    """A text that can be read and stored: no control characters but tabs and line ends, not too long."""
-    if len(text) > LONGEST_PROMPT:
-        raise ValueError(f"has {len(text):,} characters; at most {LONGEST_PROMPT:,} can be given")
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
-            raise ValueError(f"holds the control character U+{ord(character):04X}; give plain text")
-    return text
-
-
-def _described(text: str) -> str:
-    if not text.strip():
-        raise ValueError(f"is empty; describe a picture in up to {LONGEST_PROMPT:,} characters")
-    return text
+from sd3demo.settings.texts import Prompt, Text
 
 
 def _known_solver(name: str) -> str:
@@ -40,19 +25,15 @@ def _known_solver(name: str) -> str:
     return name
 
 
-Text = Annotated[str, AfterValidator(_readable)]
-Prompt = Annotated[Text, AfterValidator(_described)]
 Solver = Annotated[str, OneOf(*SOLVERS), AfterValidator(_known_solver)]
 Side = Annotated[int, Field(ge=8, le=8192)]
 Steps = Annotated[int, Field(ge=1, le=100)]
 Scale = Annotated[float, Field(ge=1, le=30)]
 Shift = Annotated[float, Field(ge=0.1, le=100)]
-Time = Annotated[float, Field(ge=0, le=1)]
-Tokens = Annotated[int, Field(ge=1, le=512)]
 
 
-class Request(Settings):
-    """A picture, or several from neighbouring seeds: everything that decides how it comes out."""
+class PictureSettings(Settings):
+    """What every model family is asked for: the text, the noise, the size and how it is sampled."""
 
     prompt: Prompt = Field(description="What the picture should show.")
     negative: Text = Field("", description="What guidance should lead away from; empty is the plain choice.")
@@ -84,20 +65,20 @@ class Request(Settings):
         "sqrt(pixels / native pixels). The model's own by default.",
     )
 
-    t5: Literal["on", "zeros", "omit", "empty"] = Field(
-        "on", description="T5's tokens as they are, zeros in their place, none, or those of an empty text."
-    )
-    clip_l: Literal["on", "zeros"] = Field("on", description="CLIP-L's tokens and pooled vector, or zeros.")
-    clip_g: Literal["on", "zeros"] = Field("on", description="CLIP-G's tokens and pooled vector, or zeros.")
-    prompt_2: Text = Field(
-        "", description="A text of its own for CLIP-G; the prompt when empty. CLIP-L always reads the prompt."
-    )
-    prompt_3: Text = Field("", description="A text of its own for T5; the prompt when empty.")
-    max_sequence_length: Tokens | None = Field(
-        None,
-        description="T5 tokens; padding is attended to, so their number changes the picture. "
-        "The model's own by default.",
-    )
+    @model_validator(mode="after")
+    def _interval_is_not_empty(self) -> "PictureSettings":
+        if self.cfg_from > self.cfg_to:
+            raise ValueError(
+                f"cfg_from is {self.cfg_from:g} and cfg_to {self.cfg_to:g}; cfg_from must not be the larger"
+            )
+        return self
+
+
+class Request(SD3Options, PictureSettings):
+    """A picture, or several from neighbouring seeds: everything that decides how it comes out.
+
+    The options of all families stand in it flat; see `families.options_of`.
+    """
 
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of the network's arithmetic; auto is float32 on a CPU and bfloat16 on a GPU."
@@ -105,14 +86,6 @@ class Request(Settings):
     placement: Literal["auto", "resident", "by-model", "streamed"] = Field(
         "auto", description="Which weights stay on the device: all, the part at work, or a few blocks of it."
     )
-
-    @model_validator(mode="after")
-    def _interval_is_not_empty(self) -> "Request":
-        if self.cfg_from > self.cfg_to:
-            raise ValueError(
-                f"cfg_from is {self.cfg_from:g} and cfg_to {self.cfg_to:g}; cfg_from must not be the larger"
-            )
-        return self
 
 
 class Resolved(Request):
@@ -124,7 +97,6 @@ class Resolved(Request):
     cfg: Scale
     schedule: Convention
     shift: Shift
-    max_sequence_length: Tokens
     precision: Literal["float32", "bfloat16"]
 
 
@@ -134,3 +106,27 @@ def identity(settings: BaseModel) -> str:
         settings.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, separators=(",", ":")
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def options_of(request: Request, spec: ModelSpec) -> FamilyOptions:
+    """The options that a request has for a model. Raises Refusal where it sets one of another family."""
+    kind = OPTIONS[spec.family]
+    foreign = {
+        name: field.default
+        for other in OPTIONS.values()
+        for name, field in other.model_fields.items()
+        if name not in kind.model_fields
+    }
+    for name, default in foreign.items():
+        if (given := getattr(request, name)) != default:
+            raise Refusal(
+                f"{name} is {quoted(given)}; {spec.name} has no such setting: leave it out, or choose "
+                "a model that has it"
+            )
+    return kind.model_validate({name: getattr(request, name) for name in kind.model_fields})
+
+
+def text_inputs(request: Request, spec: ModelSpec, *, negative: bool = False) -> tuple[EncoderInput, ...]:
+    """What each text encoder of a model is given for the prompt, or for the unconditional branch."""
+    text = request.negative if negative else request.prompt
+    return options_of(request, spec).inputs(text, spec, negative=negative)

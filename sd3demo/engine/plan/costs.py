@@ -1,41 +1,27 @@
-"""What a run costs, counted from shapes: floating-point operations and bytes. Pure, no torch.
+"""What the stages of a run cost together: operations and memory by phase, calls of the text encoders. Pure.
 
-A multiply-add counts as two operations. Attention over N tokens of width d costs 4 N^2 d, a linear layer of m
-x n weights 2 m n for each token. Norms, activations and modulations are left out: they are under 1% of an
-MM-DiT.
+What a call of the network costs is its family's business (`catalogue.networks`); here it is multiplied and
+added up.
 """
 
-from sd3demo.catalogue import ModelSpec, Network
-from sd3demo.settings import Resolved
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from sd3demo.catalogue import ModelSpec
+from sd3demo.engine.plan.memory import PHASES, Demand, Phase
+from sd3demo.engine.plan.stages import FlowStage, LiftStage, Stage
+from sd3demo.settings import Resolved, text_inputs
+
+Stages: TypeAlias = Sequence[Stage]
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes
-MLP = 4  # an MM-DiT's feed-forward layer is four times as wide as its stream
-
-
-def image_tokens(spec: ModelSpec, width: int, height: int) -> int:
-    """Tokens of a picture: its patches."""
-    return (width // spec.multiple) * (height // spec.multiple)
+SD3_VAE = 83_819_683  # parameters of SD3's autoencoder, which the figures below were counted on
+TEXT_ACTIVATIONS = 20  # numbers alive at once for each channel of a token in a text encoder
 
 
 def text_tokens(request: Resolved, spec: ModelSpec) -> int:
-    """Tokens of the text: the CLIPs' side by side in one row of tokens, then T5's."""
-    return spec.clip_tokens + (0 if request.t5 == "omit" else request.max_sequence_length)
-
-
-def network_flops(network: Network, image: int, text: int) -> float:
-    """Operations of one call of an MM-DiT for one sample of `image` + `text` tokens."""
-    d, both = network.hidden, image + text
-    linear = 2 * (4 + 2 * MLP) * d * d  # q, k, v, out and the two layers of the feed-forward, for one token
-    joint = network.depth * (linear * both + 4 * both * both * d)
-    dual = network.dual * (2 * 4 * d * d * image + 4 * image * image * d)
-    last_text = 2 * (1 + 2 * MLP) * d * d * text  # the last block makes no new text tokens
-    patches = 2 * 2 * network.channels * network.patch**2 * d * image
-    return joint + dual - last_text + patches + 2 * network.joint_dim * d * text
-
-
-def network_activations(network: Network, image: int, text: int, batch: int, width: int) -> int:
-    """Bytes alive at once in a call, `width` bytes a number: a stream, its q, k, v and feed-forward."""
-    return batch * (image + text) * network.hidden * (3 + 3 + MLP) * width
+    """Tokens of the text as the network reads them."""
+    return spec.text_length(text_inputs(request, spec))
 
 
 def decoder_flops(pixels: int) -> float:
@@ -55,4 +41,64 @@ def encoder_flops(pixels: int) -> float:
 
 def decoder_scale(spec: ModelSpec) -> float:
     """How heavy an autoencoder is beside SD3's, by its parameters."""
-    return spec.size("vae").parameters / 83_819_683
+    return spec.size("vae").parameters / SD3_VAE
+
+
+def branch_count(stages: Stages) -> int:
+    """The most conditionings that any stage asks the network about."""
+    return max((len(stage.branches) for stage in stages if isinstance(stage, FlowStage)), default=1)
+
+
+def is_guided(stages: Stages) -> bool:
+    """Whether the negative text is read beside the prompt."""
+    return any(isinstance(stage, FlowStage) and "unconditional" in stage.branches for stage in stages)
+
+
+def encoder_calls(request: Resolved, spec: ModelSpec, stages: Stages) -> int:
+    """Text encoders that will run, at most."""
+    running = sum(each.runs and spec.has(each.encoder) for each in text_inputs(request, spec))
+    return running * (2 if is_guided(stages) else 1)
+
+
+def operations(request: Resolved, spec: ModelSpec, stages: Stages) -> dict[Phase, float]:
+    """Operations of each phase; lifts count with the autoencoder's other work."""
+    count, texts = request.count, 2 if is_guided(stages) else 1
+    encoded = sum(
+        2.0 * spec.components[spec.encoder(each.encoder).folder].parameters * each.tokens
+        for each in text_inputs(request, spec)
+        if each.runs and spec.has(each.encoder)
+    )
+    flows = [stage for stage in stages if isinstance(stage, FlowStage)]
+    decoded = sum(stage.width * stage.height for stage in flows)
+    lifted = sum(stage.flops for stage in stages if isinstance(stage, LiftStage))
+    return {
+        "encode": encoded * texts,
+        "flow": sum(stage.flops for stage in flows) * count,
+        "decode": (decoder_flops(decoded) * decoder_scale(spec) + lifted) * count,
+    }
+
+
+def demands(
+    request: Resolved, spec: ModelSpec, stages: Stages, components: frozenset[str] | None = None
+) -> dict[Phase, Demand]:
+    """What each phase holds in memory: the largest stage decides, and the encoders that are read.
+
+    `components` are the folders whose weights are loaded; those that the request needs unless they are given.
+    """
+    width = FLOAT32 if request.precision == "float32" else BFLOAT16
+    inputs = text_inputs(request, spec)
+    loaded = spec.needed(inputs) if components is None else components
+    flows: Stages = [stage for stage in stages if isinstance(stage, FlowStage)]
+    largest = max(flows or stages, key=lambda stage: stage.width * stage.height)
+    text, image = spec.text_length(inputs), spec.latent.tokens(largest.width, largest.height)
+    batch = request.count * branch_count(stages)
+    channels = spec.network.text_width
+    activations: dict[Phase, int] = {
+        "encode": text * channels * TEXT_ACTIVATIONS * width,
+        "flow": spec.network.activations(image, text, batch, width),
+        "decode": int(decoder_activations(largest.width * largest.height, width) * decoder_scale(spec)),
+    }
+    return {
+        phase: Demand(spec.size(part, loaded).parameters * width, activations[phase])
+        for phase, part in PHASES.items()
+    }

@@ -27,7 +27,7 @@ def budget(device: Device = "auto") -> Budget:
 
 
 def _gpu_memory() -> int | None:
-    """Free bytes of the first GPU that torch can use, None where there is none."""
+    """Free bytes of the first GPU that this process may use, None where there is none."""
     try:
         without_cuda = version("torch").endswith("+cpu")
     except PackageNotFoundError:
@@ -35,12 +35,32 @@ def _gpu_memory() -> int | None:
     smi = shutil.which("nvidia-smi")
     if without_cuda or smi is None:
         return None
-    words = [smi, "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    words = [smi, "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
-        return int(done.stdout.split()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+    except (OSError, subprocess.SubprocessError):
         return None
+    return first_visible(done.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def first_visible(listing: str, visible: str | None) -> int | None:
+    """Free bytes of the GPU that CUDA would call device 0, by nvidia-smi's "index, uuid, MiB free" lines.
+
+    `visible` is CUDA_VISIBLE_DEVICES: None shows all, an empty text or -1 none; entries are numbers, or
+    beginnings of uuids. A part of a GPU (MIG) is listed under its GPU alone, whose memory would be too much.
+    """
+    free: dict[tuple[str, str], int] = {}
+    for line in listing.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 3 and parts[2].isdigit():
+            free[parts[0], parts[1]] = int(parts[2]) * 2**20
+    if visible is None:
+        return next(iter(free.values()), None)
+    first = visible.split(",")[0].strip()
+    for (index, uuid), memory in free.items():
+        if first == index or (first.startswith("GPU-") and uuid.startswith(first)):
+            return memory
+    return None
 
 
 def _memory() -> int:

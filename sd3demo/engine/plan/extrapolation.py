@@ -11,18 +11,17 @@ from pathlib import Path
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
-from sd3demo.engine.plan.costs import decoder_scale, encoder_flops, image_tokens, network_flops, text_tokens
+from sd3demo.engine.plan.costs import decoder_scale, encoder_flops, text_tokens
 from sd3demo.engine.plan.memory import Budget
-from sd3demo.engine.plan.resolve import NATIVE, native_stage, resolve
+from sd3demo.engine.plan.resolve import NATIVE, asked_branches, guidance_of, native_stage, resolve
 from sd3demo.engine.plan.sizes import Size, Sizes, scale_of, sizes_of
-from sd3demo.engine.plan.stages import Arm, Stage
+from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage, Stage
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS, native_time
 from sd3demo.flow.extrapolation.tuning import Toolkit, attention_scale
 from sd3demo.flow.grids import time_grid
-from sd3demo.flow.guidance import Guidance
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings import Request, Resolved, parse
+from sd3demo.settings import Request, Resolved, parse, skipped_layers
 from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, native_of
 
 
@@ -32,10 +31,10 @@ def resolve_large(
     """The request with nothing left open. Raises Refusal for what its method or its positions cannot do."""
     method, scale = METHODS[request.method], sizes.scale
     positions = method.positions or request.positions
-    if method.flows and positions == "extend" and max(sizes.target) > spec.largest:
+    if method.flows and positions == "extend" and max(sizes.target) > spec.can.max_side:
         raise Refusal(
-            f"positions is extend, which serves sides up to {spec.largest} px with {spec.name}'s table, and "
-            f"{max(sizes.target)} is asked for: try interpolate, per-frequency or scheduled"
+            f"positions is extend, which serves sides up to {spec.can.max_side} px with {spec.name}'s table, "
+            f"and {max(sizes.target)} is asked for: try interpolate, per-frequency or scheduled"
         )
     if method.solvers and request.solver not in method.solvers:
         raise Refusal(
@@ -92,11 +91,11 @@ def toolkit_of(request: ResolvedExtrapolation, size: Size, spec: ModelSpec) -> T
     scale = scale_of(native, size)
     text = text_tokens(request, spec)
     copies = scale**2 if request.text_copies == "auto" else request.text_copies
-    keys = image_tokens(spec, *size) + copies * text
+    keys = spec.latent.tokens(*size) + copies * text
     return Toolkit(
         positions=request.positions,
-        native=(native[1] // spec.vae_factor, native[0] // spec.vae_factor),
-        attention_scale=attention_scale(request.attention, image_tokens(spec, *native) + text, keys, scale),
+        native=spec.latent.shape(*native)[1:],
+        attention_scale=attention_scale(request.attention, spec.latent.tokens(*native) + text, keys, scale),
         text_copies=copies,
         half_patch=request.half_patch,
     )
@@ -106,7 +105,8 @@ def larger_stages(arm: str, request: ResolvedExtrapolation, sizes: Sizes, spec: 
     """The stages of one arm beyond the native one, in their order; the last one has the arm's name."""
     method = METHODS[request.method]
     if not method.flows:
-        yield Stage(arm, *sizes.target, needs=(NATIVE,), kind="resample", request=request, scale=sizes.scale)
+        upscaler = request.upscaler if request.method == "super-resolution" else ""
+        yield ResampleStage(arm, *sizes.target, needs=(NATIVE,), resampling=request.lift, upscaler=upscaler)
         return
     before, small = NATIVE, sizes.native
     for size in sizes.larger if "guide" in method.needs else (sizes.target,):
@@ -122,14 +122,14 @@ def larger_stages(arm: str, request: ResolvedExtrapolation, sizes: Sizes, spec: 
         before, small = key, size
 
 
-def _lift(before: str, size: Size, request: ResolvedExtrapolation, spec: ModelSpec) -> Stage:
-    return Stage(
+def _lift(before: str, size: Size, request: ResolvedExtrapolation, spec: ModelSpec) -> LiftStage:
+    return LiftStage(
         key=f"lift of {before} to {size[0]} x {size[1]}, {request.lift}, {request.posterior}",
         width=size[0],
         height=size[1],
         needs=(before,),
-        kind="lift",
-        request=request,
+        resampling=request.lift,
+        posterior=request.posterior,
         flops=encoder_flops(math.prod(size)) * decoder_scale(spec),
     )
 
@@ -141,31 +141,34 @@ def _flow(
     needs: tuple[str, ...],
     request: ResolvedExtrapolation,
     spec: ModelSpec,
-) -> Stage:
+) -> FlowStage:
     """The solver's run at one size, `scale` times the one that it starts from."""
     native = (request.native_width, request.native_height)
     reshift = scale_of(native, size) if request.reshift == "auto" else request.reshift
     sigmas = grid_from(request, request.shift * reshift)
-    guidance = Guidance(request.cfg, (request.cfg_from, request.cfg_to))
+    guidance = guidance_of(request)
     visits = SOLVERS[request.solver].visits(sigmas)
     calls = sum(len(guidance.wanted(at)) for at in visits)
-    text = text_tokens(request, spec)
-    flops = calls * network_flops(spec.network, image_tokens(spec, *size), text)
+    branches, text = asked_branches(guidance, visits), text_tokens(request, spec)
+    flops = calls * spec.network.flops(spec.latent.tokens(*size), text)
     native_visits: tuple[float, ...] = ()
     if "native-network" in METHODS[request.method].needs:
         asked = [replace(at, t=native_time(at.t, round(scale))) for at in visits]
         beside = sum(len(guidance.wanted(at)) for at in asked)
         native_visits = tuple(at.t for at in asked)
-        flops += beside * network_flops(spec.network, image_tokens(spec, *native), text)
+        flops += beside * spec.network.flops(spec.latent.tokens(*native), text)
         calls += beside
-    return Stage(
+        branches = asked_branches(guidance, (*visits, *asked))
+    return FlowStage(
         key=key,
         width=size[0],
         height=size[1],
         sigmas=sigmas,
         visits=tuple(at.t for at in visits),
         calls=calls,
+        branches=branches,
         guidance=guidance,
+        skip_layers=skipped_layers(request.skip_layers),
         solver=request.solver,
         needs=needs,
         request=request,
@@ -215,7 +218,7 @@ def arms_of(
                 "one's own has none: try projected, sdedit or skip-residual"
             )
         if not arms:
-            given = Stage(NATIVE, width, height, kind="given")
+            given = GivenStage(NATIVE, width, height)
             stages[NATIVE] = given if resolved.own_picture else native_stage(native, spec)
             arms.append(Arm(NATIVE, NATIVE, native))
         elif native_of(resolved) != arms[0].request:

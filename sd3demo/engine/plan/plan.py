@@ -11,31 +11,23 @@ from dataclasses import dataclass
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
-from sd3demo.engine.plan.advice import advice, placed
-from sd3demo.engine.plan.costs import text_tokens
+from sd3demo.engine.plan.costs import demands, encoder_calls, operations
 from sd3demo.engine.plan.extrapolation import arms_of
-from sd3demo.engine.plan.memory import GIB, Budget, Phase, Placement
-from sd3demo.engine.plan.needs import encoder_calls, operations
+from sd3demo.engine.plan.memory import (
+    Budget,
+    HeldModel,
+    Phase,
+    Placement,
+    choose,
+    memory_by_phase,
+)
 from sd3demo.engine.plan.resolve import native_stage, resolve
-from sd3demo.engine.plan.stages import Arm, Stage
-from sd3demo.errors import Refusal
-from sd3demo.settings import Request, Resolved
+from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, Stage
+from sd3demo.settings import Request, Resolved, text_inputs
 from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation
 
-__all__ = [
-    "RECORDERS",
-    "Arm",
-    "Plan",
-    "Stage",
-    "plan",
-    "refuse_unless_it_fits",
-    "resolve",
-    "text_tokens",
-    "too_large",
-]
-
 RECORDERS = ("lengths",)
-"""What every run records unless told otherwise; the names are those of engine.recorders."""
+"""What every run records unless told otherwise; the names are those of engine.record.recorders."""
 
 SEED_STRIDE = 1  # picture k of a batch has seed + k, so that it equals the single picture of that seed
 
@@ -50,8 +42,10 @@ class Plan:
     stages: tuple[Stage, ...]
     recorders: tuple[str, ...]
     placement: Placement
+    components: frozenset[str]
+    """The components whose weights are loaded: an encoder that the request turns off is not read."""
     encoder_calls: int
-    """Text encoders that will run, at most: what is remembered is not encoded again."""
+    """Text encoders that will run, at most: a text that is cached is not encoded again."""
     flops: Mapping[Phase, float]
     memory: Mapping[Phase, int]
     seconds: float
@@ -62,16 +56,24 @@ class Plan:
 
     @property
     def sigmas(self) -> tuple[float, ...]:
-        """The times of the last run of the solver on the way to the result."""
-        return self.flow_of(self.stages[-1]).sigmas
+        """The times of the last run of the solver on the way to the result; () where there is none."""
+        source = self.flow_of(self.stages[-1])
+        return source.sigmas if isinstance(source, FlowStage) else ()
 
     def stage(self, key: str) -> Stage:
         """The stage of that key."""
         return next(stage for stage in self.stages if stage.key == key)
 
-    def flow_of(self, stage: Stage) -> Stage:
-        """The run of the solver that a stage's picture comes from: itself, but for one that resamples."""
-        return stage if stage.kind in ("flow", "given") else self.stage(stage.needs[0])
+    def flow_of(self, stage: Stage) -> FlowStage | GivenStage:
+        """The stage that a picture comes from: a run of the solver, or the picture that was given."""
+        while not isinstance(stage, FlowStage | GivenStage):
+            stage = self.stage(stage.needs[0])
+        return stage
+
+    @property
+    def flow_stages(self) -> tuple[FlowStage, ...]:
+        """The runs of the solver, in their order."""
+        return tuple(stage for stage in self.stages if isinstance(stage, FlowStage))
 
     @property
     def own_picture(self) -> str:
@@ -91,6 +93,21 @@ class Plan:
         """One for each picture."""
         return tuple(self.request.seed + SEED_STRIDE * k for k in range(self.request.count))
 
+    @property
+    def model_key(self) -> HeldModel:
+        """The model that the run needs, where it needs it."""
+        spec = self.spec
+        return HeldModel(
+            name=spec.name,
+            folder=spec.folder,
+            revision=spec.revision,
+            adapters=tuple((each.sha256, each.weight) for each in spec.adapters),
+            precision=self.request.precision,
+            device=self.budget.device,
+            placement=self.placement,
+            components=self.components,
+        )
+
 
 def plan(
     request: Request,
@@ -108,14 +125,15 @@ def plan(
     given, stands in the place of the native stage.
     """
     notes: tuple[str, ...] = ()
-    made_arms: tuple[Arm, ...] = ()
+    all_arms: tuple[Arm, ...] = ()
+    stages: tuple[Stage, ...]
     if isinstance(request, Extrapolation):
-        stages, made_arms, notes = arms_of(arms or {request.method: request}, spec, budget, own)
-        resolved = made_arms[-1].request
+        stages, all_arms, notes = arms_of(arms or {request.method: request}, spec, budget, own)
+        resolved = all_arms[-1].request
     else:
         resolved = resolve(request, spec, budget)
         stages = (native_stage(resolved, spec),)
-    placement, memory = placed(resolved, spec, stages, budget)
+    placed = place(resolved, spec, stages, budget)
     flops = operations(resolved, spec, stages)
     return Plan(
         request=resolved,
@@ -123,27 +141,59 @@ def plan(
         budget=budget,
         stages=stages,
         recorders=recorders,
-        placement=placement,
+        placement=placed.placement,
+        components=placed.components,
         encoder_calls=encoder_calls(resolved, spec, stages),
         flops=flops,
-        memory=memory,
+        memory=placed.memory,
         seconds=sum(flops.values()) / budget.flops,
-        arms=made_arms,
-        notes=notes,
+        arms=all_arms,
+        notes=(*notes, *placed.notes),
     )
 
 
-def refuse_unless_it_fits(made: Plan) -> None:
-    """Raises Refusal, with what would make it fit, for an extrapolation with too little memory."""
-    if made.fits or not made.arms:
-        return
-    raise Refusal(too_large(made))
+@dataclass(frozen=True)
+class Placed:
+    """Where the weights of a run sit, which of them are loaded, and the bytes of each phase."""
+
+    placement: Placement
+    components: frozenset[str]
+    memory: dict[Phase, int]
+    notes: tuple[str, ...] = ()
 
 
-def too_large(made: Plan) -> str:
-    """What a run that does not fit needs, what is free, and what to try."""
-    request, needed = made.request, max(made.memory.values())
-    return (
-        f"{request.count} x {request.width} x {request.height} px need about {needed / GIB:.1f} GiB and "
-        f"{made.budget.memory / GIB:.1f} GiB are free: try {advice(made)}"
-    )
+def place(request: Resolved, spec: ModelSpec, stages: tuple[Stage, ...], budget: Budget) -> Placed:
+    """Choose the placement. What an engine holds of the same model stays where it is as long as it fits."""
+    needed = spec.needed(text_inputs(request, spec))
+    held = budget.held
+    if held is None or not held.serves(spec, request.precision, budget.device):
+        return _placed(request, spec, stages, budget, needed, None)
+    kept = _placed(request, spec, stages, budget, needed | held.components, held.placement)
+    if _fits(kept, budget) and kept.placement == held.placement:
+        return kept
+    lighter = _placed(request, spec, stages, budget, needed, held.placement)
+    if request.placement == "auto" and lighter.placement != held.placement:
+        note = (
+            f"the placement is {lighter.placement} and no longer {held.placement}: this run needs more "
+            "memory than is free"
+        )
+        return Placed(lighter.placement, lighter.components, lighter.memory, (note,))
+    return lighter
+
+
+def _fits(placed: Placed, budget: Budget) -> bool:
+    return max(placed.memory.values()) <= budget.memory
+
+
+def _placed(
+    request: Resolved,
+    spec: ModelSpec,
+    stages: tuple[Stage, ...],
+    budget: Budget,
+    components: frozenset[str],
+    held: Placement | None,
+) -> Placed:
+    needs = demands(request, spec, stages, components)
+    placement = choose(needs, budget, request.placement, held)
+    on_device: Placement = "resident" if budget.device == "cpu" else placement  # a CPU holds all of them
+    return Placed(placement, components, memory_by_phase(needs, on_device))

@@ -48,7 +48,7 @@ def sizes_of(request: Extrapolation, spec: ModelSpec, own: InputImage | None = N
 
     Where no size is asked for, the picture has the proportions of one's own, else it is square.
     """
-    unit = spec.multiple
+    unit = spec.latent.multiple
     if isinstance(request, ResolvedExtrapolation):
         native, target = (request.native_width, request.native_height), (request.width, request.height)
         exact = native[0] * target[1] == native[1] * target[0]
@@ -117,7 +117,7 @@ def _shrunk(target: Size, scale: float, unit: int) -> Size:
 
 def _native_for(target: Size, spec: ModelSpec) -> tuple[Size, bool]:
     """The native size nearest to the model's own area, of the target's proportions if there is one."""
-    unit, area = spec.multiple, spec.native**2
+    unit, area = spec.latent.multiple, spec.native**2
     columns, rows = (side // unit for side in target)
     common = math.gcd(columns, rows)
     step = (columns // common * unit, rows // common * unit)  # the smallest size of these proportions
@@ -135,7 +135,7 @@ def _native_for(target: Size, spec: ModelSpec) -> tuple[Size, bool]:
 
 def _nearest(shape: Size, spec: ModelSpec) -> Size:
     """The size of the model's own area whose proportions are about those of a shape."""
-    unit, scale = spec.multiple, spec.native / math.sqrt(math.prod(shape))
+    unit, scale = spec.latent.multiple, spec.native / math.sqrt(math.prod(shape))
     width, height = (max(round(side * scale / unit), 1) * unit for side in shape)
     return width, height
 

@@ -6,59 +6,51 @@ comparison share is one stage, and done once.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from sd3demo.flow.extrapolation.methods import METHODS, Method
 from sd3demo.flow.extrapolation.tuning import NEUTRAL, Toolkit
-from sd3demo.flow.guidance import Guidance
+from sd3demo.flow.guidance import Branch, Guidance
 from sd3demo.flow.solvers import At
 from sd3demo.settings import Resolved
-from sd3demo.settings.extrapolation import ResolvedExtrapolation
+from sd3demo.settings.extrapolation import Kernel, Posterior, ResolvedExtrapolation
 
 Kind = Literal["flow", "lift", "resample", "given"]
-UNGUIDED = Guidance(1.0)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One piece of work at one size.
+class FlowStage:
+    """A run of the solver at one size."""
 
-    A flow runs the solver; a lift enlarges the picture of the stage that it needs and takes its latent, as a
-    guide; a resampling enlarges that picture and leaves it at that; a given picture is a person's own. What a
-    flow alone has is empty in others.
-    """
-
+    kind: ClassVar[Kind] = "flow"
     key: str
     width: int
     height: int
-    sigmas: tuple[float, ...] = ()
-    visits: tuple[float, ...] = ()
+    sigmas: tuple[float, ...]
+    visits: tuple[float, ...]
     """Every time at which the network will be asked at this size, in order."""
-    calls: int = 0
+    calls: int
     """Evaluations of the network for one picture; two branches in one call count two."""
-    guidance: Guidance = UNGUIDED
-    solver: str = ""
+    guidance: Guidance
+    solver: str
+    flops: float
+    """Operations for one picture."""
+    branches: tuple[Branch, ...] = ("conditional",)
+    """All that the network is ever asked about."""
+    skip_layers: tuple[int, ...] = ()
     needs: tuple[str, ...] = ()
-    kind: Kind = "flow"
-    request: Resolved | None = None
+    request: ResolvedExtrapolation | None = None
     """The settings of the arm that it belongs to; None for the native stage, which is plain."""
     scale: float = 1.0
     """How many times larger it is than the stage that its guide comes from, else than the native one."""
     toolkit: Toolkit = NEUTRAL
     native_visits: tuple[float, ...] = ()
     """The times at which the network is asked at its own size beside (upsample guidance)."""
-    flops: float = 0.0
-    """Operations for one picture."""
-
-    @property
-    def branches(self) -> int:
-        """Conditionings that the network is ever asked about: 1 without guidance, else 2."""
-        return 2 if self.calls > len(self.visits) + len(self.native_visits) else 1
 
     @property
     def large(self) -> ResolvedExtrapolation:
         """The settings of a stage beyond the native one."""
-        assert isinstance(self.request, ResolvedExtrapolation)
+        assert self.request is not None
         return self.request
 
     @property
@@ -76,11 +68,58 @@ class Stage:
     @property
     def method(self) -> Method:
         """What holds the picture together: nothing, for the native stage."""
-        return METHODS["direct" if self.request is None else self.large.method]
+        return METHODS["direct" if self.request is None else self.request.method]
 
     def regime(self, at: At) -> tuple[object, ...]:
         """The field in force at a step: where it changes, a solver with a memory starts anew."""
         return self.guidance.wanted(at), self.toolkit.shifted(at)
+
+
+@dataclass(frozen=True)
+class LiftStage:
+    """The picture of another stage enlarged and encoded: the guide of a larger one."""
+
+    kind: ClassVar[Kind] = "lift"
+    calls: ClassVar[int] = 0
+    key: str
+    width: int
+    height: int
+    needs: tuple[str, ...]
+    resampling: Kernel
+    posterior: Posterior
+    flops: float
+
+
+@dataclass(frozen=True)
+class ResampleStage:
+    """The picture of another stage enlarged, with no network of the flow: upsampling, super-resolution."""
+
+    kind: ClassVar[Kind] = "resample"
+    calls: ClassVar[int] = 0
+    flops: ClassVar[float] = 0.0
+    key: str
+    width: int
+    height: int
+    needs: tuple[str, ...]
+    resampling: Kernel
+    upscaler: str = ""
+    """The file of a super-resolution network; empty for resampling alone."""
+
+
+@dataclass(frozen=True)
+class GivenStage:
+    """A person's own picture in the place of the native stage."""
+
+    kind: ClassVar[Kind] = "given"
+    calls: ClassVar[int] = 0
+    flops: ClassVar[float] = 0.0
+    needs: ClassVar[tuple[str, ...]] = ()
+    key: str
+    width: int
+    height: int
+
+
+Stage: TypeAlias = FlowStage | LiftStage | ResampleStage | GivenStage
 
 
 @dataclass(frozen=True)

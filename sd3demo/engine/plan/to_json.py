@@ -1,36 +1,40 @@
 """A plan as JSON: what `sd3demo plan` prints and what the page's `/plan` answers."""
 
 from sd3demo.engine.plan.plan import Plan
+from sd3demo.engine.plan.stages import FlowStage, Stage
 
 
-def summary(made: Plan) -> dict[str, object]:
+def to_json(plan: Plan) -> dict[str, object]:
     """Stages, times, calls, operations, memory by phase, placement, seconds, and whether it fits."""
-    count, here = made.request.count, made.budget
+    budget = plan.budget
     return {
-        "stages": [
-            {
-                "key": stage.key,
-                "kind": stage.kind,
-                "width": stage.width,
-                "height": stage.height,
-                "sigmas": list(stage.sigmas),
-                "calls": stage.calls,
-                "solver": stage.solver,
-                "needs": list(stage.needs),
-                "flops": stage.flops * count,
-                "seconds": stage.flops * count / here.flops,
-            }
-            for stage in made.stages
-        ],
-        "sigmas": list(made.sigmas),
-        "calls": made.calls,
-        "encoder_calls": made.encoder_calls,
-        "flops": dict(made.flops),
-        "memory": dict(made.memory),
-        "placement": made.placement,
-        "seconds": made.seconds,
-        "fits": made.fits,
-        "notes": list(made.notes),
-        "device": {"kind": here.device, "memory": here.memory},
-        "request": made.request.model_dump(mode="json"),
+        "stages": [_stage(stage, plan) for stage in plan.stages],
+        "sigmas": list(plan.sigmas),
+        "calls": plan.calls,
+        "encoder_calls": plan.encoder_calls,
+        "flops": dict(plan.flops),
+        "memory": dict(plan.memory),
+        "placement": plan.placement,
+        "components": sorted(plan.components),
+        "seconds": plan.seconds,
+        "fits": plan.fits,
+        "notes": list(plan.notes),
+        "device": {"kind": budget.device, "memory": budget.memory},
+        "request": plan.request.model_dump(mode="json"),
+    }
+
+
+def _stage(stage: Stage, plan: Plan) -> dict[str, object]:
+    flops = stage.flops * plan.request.count
+    return {
+        "key": stage.key,
+        "kind": stage.kind,
+        "width": stage.width,
+        "height": stage.height,
+        "sigmas": list(stage.sigmas) if isinstance(stage, FlowStage) else [],
+        "calls": stage.calls,
+        "solver": stage.solver if isinstance(stage, FlowStage) else "",
+        "needs": list(stage.needs),
+        "flops": flops,
+        "seconds": flops / plan.budget.flops,
     }

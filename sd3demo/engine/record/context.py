@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.run.previews import PreviewMap
-from sd3demo.engine.run.prompts import encoders_of, prompt_texts
 from sd3demo.models.protocol import AttentionModel, Conditioning, FlowModel
+from sd3demo.settings import text_inputs
 
 
 def _nothing(x: Tensor, t: float, blocks: Sequence[int]) -> Iterator[Tensor]:
@@ -28,10 +28,10 @@ class RecorderContext:
     attention: Callable[[Tensor, float, Sequence[int]], Iterator[Tensor]] = _nothing
 
 
-def scene_of(
+def recorder_context(
     plan: Plan, model: FlowModel, preview: PreviewMap, conditioning: Conditioning
 ) -> RecorderContext:
-    """The scene of a run. Words are read only where somebody records the attention on them.
+    """The context of a run. Words are read only where somebody records the attention on them.
 
     The attention is that of the prompt's own branch. Weights that are streamed block by block are not there
     to be asked a second time.
@@ -42,9 +42,9 @@ def scene_of(
         or not isinstance(model, AttentionModel)
     ):
         return RecorderContext(preview)
-    reading = model.read(prompt_texts(plan.request), encoders_of(plan.request))
+    words = model.words(text_inputs(plan.request, plan.spec))
 
     def attention(x: Tensor, t: float, blocks: Sequence[int]) -> Iterator[Tensor]:
-        return model.attention(x, t, conditioning, reading.groups, blocks)
+        return model.attention(x, t, conditioning, words.groups, blocks)
 
-    return RecorderContext(preview, reading.words, plan.spec.network.depth, attention)
+    return RecorderContext(preview, words.words, plan.spec.network.depth, attention)

@@ -72,15 +72,14 @@ def recorded(plan: Plan) -> Plan:
 
 def traces_of(plan: Plan, finished: Finished) -> tuple[Trace, ...]:
     """A trace for each picture of a run that was `recorded`."""
-    records, spec, request = finished.records, plan.spec, plan.request
-    sides = request.height // spec.vae_factor, request.width // spec.vae_factor
-    made = []
+    records, request = finished.records, plan.request
+    traces = []
     for k, (picture, noise) in enumerate(zip(finished.pictures, finished.noise_sha256, strict=True)):
-        made.append(
+        traces.append(
             Trace(
                 request=request.model_copy(update={"seed": plan.seeds[k], "count": 1}),
                 calls=finished.calls,
-                entries=prod((spec.network.channels, *sides)),
+                entries=prod(plan.spec.latent.shape(request.width, request.height)),
                 noise_sha256=noise,
                 weights_sha256=finished.weights_sha256,
                 sigmas=np.array(finished.sigmas, np.float64),
@@ -93,7 +92,7 @@ def traces_of(plan: Plan, finished: Finished) -> tuple[Trace, ...]:
                 attention=_attention(plan, finished, k),
             )
         )
-    return tuple(made)
+    return tuple(traces)
 
 
 def spread(count: int, most: int) -> tuple[int, ...]:

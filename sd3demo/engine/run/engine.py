@@ -5,47 +5,66 @@ background.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from dataclasses import replace
+from typing import Protocol, TypeAlias
 
 import torch
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.events import BatchEvent, Encoded, Event, Finished, Loading, Pixels, Stopped
 from sd3demo.engine.input_image import check_own
-from sd3demo.engine.plan.plan import Plan, refuse_unless_it_fits
+from sd3demo.engine.plan.advice import refuse_unless_it_fits
+from sd3demo.engine.plan.memory import Budget
+from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.run.batch import check_batch, run_batch
-from sd3demo.engine.run.execute import carry_out
-from sd3demo.engine.run.offload import place
+from sd3demo.engine.run.execute import execute
+from sd3demo.engine.run.offload import bytes_held, hand_back, place
 from sd3demo.engine.run.previews import fit
-from sd3demo.engine.run.prompts import TextCache, TextKey, encoders_of, negative_texts, prompt_texts
+from sd3demo.engine.run.prompts import TextCache, text_keys
 from sd3demo.engine.run.state import LoadedModel, PhaseTimer, RunState
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
-from sd3demo.models.protocol import Conditioning, FlowModel, Texts
+from sd3demo.models.protocol import Conditioning, FlowModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-Loader: TypeAlias = Callable[[ModelSpec, torch.dtype], FlowModel]
 Events: TypeAlias = Generator[Event, None, None]
 
 
+class Loader(Protocol):
+    """Reads the named components of a model onto the CPU."""
+
+    def __call__(self, spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel: ...
+
+
 def never() -> bool:
-    """The stop that is never asked for."""
+    """Return False: a run that nobody stops."""
     return False
 
 
 class Engine:
-    """Runs plans, one at a time, and keeps the last model and the texts that it has read."""
+    """Runs plans, one at a time, and keeps the last model and the texts that it has encoded."""
 
     def __init__(self, loader: Loader = load) -> None:
         self._loader = loader
         self._lock = threading.Lock()
-        self._ready: LoadedModel | None = None
+        self._loaded: LoadedModel | None = None
         self._texts = TextCache()
+
+    def budget(self, free: Budget) -> Budget:
+        """What a plan can have, given what is free: what this engine holds counts as free.
+
+        It is the same model's, or makes room for another one.
+        """
+        loaded = self._loaded
+        if loaded is None or loaded.held.device != free.device:
+            return free
+        memory = free.memory + bytes_held(loaded.model, loaded.device)
+        return replace(free, memory=memory, held=loaded.held)
 
     @torch.inference_mode()
     def run(
@@ -69,8 +88,9 @@ class Engine:
                 return
         try:
             yield from self._run(plan, recorders, stop, own)
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(plan) from error
+        except (RuntimeError, MemoryError) as error:
+            self._refuse_without_memory(plan, error)
+            raise
         finally:
             self._lock.release()
 
@@ -86,18 +106,16 @@ class Engine:
         check_batch(plans)
         while plans and not self._lock.acquire(timeout=0.05):
             if stop():
-                yield from (
-                    BatchEvent(run, Stopped(plan.stages[-1].key, 0)) for run, plan in enumerate(plans)
-                )
+                yield from (BatchEvent(i, Stopped(plan.stages[-1].key, 0)) for i, plan in enumerate(plans))
                 return
         if not plans:
             return
         try:
-            if self._ready is None or self._ready.key != _key(plans[0]):
-                yield BatchEvent(0, _loading(plans[0]))
+            yield from (BatchEvent(0, event) for event in self._loading(plans[0]))
             yield from run_batch(plans, self._bring(plans[0]), self._texts, stop)
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(plans[0]) from error
+        except (RuntimeError, MemoryError) as error:
+            self._refuse_without_memory(plans[0], error)
+            raise
         finally:
             self._lock.release()
 
@@ -107,20 +125,54 @@ class Engine:
         with self._lock:
             yield self._bring(plan)
 
-    def _too_large(self, plan: Plan) -> Failure:
-        """What to say when the memory ran out; the model goes, to make room."""
-        self._ready = None
-        return Failure(
+    def drop(self) -> None:
+        """Let the model go and hand its memory back."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._loaded is not None:
+            device, self._loaded = self._loaded.device, None
+            hand_back(device)
+
+    def _refuse_without_memory(self, plan: Plan, error: RuntimeError | MemoryError) -> None:
+        """Raises Failure where the memory ran out; the model goes, to make room."""
+        if not is_out_of_memory(error):
+            return
+        self._drop()
+        raise Failure(
             f"the device ran out of memory with the placement {plan.placement}; "
             "try by-model or streamed, a smaller picture or fewer at once"
-        )
+        ) from error
+
+    def _loading(self, plan: Plan) -> Iterator[Event]:
+        """The news that files are about to be read, where they are."""
+        loaded = self._loaded
+        missing = plan.components - (loaded.held.components if loaded and self._keeps(plan) else frozenset())
+        if missing or not self._keeps(plan):
+            yield Loading(plan.spec.name, sum(plan.spec.components[name].bytes for name in missing))
+
+    def _keeps(self, plan: Plan) -> bool:
+        """Whether the model that is held serves a plan where it sits; parts may still have to be read."""
+        if self._loaded is None:
+            return False
+        held, wanted = self._loaded.held, plan.model_key
+        return replace(held, components=wanted.components) == wanted and held.components <= wanted.components
 
     def _bring(self, plan: Plan) -> LoadedModel:
-        """The model of a plan: the one that is kept, or read anew."""
-        if self._ready is None or self._ready.key != _key(plan):
-            self._ready = None  # the one before makes room first
-            self._ready = _prepare(plan, self._loader)
-        return self._ready
+        """The model of a plan: the one that is held, with what it lacks read now, or another one."""
+        if not self._keeps(plan):
+            self._drop()  # the one before makes room first
+            self._loaded = _prepare(plan, self._loader)
+        loaded = self._loaded
+        assert loaded is not None
+        if missing := plan.components - loaded.held.components:
+            with torch.inference_mode(False):
+                new = loaded.model.load(missing)
+                place(loaded.model, plan.placement, loaded.device, new=tuple(new.values()))
+            loaded = replace(loaded, held=plan.model_key)
+            self._loaded = loaded
+        return loaded
 
     def _run(
         self,
@@ -131,62 +183,49 @@ class Engine:
     ) -> Events:
         refuse_unless_it_fits(plan)
         check_own(plan.own_picture, own)
-        clock = PhaseTimer()
-        if self._ready is None or self._ready.key != _key(plan):
-            yield _loading(plan)
-        ready = self._bring(plan)
-        clock.lap("load")
+        timer = PhaseTimer()
+        yield from self._loading(plan)
+        loaded = self._bring(plan)
+        timer.lap("load")
 
-        conditionings = self._encode(ready, plan)
+        conditionings = self._encode(loaded, plan)
         encoder_calls = sum(conditioning.encoder_calls for conditioning in conditionings.values())
-        yield Encoded(encoder_calls, clock.lap("encode"))
-        made = yield from carry_out(RunState(plan, ready, conditionings, extra, stop, clock, own))
-        if made is None:
+        yield Encoded(encoder_calls, timer.lap("encode"))
+        arms = yield from execute(RunState(plan, loaded, conditionings, extra, stop, timer, own))
+        if arms is None:
             return
-        *_, last = made.values()
+        *_, last = arms.values()
         yield Finished(
             pictures=last.pictures,
             sigmas=last.sigmas,
-            calls=sum(each.calls for each in made.values()),
+            calls=sum(each.calls for each in arms.values()),
             encoder_calls=encoder_calls,
             path_length=last.path_length,
             chord=last.chord,
             noise_sha256=last.noise_sha256,
             weights_sha256=last.weights_sha256,
-            seconds=clock.laps,
+            seconds=timer.laps,
             records=last.records,
             words=last.words,
-            made=made if plan.arms else {},
+            arms=arms if plan.arms else {},
         )
 
-    def _encode(self, ready: LoadedModel, plan: Plan) -> dict[Branch, Conditioning]:
-        texts: dict[Branch, Texts] = {"conditional": prompt_texts(plan.request)}
-        if max(stage.branches for stage in plan.stages) > 1:
-            texts["unconditional"] = negative_texts(plan.request)
-        encoders = encoders_of(plan.request)
-        return {
-            branch: self._texts.encode(
-                ready.model, TextKey(ready.weights, plan.request.precision, text, encoders)
-            )
-            for branch, text in texts.items()
-        }
+    def _encode(self, loaded: LoadedModel, plan: Plan) -> Mapping[Branch, Conditioning]:
+        keys = text_keys(plan, loaded.weights)
+        return {branch: self._texts.encode(loaded.model, key) for branch, key in keys.items()}
 
 
-def _loading(plan: Plan) -> Loading:
-    return Loading(plan.spec.name, sum(size.bytes for size in plan.spec.components.values()))
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: on a CUDA device, or on a CPU in either of its ways."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _prepare(plan: Plan, loader: Loader) -> LoadedModel:
-    """Loads the model of a plan and puts it in its place."""
+    """Load the model of a plan and put it in its place."""
     device = torch.device(plan.budget.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Refusal("the plan is for a CUDA device and torch sees none; try --device cpu")
     with torch.inference_mode(False):  # weights stay ordinary tensors
-        model = loader(plan.spec, DTYPES[plan.request.precision])
+        model = loader(plan.spec, DTYPES[plan.request.precision], plan.components)
         place(model, plan.placement, device)
-    return LoadedModel(_key(plan), model, fingerprint(plan.spec), fit(model, device), device)
-
-
-def _key(plan: Plan) -> tuple[str, ...]:
-    spec = plan.spec
-    return spec.name, spec.folder, spec.revision, plan.request.precision, plan.placement, plan.budget.device
+    return LoadedModel(plan.model_key, model, fingerprint(plan.spec), fit(model, device), device)

@@ -1,90 +1,210 @@
 """The stages of a plan, one after another: each leaves its result under its key."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
 
 import torch
+from torch import Tensor
 
-from sd3demo.engine.events import ArmFinished, Event, Lifted, Stopped
-from sd3demo.engine.plan.stages import Arm, Stage
-from sd3demo.engine.run.lifting import given, lift, resample
-from sd3demo.engine.run.noise import noise_hash
-from sd3demo.engine.run.sample import SampledLatents, flow
-from sd3demo.engine.run.state import RunState, pixels
+from sd3demo.engine.events import ArmFinished, Event, Lifted, Record, StageStarted, StepDone, Stopped
+from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage
+from sd3demo.engine.record.context import RecorderContext, recorder_context
+from sd3demo.engine.record.recorders import RECORDERS, BranchRecorder, CorrectionRecorder, Recorder
+from sd3demo.engine.run.enlarging import given, lift, resample
+from sd3demo.engine.run.noise import initial_noise, noise_hash
+from sd3demo.engine.run.sample import CountedBranches, SharedCalls, integrate, start
+from sd3demo.engine.run.state import RunState, Trajectory, pixels
+from sd3demo.flow.extrapolation.lowpass import low_pass_named
+from sd3demo.flow.extrapolation.methods import Given
+from sd3demo.flow.extrapolation.projection import Correction
+from sd3demo.flow.extrapolation.strengths import strength_of
+from sd3demo.flow.guidance import Witness, guided
+from sd3demo.flow.solvers import Step, Velocity
+from sd3demo.models.branches import branches_of
+from sd3demo.models.protocol import Dials
 
 
-def carry_out(course: RunState) -> Generator[Event, None, dict[str, ArmFinished] | None]:
-    """The events of all stages; returns what each arm made, or None where the run was stopped.
+@dataclass(frozen=True, eq=False)
+class SampledLatents:
+    """What a run of the solver leaves, for all pictures of the batch."""
+
+    latent: Tensor  # (B, C, h, w)
+    noise: Tensor
+    calls: int
+    records: dict[str, Record]
+    words: tuple[tuple[str, str], ...]
+
+
+def execute(state: RunState) -> Generator[Event, None, dict[str, ArmFinished] | None]:
+    """The events of all stages; returns the picture of each arm, or None where the run was stopped.
 
     A plain run has one arm, its own stage. The pictures of an extrapolation are told of as they are finished.
     """
-    plan = course.plan
-    arms = {
-        arm.stage: arm for arm in plan.arms or (Arm(plan.stages[-1].key, plan.stages[-1].key, plan.request),)
-    }
-    flowed: dict[str, SampledLatents] = {}
-    made: dict[str, ArmFinished] = {}
-    calls, seconds = 0, sum(course.clock.laps.values())  # counted from the picture before
+    plan, timer = state.plan, state.timer
+    last = plan.stages[-1].key
+    arms = {arm.stage: arm for arm in plan.arms or (Arm(last, last, plan.request),)}
+    sampled: dict[str, SampledLatents] = {}
+    finished: dict[str, ArmFinished] = {}
+    calls, seconds = 0, sum(timer.laps.values())  # counted from the picture before
     for stage in plan.stages:
-        if course.stop():
+        if state.stop():
             yield Stopped(stage.key, 0)
             return None
-        if stage.kind == "flow":
-            left = yield from flow(course, stage)
-            if left is None:
-                return None
-            flowed[stage.key] = left
-            calls += left.calls
-            _decode(course, stage, left)
-        elif stage.kind == "given":
-            course.images[stage.key] = given(course, stage)
-        else:
-            _enlarge(course, stage)
+        match stage:
+            case FlowStage():
+                latents = yield from _flow(state, stage)
+                if latents is None:
+                    return None
+                sampled[stage.key] = latents
+                calls += latents.calls
+                _decode(state, stage, latents)
+            case GivenStage():
+                state.images[stage.key] = given(state, stage)
+            case LiftStage():
+                state.latents[stage.key] = lift(state, stage)
+            case ResampleStage():
+                state.images[stage.key] = resample(state, stage)
+        if isinstance(stage, LiftStage | ResampleStage):
+            timer.lap("decode")
             yield Lifted(stage.key, stage.width, stage.height)
         if stage.key in arms:
-            now = sum(course.clock.laps.values())
+            now, arm = sum(timer.laps.values()), arms[stage.key]
             source = plan.flow_of(stage)
-            arm = arms[stage.key]
-            made[arm.name] = _made(course, arm, source, flowed.get(source.key), calls, now - seconds)
+            result = _arm_finished(state, arm, source, sampled.get(source.key), calls, now - seconds)
+            finished[arm.name] = result
             calls, seconds = 0, now
             if plan.arms:
-                yield made[arm.name]
-    return made
+                yield result
+    return finished
 
 
-def _decode(course: RunState, stage: Stage, left: SampledLatents) -> None:
-    """The pictures of a run of the solver, one by one, so that a batch needs no more memory than one."""
-    course.clock.lap("flow")
-    course.latents[stage.key] = left.latent
-    to_image = course.ready.model.to_image
-    course.images[stage.key] = torch.cat([to_image(latent[None]) for latent in left.latent])
-    course.clock.lap("decode")
+def _flow(state: RunState, stage: FlowStage) -> Generator[Event, None, SampledLatents | None]:
+    """The events of a run of the solver; returns its latents, or None where it was stopped."""
+    plan, loaded = state.plan, state.loaded
+    yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
+    context = RecorderContext(loaded.preview)
+    if stage.request is None:  # attention is told of at the native size, where the network is as it was
+        context = recorder_context(plan, loaded.model, loaded.preview, state.conditionings["conditional"])
+    recorders = {name: RECORDERS[name](context) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)}
+    watchers: list[Callable[[Step], None]] = [*recorders.values(), *state.extra]
+    if any(stage.key in other.needs for other in plan.flow_stages):
+        state.trajectories[stage.key] = Trajectory()
+        watchers.append(state.trajectories[stage.key])
 
+    noise = initial_noise(plan.seeds, plan.spec, stage)
+    x = noise.to(loaded.device)
+    witnesses = [recorder.witness for recorder in recorders.values() if isinstance(recorder, BranchRecorder)]
+    texts = list(state.conditionings.values())
+    places = {branch: place for place, branch in enumerate(state.conditionings)}
+    lengths = [text.length for text in texts]
+    counted: list[CountedBranches] = []
 
-def _enlarge(course: RunState, stage: Stage) -> None:
-    if stage.kind == "lift":
-        course.latents[stage.key] = lift(course, stage)
+    def branches(dials: Dials) -> CountedBranches:
+        rows = loaded.model.network(texts, dials)
+        counted.append(CountedBranches(branches_of(rows, places)))
+        return counted[-1]
+
+    calls: SharedCalls | None = None
+    if stage.request is None:
+        dials = Dials(stage.visits, skip_layers=stage.skip_layers)
+        calls = SharedCalls(loaded.model.network(texts, dials), lengths)
+        run = start(0, stage, x, places, witnesses=witnesses)
     else:
-        course.images[stage.key] = resample(course, stage)
-    course.clock.lap("decode")
+        velocity, x = _field(state, stage, x, branches, recorders, witnesses)
+        run = start(0, stage, x, places, velocity=velocity)
+    for _, step in integrate([run], calls, state.stop, share=False):
+        x, at = step.x_next, step.at
+        for watch in watchers:
+            watch(step)
+        previews = loaded.preview(step.denoised)
+        yield StepDone(stage.key, at.index, at.count, at.t, step.t_next, previews, state.timer.since())
+    if state.stop():
+        yield Stopped(stage.key, run.done)
+        return None
+    records = {name: recorder.result() for name, recorder in recorders.items()}
+    words = context.words if "attention" in plan.recorders else ()
+    total = run.calls + sum(each.calls for each in counted)
+    return SampledLatents(x, noise, total, records, words)
 
 
-def _made(
-    course: RunState, arm: Arm, source: Stage, flowed: SampledLatents | None, calls: int, seconds: float
+def _field(
+    state: RunState,
+    stage: FlowStage,
+    noise: Tensor,
+    branches: Callable[[Dials], CountedBranches],
+    recorders: dict[str, Recorder],
+    witnesses: list[Witness],
+) -> tuple[Velocity, Tensor]:
+    """The velocity of a larger stage, wrapped by its method, and the latent that it starts from."""
+    velocity = guided(
+        branches(Dials(stage.visits, stage.toolkit, stage.skip_layers)), stage.guidance, witnesses
+    )
+    native = velocity
+    if stage.native_visits:
+        plain = Dials(stage.native_visits, skip_layers=stage.skip_layers)
+        native = guided(branches(plain), stage.guidance)
+    large, method = stage.large, stage.method
+    watching = [each for each in (*recorders.values(), *state.extra) if isinstance(each, CorrectionRecorder)]
+
+    def watch(correction: Correction) -> None:
+        for each in watching:
+            each.correction(correction)
+
+    lifts = [state.latents[key] for key in stage.needs if isinstance(state.plan.stage(key), LiftStage)]
+    trajectories = [state.trajectories[key] for key in stage.needs if key in state.trajectories]
+    given = Given(
+        velocity=velocity,
+        guide=lifts[0] if lifts else noise,
+        noise=noise,
+        grid=stage.sigmas,
+        low_pass=partial(low_pass_named, name=large.low_pass, level=stage.level, cutoff=stage.cutoff),
+        strength=strength_of(large.strength),
+        watch=watch,
+        factor=round(stage.scale),
+        native=native,
+        predicted=partial(_predicted, trajectories, (noise.shape[-2], noise.shape[-1])),
+    )
+    t = stage.sigmas[0]
+    start_latent = noise if t == 1 else (1 - t) * given.guide + t * noise
+    return method.field(given), start_latent
+
+
+def _predicted(trajectories: list[Trajectory], size: tuple[int, int], t: float) -> Tensor:
+    return trajectories[0].at(t, size)
+
+
+def _decode(state: RunState, stage: FlowStage, sampled: SampledLatents) -> None:
+    """The pictures of a run of the solver, one by one, so that a batch needs no more memory than one."""
+    state.timer.lap("flow")
+    state.latents[stage.key] = sampled.latent
+    to_image = state.loaded.model.to_image
+    state.images[stage.key] = torch.cat([to_image(latent[None]) for latent in sampled.latent])
+    state.timer.lap("decode")
+
+
+def _arm_finished(
+    state: RunState,
+    arm: Arm,
+    source: FlowStage | GivenStage,
+    sampled: SampledLatents | None,
+    calls: int,
+    seconds: float,
 ) -> ArmFinished:
-    """What is told of a picture; one's own has no noise and no path, nor has it resampled."""
-    records = {} if flowed is None else flowed.records
+    """What is told of a picture; a given one has no noise and no path, nor has it resampled."""
+    records = {} if sampled is None else sampled.records
     length, chord = records["lengths"].tolist() if records else ((), ())
     return ArmFinished(
         arm=arm.name,
         stage=source.key,
-        pictures=tuple(pixels(image) for image in course.images[arm.stage]),
-        sigmas=source.sigmas,
+        pictures=tuple(pixels(image) for image in state.images[arm.stage]),
+        sigmas=source.sigmas if isinstance(source, FlowStage) else (),
         calls=calls,
         path_length=tuple(length),
         chord=tuple(chord),
-        noise_sha256=() if flowed is None else tuple(noise_hash(noise) for noise in flowed.noise),
-        weights_sha256=course.ready.weights,
+        noise_sha256=() if sampled is None else tuple(noise_hash(noise) for noise in sampled.noise),
+        weights_sha256=state.loaded.weights,
         seconds=seconds,
-        records={name: records[name] for name in course.plan.recorders if records},
-        words=() if flowed is None else flowed.words,
+        records={name: records[name] for name in state.plan.recorders if records},
+        words=() if sampled is None else sampled.words,
     )

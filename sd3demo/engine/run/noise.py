@@ -34,7 +34,7 @@ def noise_hash(noise: Tensor) -> str:
 
 
 def _draws(seed: int, spec: ModelSpec, stage: Stage) -> Iterator[Tensor]:
-    height, width = stage.height // spec.vae_factor, stage.width // spec.vae_factor
+    shape = spec.latent.shape(stage.width, stage.height)
     generator = torch.Generator().manual_seed(seed)
     while True:
-        yield torch.randn((1, spec.network.channels, height, width), generator=generator)
+        yield torch.randn((1, *shape), generator=generator)

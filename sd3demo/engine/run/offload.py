@@ -2,11 +2,14 @@
 
 Resident: everything is moved once. By model: accelerate's hooks move a part in when it is called and the one
 before it out. Streamed: diffusers' group offloading brings the blocks of the large parts one at a time. A
-model is placed once; another placement loads it anew, which keeps hooks from piling up.
+model has one placement; another one loads it anew, which keeps hooks from piling up.
 """
+
+from collections.abc import Sequence
 
 import torch
 from accelerate import cpu_offload_with_hook
+from accelerate.hooks import remove_hook_from_module
 from diffusers.hooks import apply_group_offloading
 from torch import nn
 
@@ -16,8 +19,13 @@ from sd3demo.models.protocol import FlowModel
 CPU = torch.device("cpu")
 
 
-def place(model: FlowModel, placement: Placement, device: torch.device) -> None:
-    """Puts the parts of a model where the placement wants them, or hooks that will."""
+def place(
+    model: FlowModel, placement: Placement, device: torch.device, *, new: Sequence[nn.Module] | None = None
+) -> None:
+    """Put the parts of a model where the placement wants them, or hooks that will.
+
+    `new` are the modules that were loaded since; None is all of them.
+    """
     modules = [*model.parts.get("text", nn.ModuleList()).children()]
     modules += [model.parts[part] for part in ("flow", "vae") if part in model.parts]
     match placement:
@@ -27,7 +35,7 @@ def place(model: FlowModel, placement: Placement, device: torch.device) -> None:
         case "by-model":
             _by_model(modules, device)
         case "streamed":
-            for module in modules:
+            for module in modules if new is None else new:
                 _stream(module, device)
 
 
@@ -36,6 +44,7 @@ def _by_model(modules: list[nn.Module], device: torch.device) -> None:
     before = None
     hooks = []
     for module in modules:
+        remove_hook_from_module(module)  # of an earlier placing, before a part was added
         _, before = cpu_offload_with_hook(module, device, before)
         hooks.append(before)
     if hooks:
@@ -53,3 +62,28 @@ def _stream(module: nn.Module, device: torch.device) -> None:
         num_blocks_per_group=1 if whole_blocks else None,
         use_stream=device.type == "cuda",
     )
+
+
+def hand_back(device: torch.device) -> None:
+    """Give the memory of a model that was dropped back to the system, as far as the allocator can."""
+    import ctypes
+    import gc
+    import sys
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def bytes_held(model: FlowModel, device: torch.device) -> int:
+    """Bytes that a model's weights take on the device; on a CUDA device what torch has reserved there."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    seen = {
+        tensor.data_ptr(): tensor.numel() * tensor.element_size()
+        for module in model.parts.values()
+        for tensor in (*module.parameters(), *module.buffers())
+    }
+    return sum(seen.values())

@@ -36,7 +36,7 @@ class PreviewMap:
 
 def fit(model: FlowModel, device: torch.device) -> PreviewMap:
     """The map of a model's VAE; the same every time."""
-    factor = model.spec.vae_factor
+    factor = model.spec.latent.factor
     pictures = _pictures(SIDE * factor)
     latents = torch.cat([model.to_latent(picture[None].to(device)).float().cpu() for picture in pictures])
     seen = unfold(_padded(latents), KERNEL).transpose(1, 2).flatten(0, 1)  # (pixels, C 9)

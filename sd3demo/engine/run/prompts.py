@@ -1,26 +1,30 @@
-"""Text embeddings, remembered: a prompt that comes again runs no text encoder.
+"""Text embeddings, cached: a prompt that comes again runs no text encoder.
 
-What is remembered lives on the CPU and is keyed by the weights, so it outlives a change of placement and is
-never taken from another model.
+What is cached lives on the CPU and is keyed by the weights, so it outlives a change of placement and is never
+taken from another model.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sd3demo.models.protocol import Conditioning, EncoderModes, FlowModel, Texts
-from sd3demo.settings import Resolved
+from sd3demo.catalogue import EncoderInput
+from sd3demo.engine.plan.costs import is_guided
+from sd3demo.engine.plan.plan import Plan
+from sd3demo.flow.guidance import Branch
+from sd3demo.models.protocol import Conditioning, FlowModel
+from sd3demo.settings import text_inputs
 
-REMEMBERED = 64  # an entry of SD3's is 333 x 4096 numbers, 2.7 MB in half precision
+CACHED = 64  # an entry of SD3's is 333 x 4096 numbers, 2.7 MB in half precision
 
 
 @dataclass(frozen=True)
 class TextKey:
-    """All that an embedding depends on."""
+    """All that an embedding depends on: the weights, adapters among them, the precision and the inputs."""
 
     weights: str
     precision: str
-    texts: Texts
-    encoders: EncoderModes
+    inputs: tuple[EncoderInput, ...]
 
 
 class TextCache:
@@ -30,34 +34,30 @@ class TextCache:
     a miss are shared mutable state.
     """
 
-    def __init__(self, size: int = REMEMBERED) -> None:
+    def __init__(self, size: int = CACHED) -> None:
         self._size = size
         self._entries: OrderedDict[TextKey, Conditioning] = OrderedDict()
 
+    def __contains__(self, key: TextKey) -> bool:
+        return key in self._entries
+
     def encode(self, model: FlowModel, key: TextKey) -> Conditioning:
-        """The conditioning of a text; its `encoder_calls` are 0 when it was remembered."""
+        """The conditioning of a text; its `encoder_calls` are 0 when it was cached."""
         if key in self._entries:
             self._entries.move_to_end(key)
             return self._entries[key]
-        made = model.encode(key.texts, key.encoders)
-        self._entries[key] = replace(
-            made, tokens=made.tokens.cpu(), pooled=made.pooled.cpu(), encoder_calls=0
-        )
+        encoded = model.encode(key.inputs)
+        self._entries[key] = encoded.cached()
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)
-        return made
+        return encoded
 
 
-def prompt_texts(request: Resolved) -> Texts:
-    """What the three encoders read for the picture."""
-    return Texts(request.prompt, request.prompt_2 or request.prompt, request.prompt_3 or request.prompt)
-
-
-def negative_texts(request: Resolved) -> Texts:
-    """What they read for the unconditional branch: the negative prompt, "" by default, in all three."""
-    return Texts(request.negative, request.negative, request.negative)
-
-
-def encoders_of(request: Resolved) -> EncoderModes:
-    """The encoders' modes, the same in both branches."""
-    return EncoderModes(request.clip_l, request.clip_g, request.t5, request.max_sequence_length)
+def text_keys(plan: Plan, weights: str) -> Mapping[Branch, TextKey]:
+    """What has to be read for a plan, by branch: the prompt, and the negative text where guidance asks."""
+    precision, request, spec = plan.request.precision, plan.request, plan.spec
+    keys: dict[Branch, TextKey] = {"conditional": TextKey(weights, precision, text_inputs(request, spec))}
+    if is_guided(plan.stages):
+        inputs = text_inputs(request, spec, negative=True)
+        keys["unconditional"] = TextKey(weights, precision, inputs)
+    return keys

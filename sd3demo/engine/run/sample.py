@@ -1,37 +1,27 @@
-"""One run of the solver, at one size: the field that its stage asks for, step by step."""
+"""The one loop that integrates: any number of runs of the solver, whose questions share network calls.
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from functools import partial
+Each run has a solver of its own that asks for velocities. What all of them ask at once is answered in one
+call, whose rows have their own times and texts, so that runs of other steps, solvers, schedules, guidance or
+texts go together; a row that is asked for twice is computed once. A single run is a list of one. A run whose
+method wraps the velocity, such as projected flow, asks the network by itself.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from sd3demo.engine.events import Event, Record, StageStarted, StepDone, Stopped
-from sd3demo.engine.plan.stages import Stage
-from sd3demo.engine.record.context import RecorderContext, scene_of
-from sd3demo.engine.record.recorders import RECORDERS, BranchRecorder, CorrectionRecorder, Recorder
-from sd3demo.engine.run.noise import initial_noise
-from sd3demo.engine.run.state import RunState, Trajectory
+from sd3demo.engine.plan.stages import FlowStage
 from sd3demo.errors import Failure
-from sd3demo.flow.extrapolation.lowpass import low_pass_named
-from sd3demo.flow.extrapolation.methods import Given
-from sd3demo.flow.extrapolation.projection import Correction
-from sd3demo.flow.extrapolation.strengths import strength_of
-from sd3demo.flow.guidance import Branch, Branches, guided
-from sd3demo.flow.solvers import SOLVERS, At, Step, Velocity
-from sd3demo.models.protocol import Dials
+from sd3demo.flow.guidance import Branch, Branches, Witness
+from sd3demo.flow.solvers import SOLVERS, Ask, At, Moves, Step, Velocity
+from sd3demo.models.protocol import Rows
 
-
-@dataclass(frozen=True, eq=False)
-class SampledLatents:
-    """What a run of the solver leaves, for all pictures of the batch."""
-
-    latent: Tensor  # (B, C, H, W)
-    noise: Tensor
-    calls: int
-    records: dict[str, Record]
-    words: tuple[tuple[str, str], ...]
+RowKey: TypeAlias = tuple[bytes, At, int, bool]
+"""A latent's digest, where it stands, a text, and whether layers are left out: equal ones have equal rows."""
 
 
 class CountedBranches:
@@ -46,91 +36,131 @@ class CountedBranches:
         return self._branches(x, at, wanted)
 
 
-def flow(course: RunState, stage: Stage) -> Generator[Event, None, SampledLatents | None]:
-    """The events of a stage; returns what it leaves, or None where it was stopped."""
-    plan, ready = course.plan, course.ready
-    yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
-    scene = scene_of(plan, ready.model, ready.preview, course.conditionings["conditional"])
-    if stage.request is not None:
-        scene = RecorderContext(
-            ready.preview
-        )  # attention is told of at the native size, where the network is as it was
-    recorders = {name: RECORDERS[name](scene) for name in {"lengths": 0} | dict.fromkeys(plan.recorders)}
-    watchers: list[Callable[[Step], None]] = [*recorders.values(), *course.extra]
-    if any(stage.key in other.needs and other.kind == "flow" for other in plan.stages):
-        course.trajectories[stage.key] = Trajectory()
-        watchers.append(course.trajectories[stage.key])
+@dataclass(eq=False)
+class ActiveRun:
+    """A run on its way: what it asks next, and what it is told.
 
-    noise = initial_noise(plan.seeds, ready.model.spec, stage)
-    counted: list[CountedBranches] = []
-    velocity, x = _field(course, stage, noise.to(ready.device), recorders, counted)
-    for step in SOLVERS[stage.solver](velocity, x, stage.sigmas, regime=stage.regime):
-        x, at = step.x_next, step.at
-        check(step)
-        for watch in watchers:
-            watch(step)
-        previews = ready.preview(step.denoised)
-        yield StepDone(stage.key, at.index, at.count, at.t, step.t_next, previews, course.clock.since())
-        if course.stop():
-            yield Stopped(stage.key, at.index + 1)
-            return None
-    records = {name: recorder.result() for name, recorder in recorders.items()}
-    words = scene.words if "attention" in plan.recorders else ()
-    return SampledLatents(x, noise, sum(each.calls for each in counted), records, words)
+    `velocity` answers by itself for a run whose method wraps the network; None leaves its questions to the
+    shared calls. `witnesses` see the branches.
+    """
+
+    index: int
+    stage: FlowStage
+    moves: Moves
+    ask: Ask
+    places: Mapping[Branch, int]
+    velocity: Velocity | None = None
+    witnesses: Sequence[Witness] = ()
+    calls: int = 0
+    done: int = 0
+    """Steps that are finished."""
+
+    @property
+    def wanted(self) -> tuple[Branch, ...]:
+        return self.stage.guidance.wanted(self.ask.at)
 
 
-def _field(
-    course: RunState,
-    stage: Stage,
-    noise: Tensor,
-    recorders: dict[str, Recorder],
-    counted: list[CountedBranches],
-) -> tuple[Velocity, Tensor]:
-    """The velocity that the solver integrates, and where it starts."""
-    witnesses = [recorder.witness for recorder in recorders.values() if isinstance(recorder, BranchRecorder)]
-
-    def network(dials: Dials) -> Branches:
-        counted.append(CountedBranches(course.ready.model.branches(course.conditionings, dials)))
-        return counted[-1]
-
-    velocity = guided(network(Dials(stage.visits, stage.toolkit)), stage.guidance, witnesses)
-    if stage.request is None:
-        return velocity, noise
-
-    large, method = stage.large, stage.method
-    watching = [each for each in (*recorders.values(), *course.extra) if isinstance(each, CorrectionRecorder)]
-
-    def watch(correction: Correction) -> None:
-        for each in watching:
-            each.correction(correction)
-
-    lifts = [course.latents[key] for key in stage.needs if course.plan.stage(key).kind == "lift"]
-    trajectories = [course.trajectories[key] for key in stage.needs if key in course.trajectories]
-    native = velocity
-    if stage.native_visits:
-        native = guided(network(Dials(stage.native_visits)), stage.guidance)
-    given = Given(
-        velocity=velocity,
-        guide=lifts[0] if lifts else noise,
-        noise=noise,
-        grid=stage.sigmas,
-        low_pass=partial(low_pass_named, name=large.low_pass, level=stage.level, cutoff=stage.cutoff),
-        strength=strength_of(large.strength),
-        watch=watch,
-        factor=round(stage.scale),
-        native=native,
-        predicted=partial(_predicted, trajectories, (noise.shape[-2], noise.shape[-1])),
-    )
-    t = stage.sigmas[0]
-    start = noise if t == 1 else (1 - t) * given.guide + t * noise
-    return method.field(given), start
+def start(
+    index: int,
+    stage: FlowStage,
+    x: Tensor,
+    places: Mapping[Branch, int],
+    *,
+    velocity: Velocity | None = None,
+    witnesses: Sequence[Witness] = (),
+) -> ActiveRun:
+    """A run that stands at its first question, at the latent (B, C, h, w) that it starts from."""
+    moves = SOLVERS[stage.solver].moves(x, stage.sigmas, regime=stage.regime)
+    first = next(moves)
+    assert isinstance(first, Ask)
+    return ActiveRun(index, stage, moves, first, places, velocity, witnesses)
 
 
-def _predicted(trajectories: list[Trajectory], size: tuple[int, int], t: float) -> Tensor:
-    return trajectories[0].at(t, size)
+@dataclass(eq=False)
+class SharedCalls:
+    """The network behind several runs; what it said of their noise is kept for those that start later."""
+
+    rows: Rows
+    lengths: Sequence[int]
+    first: dict[RowKey, Tensor] = field(default_factory=dict)
+    computed: int = 0
+    """Rows that the network was asked for, of all that were wanted."""
+
+    def answer(self, runs: Sequence[ActiveRun], *, share: bool) -> list[Tensor]:
+        """The guided velocity that each run has asked for; `share` finds equal rows among them."""
+        keys = [self._keys(run, number, share) for number, run in enumerate(runs)]
+        latents = {key: run.ask.x for run, wanted in zip(runs, keys, strict=True) for key in wanted}
+        new = {key: x for key, x in latents.items() if key not in self.first}
+        found = self.first | self._velocities(new)
+        answers = []
+        for run, wanted in zip(runs, keys, strict=True):
+            if share and run.done == 0 and run.ask.at.t == run.stage.sigmas[0]:
+                self.first |= {key: found[key] for key in wanted}
+            branches = tuple(found[key] for key in wanted)
+            run.calls += len(wanted)
+            v = run.stage.guidance(branches, run.ask.at)
+            for witness in run.witnesses:
+                witness(run.ask.at, dict(zip(run.wanted, branches, strict=True)), v)
+            answers.append(v)
+        return answers
+
+    def _keys(self, run: ActiveRun, number: int, share: bool) -> list[RowKey]:
+        at = run.ask.at
+        digest = number.to_bytes(4)
+        if share:
+            at = At(at.t, 0, 1)  # the index decides nothing of a network as it was trained
+            digest = hashlib.blake2b(run.ask.x.cpu().numpy().tobytes(), digest_size=16).digest()
+        return [
+            (digest, at, run.places["conditional" if branch == "skipped" else branch], branch == "skipped")
+            for branch in run.wanted
+        ]
+
+    def _velocities(self, asked: Mapping[RowKey, Tensor]) -> dict[RowKey, Tensor]:
+        """One call for all that have one size, one length of text and the same layers."""
+        groups: dict[tuple[torch.Size, int, bool], list[RowKey]] = {}
+        for key, x in asked.items():
+            groups.setdefault((x.shape[1:], self.lengths[key[2]], key[3]), []).append(key)
+        found: dict[RowKey, Tensor] = {}
+        for (_, _, skip), keys in groups.items():
+            counts = [len(asked[key]) for key in keys]
+            ats = [key[1] for key, count in zip(keys, counts, strict=True) for _ in range(count)]
+            texts = [key[2] for key, count in zip(keys, counts, strict=True) for _ in range(count)]
+            v = self.rows(torch.cat([asked[key] for key in keys]), ats, texts, skip=skip)
+            found |= dict(zip(keys, v.split(counts), strict=True))
+            self.computed += len(ats)
+        return found
 
 
-def check(step: Step) -> None:
+def integrate(
+    active: list[ActiveRun], calls: SharedCalls | None, stop: Callable[[], bool], *, share: bool = True
+) -> Generator[tuple[ActiveRun, Step], None, None]:
+    """Every step of every run as it is made, until `active` is empty or `stop` says so between two calls.
+
+    A finished run is taken out of `active` before its last step is told, and others may be added meanwhile.
+    `calls` answers the runs that have no velocity of their own. Raises Failure for a latent that is not
+    finite.
+    """
+    while active and not stop():
+        answers: dict[int, Tensor] = {}
+        if calls is not None:
+            shared = [run for run in active if run.velocity is None]
+            answers = dict(zip(map(id, shared), calls.answer(shared, share=share), strict=True))
+        for run in tuple(active):
+            v = answers[id(run)] if run.velocity is None else run.velocity(run.ask.x, run.ask.at)
+            item: Ask | Step | None = run.moves.send(v)
+            while isinstance(item, Step):
+                check_finite(item)
+                run.done = item.at.index + 1
+                step, item = item, next(run.moves, None)
+                if item is None:
+                    active.remove(run)
+                yield run, step
+            if item is not None:
+                run.ask = item
+
+
+def check_finite(step: Step) -> None:
+    """Raises Failure for a latent with an infinite number, or one that is none."""
     if not bool(torch.isfinite(step.x_next).all()):
         at = step.at
         raise Failure(

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from sd3demo.engine.events import Pixels
+from sd3demo.engine.plan.memory import HeldModel
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.run.previews import PreviewMap
+from sd3demo.errors import Failure
 from sd3demo.flow.extrapolation.resampling import enlarged
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
@@ -20,7 +22,7 @@ from sd3demo.models.protocol import Conditioning, FlowModel
 class LoadedModel:
     """A model in its place, with what is known of it."""
 
-    key: tuple[str, ...]
+    held: HeldModel
     model: FlowModel
     weights: str
     preview: PreviewMap
@@ -68,24 +70,31 @@ class Trajectory:
 
 @dataclass(eq=False)
 class RunState:
-    """A run of a plan, so far. Results are kept by the keys of the stages that made them."""
+    """A run of a plan, so far. Results are kept by the keys of the stages that gave them."""
 
     plan: Plan
-    ready: LoadedModel
+    loaded: LoadedModel
     conditionings: Mapping[Branch, Conditioning]
     extra: Sequence[Callable[[Step], None]]
     stop: Callable[[], bool]
-    clock: PhaseTimer
+    timer: PhaseTimer
     own: Pixels | None = None
     """The picture that a person gave in place of the native stage, (H, W, 3)."""
     latents: dict[str, Tensor] = field(default_factory=dict)  # (B, C, h, w)
     images: dict[str, Tensor] = field(default_factory=dict)  # (B, 3, H, W) in about [-1, 1], not clamped
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def pixels(image: Tensor) -> Pixels:
-    """(3, H, W) in [-1, 1] to bytes, rounded as diffusers' image processor does."""
+    """(3, H, W) in [-1, 1] to bytes, rounded as diffusers' image processor does.
+
+    Raises Failure for a decoded picture that holds an infinite number, or one that is none.
+    """
+    if not bool(torch.isfinite(image).all()):
+        raise Failure(
+            "the decoded picture is not finite: the autoencoder's weights are damaged or overflow; "
+            "try precision float32, or copy the model's folder again"
+        )
     scaled = (image.float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255
-    made: Pixels = scaled.round().to(torch.uint8).cpu().numpy()
-    return made
+    found: Pixels = scaled.round().to(torch.uint8).cpu().numpy()
+    return found

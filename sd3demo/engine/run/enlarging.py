@@ -4,40 +4,39 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sd3demo.engine.plan.stages import Stage
+from sd3demo.engine.plan.stages import GivenStage, LiftStage, ResampleStage
 from sd3demo.engine.run.noise import posterior_noise
 from sd3demo.engine.run.state import RunState
 from sd3demo.errors import Failure
 from sd3demo.flow.extrapolation.resampling import enlarged
 
 
-def given(course: RunState, stage: Stage) -> Tensor:
+def given(state: RunState, stage: GivenStage) -> Tensor:
     """A picture of one's own at the native size, for each of the batch: (B, 3, H, W) in [-1, 1]."""
-    assert course.own is not None
-    image = torch.from_numpy(course.own).to(course.ready.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+    assert state.own is not None
+    image = torch.from_numpy(state.own).to(state.loaded.device).permute(2, 0, 1)[None].float() / 127.5 - 1
     small = interpolate(image, size=(stage.height, stage.width), mode="bicubic", antialias=True)
-    return small.expand(course.plan.request.count, -1, -1, -1)
+    return small.expand(state.plan.request.count, -1, -1, -1)
 
 
-def lift(course: RunState, stage: Stage) -> Tensor:
+def lift(state: RunState, stage: LiftStage) -> Tensor:
     """The guide (B, C, h, w): the picture that the stage needs, enlarged and encoded, one by one."""
-    plan, model = course.plan, course.ready.model
-    large = stage.large
-    image = enlarged(course.images[stage.needs[0]].float(), (stage.height, stage.width), large.lift)
-    if large.posterior == "sample":
-        noise = posterior_noise(plan.seeds, model.spec, stage).to(course.ready.device)
+    plan, model = state.plan, state.loaded.model
+    image = enlarged(state.images[stage.needs[0]].float(), (stage.height, stage.width), stage.resampling)
+    if stage.posterior == "sample":
+        noise = posterior_noise(plan.seeds, model.spec, stage).to(state.loaded.device)
         latents = [model.to_latent(one[None], of[None]) for one, of in zip(image, noise, strict=True)]
     else:
         latents = [model.to_latent(one[None]) for one in image]
     return torch.cat(latents).float()
 
 
-def resample(course: RunState, stage: Stage) -> Tensor:
+def resample(state: RunState, stage: ResampleStage) -> Tensor:
     """The picture that the stage needs at its size, (B, 3, H, W), by the method's way."""
-    image = course.images[stage.needs[0]].float()
-    if stage.large.method == "super-resolution":
-        image = super_resolved(image.clamp(-1, 1), stage.large.upscaler)
-    return enlarged(image, (stage.height, stage.width), stage.large.lift)
+    image = state.images[stage.needs[0]].float()
+    if stage.upscaler:
+        image = super_resolved(image.clamp(-1, 1), stage.upscaler)
+    return enlarged(image, (stage.height, stage.width), stage.resampling)
 
 
 def super_resolved(image: Tensor, file: str) -> Tensor:
