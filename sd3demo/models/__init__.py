@@ -1,6 +1,7 @@
 """Rectified-flow models behind one protocol. `load` reads a checkpoint with the loader of its family."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import torch
 
@@ -9,23 +10,29 @@ from sd3demo.models.protocol import FlowModel
 
 __all__ = ["FAMILIES", "fingerprint", "load"]
 
-
-def load(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
-    """The model of a spec, read onto the CPU. Raises Refusal where it is absent or cannot be read."""
-    return FAMILIES[spec.family](spec, dtype)
+FamilyLoader: TypeAlias = Callable[[ModelSpec, torch.dtype, frozenset[str]], FlowModel]
 
 
-def _sd3(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
+def load(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str] | None = None) -> FlowModel:
+    """The model of a spec, read onto the CPU. Raises Refusal where it is absent or cannot be read.
+
+    Text encoders outside `components` are left for `FlowModel.load`; None reads all that the spec has.
+    """
+    wanted = frozenset(spec.components) if components is None else components
+    return FAMILIES[spec.family](spec, dtype, wanted)
+
+
+def _sd3(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
     from sd3demo.models.sd3.loading import load
 
-    return load(spec, locate(spec), dtype)
+    return load(spec, locate(spec), dtype, components)
 
 
-def _exact(spec: ModelSpec, dtype: torch.dtype) -> FlowModel:
+def _exact(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
     from sd3demo.models.exact import Exact
 
     return Exact(spec)
 
 
-FAMILIES: Mapping[Family, Callable[[ModelSpec, torch.dtype], FlowModel]] = {"sd3": _sd3, "exact": _exact}
+FAMILIES: Mapping[Family, FamilyLoader] = {"sd3": _sd3, "exact": _exact}
 """The loader of each family; what it imports is imported when a model of that family is first wanted."""

@@ -1,20 +1,20 @@
 """A closed-form model behind the protocol of the others, so that whatever stands above is tested exactly.
 
-Its data are a mixture of Gaussians about a few flat pictures, and a text names one of them; the empty text
+Its data are a mixture of Gaussians about a few flat images, and a text names one of them; the empty text
 leaves all of them possible. Its autoencoder is the identity on three channels. A run takes milliseconds.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from sd3demo.catalogue import ModelSpec, Network, Part
+from sd3demo.catalogue import Capabilities, EncoderInput, Latent, MMDiTShape, ModelSpec, Part, TextEncoder
 from sd3demo.flow.exact import Gaussian, Mixture
-from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
-from sd3demo.models.protocol import Conditioning, Dials, EncoderModes, Rows, Texts
+from sd3demo.models.protocol import Conditioning, Dials, Rows
 
 COLOURS: Mapping[str, tuple[float, float, float]] = {
     "red": (0.8, -0.8, -0.8),
@@ -28,38 +28,59 @@ EXACT = ModelSpec(
     family="exact",
     licence="Apache-2.0",
     native=16,
-    vae_factor=1,
-    network=Network(depth=0, hidden=1, heads=1, joint_dim=1, pooled_dim=1, channels=3, patch=1, table=64),
+    latent=Latent(channels=3, factor=1, patch=1),
+    network=MMDiTShape(
+        depth=0, hidden=1, heads=1, joint_dim=1, pooled_dim=1, channels=3, patch=1, table=64
+    ),
+    encoders=(TextEncoder("words", "Words", "", 1, 1, modes=("on",)),),
     components={},
-    clip_tokens=1,
-    t5_tokens=1,
-    t5_limit=1,
+    can=Capabilities(max_side=64, attention_maps=False, lora=False),
 )
+
+
+@dataclass(frozen=True)
+class NamedColours:
+    """Which of COLOURS a text names."""
+
+    names: tuple[str, ...]
+    encoder_calls: int = 0
+
+    @property
+    def length(self) -> int:
+        return 1
+
+    def cached(self) -> Self:
+        return replace(self, encoder_calls=0)
 
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """Flat pictures in red, green or blue."""
+    """Flat images in red, green or blue."""
 
     spec: ModelSpec = EXACT
     parts: Mapping[Part, nn.Module] = field(default_factory=dict)
+    components: frozenset[str] = frozenset()
 
-    def encode(self, texts: Texts, encoders: EncoderModes) -> Conditioning:
-        known = [float(word in texts.t5) for word in COLOURS]
-        return Conditioning(torch.tensor([[known]]), torch.tensor([known]), encoder_calls=1)
+    def load(self, components: Iterable[str]) -> Mapping[str, nn.Module]:
+        if unknown := sorted(components):
+            raise ValueError(f"{unknown[0]} is no component of {self.spec.name}, which has none")
+        return {}
 
-    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-            return tuple(_data(conditionings[name], x).velocity(x, at) for name in wanted)
+    def encode(self, inputs: tuple[EncoderInput, ...]) -> NamedColours:
+        text = " ".join(each.text for each in inputs)
+        return NamedColours(tuple(colour for colour in COLOURS if colour in text), encoder_calls=1)
 
-        return branches
+    def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
+        own = cast("Sequence[NamedColours]", texts)
 
-    def rows(self, conditionings: Sequence[Conditioning]) -> Rows:
-        def velocities(x: Tensor, times: Sequence[float], texts: Sequence[int]) -> Tensor:
-            asked = zip(x.split(1), times, texts, strict=True)
-            return torch.cat([_data(conditionings[n], row).velocity(row, At(t, 0, 1)) for row, t, n in asked])
+        def rows(x: Tensor, at: Sequence[At], numbers: Sequence[int], /, *, skip: bool = False) -> Tensor:
+            found = x.clone()
+            for place, number in set(zip(at, numbers, strict=True)):
+                same = [row for row, each in enumerate(zip(at, numbers, strict=True)) if each == (place, number)]
+                found[same] = _data(own[number], x).velocity(x[same], place)
+            return found
 
-        return velocities
+        return rows
 
     def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         return image
@@ -68,12 +89,9 @@ class Exact:
         return latent
 
 
-def _data(conditioning: Conditioning, like: Tensor) -> Gaussian | Mixture:
-    """The pictures that a text leaves possible, at the size of the latent."""
-    named = conditioning.pooled[0].tolist()
-    chosen = [colour for colour, name in zip(COLOURS.values(), named, strict=True) if name] or [
-        *COLOURS.values()
-    ]
+def _data(text: NamedColours, like: Tensor) -> Gaussian | Mixture:
+    """The images that a text leaves possible, at the size of the latent."""
+    chosen = [COLOURS[name] for name in text.names or COLOURS]
     means = [torch.tensor(colour)[:, None, None].expand(like.shape[1:]) for colour in chosen]
     components = tuple(Gaussian(mean.to(like), SPREAD) for mean in means)
     return Mixture((1 / len(components),) * len(components), components)

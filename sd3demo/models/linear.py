@@ -6,39 +6,70 @@ way at no cost. These are the operators that `torch.compile` emits there; callin
 """
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
+
+from sd3demo.models.lora import adapted, fused_weight, fusible
 
 PACKED_BELOW = (
     500_000_000  # parameters of a network: packed weights are copies, which large models cannot afford
 )
 
 
+class LinearLayer(Protocol):
+    """x W^T + b, with a GELU after it where the network has one."""
+
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
 @dataclass(frozen=True, eq=False)
-class Linear:
-    """x W^T + b, with a GELU after it where `activated`; `packed` says in whose layout W is."""
+class PackedLinear:
+    """A layer whose weight is in oneDNN's own layout."""
 
     weight: Tensor
     bias: Tensor
-    packed: bool = False
     activated: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.packed:
-            kind, how = ("gelu", "tanh") if self.activated else ("none", "")
-            out: Tensor = torch.ops.mkldnn._linear_pointwise(
-                x.contiguous(), self.weight, self.bias, kind, [], how
-            )
-            return out
+        kind, how = ("gelu", "tanh") if self.activated else ("none", "")
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.contiguous(), self.weight, self.bias, kind, [], how
+        )
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class PlainLinear:
+    """A layer whose weight is a module's own parameter, wherever that is moved."""
+
+    weight: Tensor
+    bias: Tensor
+    activated: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
         out = linear(x, self.weight, self.bias)
         return gelu(out, approximate="tanh") if self.activated else out
 
 
+@dataclass(frozen=True, eq=False)
+class AdaptedLinear:
+    """A layer under an adapter, called as it is: a fused weight would be a copy of the original."""
+
+    layer: Callable[[Tensor], Tensor]
+    activated: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out = self.layer(x)
+        return gelu(out, approximate="tanh") if self.activated else out
+
+
 def can_pack(network: nn.Module) -> bool:
-    """Whether a network is small enough, and its processor has the operators."""
+    """Whether a network is small enough, its adapters can be fused, and its processor has the operators."""
     weight = next(network.parameters())
     return (
         weight.device.type == "cpu"
@@ -47,14 +78,20 @@ def can_pack(network: nn.Module) -> bool:
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and sum(each.numel() for each in network.parameters()) < PACKED_BELOW
+        and fusible(network)
     )
 
 
-def joined(layers: tuple[nn.Linear, ...], *, pack: bool, activated: bool = False) -> tuple[Linear, ...]:
-    """Layers of one input: as one where they may be copied, else one by one."""
+def joined(layers: tuple[nn.Linear, ...], *, pack: bool, activated: bool = False) -> tuple[LinearLayer, ...]:
+    """Layers of one input: as one, LoRAs fused, where they may be copied, else one by one."""
     if not pack:
-        return tuple(Linear(layer.weight, layer.bias, activated=activated) for layer in layers)
-    weight = torch.cat([layer.weight.detach() for layer in layers])
+        return tuple(
+            AdaptedLinear(layer, activated)
+            if adapted(layer)
+            else PlainLinear(layer.weight, layer.bias, activated)
+            for layer in layers
+        )
+    weight = torch.cat([fused_weight(layer).detach() for layer in layers])
     bias = torch.cat([layer.bias.detach() for layer in layers])
     blocked = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-    return (Linear(blocked, bias, packed=True, activated=activated),)
+    return (PackedLinear(blocked, bias, activated),)

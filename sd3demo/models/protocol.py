@@ -1,72 +1,67 @@
 """What the engine asks of a model. Packing, sign, time scale and the VAE's shift are the adapter's business.
 
-A model answers for several conditionings in one network call (its branches); guidance makes one velocity of
-them. Latents are those that the flow works on, (B, C, H, W) with about unit variance; pictures are (B, 3, H,
-W) in [-1, 1].
+A model has one network call, in which every row has a time and a text of its own; the branches of guidance
+follow from it. Latents are those that the flow works on, (B, C, H, W) with about unit variance; images are
+(B, 3, H, W) in [-1, 1].
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
 
-from sd3demo.catalogue import ModelSpec, Part
+from sd3demo.catalogue import EncoderInput, ModelSpec, Part
 from sd3demo.flow.extrapolation.tuning import NEUTRAL, Toolkit
-from sd3demo.flow.guidance import Branch, Branches
-
-T5Mode = Literal["on", "zeros", "omit", "empty"]
-ClipMode = Literal["on", "zeros"]
+from sd3demo.flow.solvers import At
 
 
-@dataclass(frozen=True)
-class Texts:
-    """What each of the text encoders reads: CLIP-L, CLIP-G and T5 may have texts of their own."""
+class Conditioning(Protocol):
+    """A text as a network reads it; what it holds is known to its model family alone."""
 
-    clip_l: str
-    clip_g: str
-    t5: str
+    @property
+    def length(self) -> int:
+        """Tokens of the text; rows of one network call have one length."""
+        ...
 
+    @property
+    def encoder_calls(self) -> int:
+        """How many text encoders were run for it."""
+        ...
 
-@dataclass(frozen=True)
-class EncoderModes:
-    """How each encoder takes part. Zeros keep the number of tokens, as the dropout of training does."""
-
-    clip_l: ClipMode = "on"
-    clip_g: ClipMode = "on"
-    t5: T5Mode = "on"
-    t5_tokens: int = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Conditioning:
-    """A text as the network reads it, and how many text encoders it took."""
-
-    tokens: Tensor  # (1, L, D)
-    pooled: Tensor  # (1, P)
-    encoder_calls: int = 0
+    def cached(self) -> Self:
+        """The same on the CPU, with no encoder calls of its own: what a text cache keeps."""
+        ...
 
 
 @dataclass(frozen=True)
 class Dials:
-    """What a run turns on the network, beside the texts.
+    """How a network is asked in a run, beside the texts.
 
-    `times` are all those at which the network will be asked, in order: what depends on time alone is computed
-    ahead. A time that is not among them is answered as well, only more slowly. `toolkit` says how the network
-    is asked beyond its own size.
+    `times` are all those at which it will be asked, in order: what depends on time alone is computed ahead. A
+    time that is not among them is answered as well, only more slowly. `toolkit` says how the network is asked
+    beyond its native size; `skip_layers` are the blocks that skip-layer guidance leaves out.
     """
 
     times: tuple[float, ...] = ()
     toolkit: Toolkit = NEUTRAL
+    skip_layers: tuple[int, ...] = ()
 
 
 class Rows(Protocol):
-    """One network call in which each row has a time and a text of its own.
+    """One network call: velocities (R, C, h, w) at latents of that shape.
 
-    `texts` are places among the conditionings that the rows were made for; all of a call have one length.
+    Each row has its place in time and its text, a number among the conditionings that the call was made for.
+    All rows of a call have one text length and agree on `toolkit.shifted`. With `skip` the blocks
+    `dials.skip_layers` are left out.
+
+    Raises:
+        ValueError: the rows differ in text length or in the half-patch shift.
     """
 
-    def __call__(self, x: Tensor, times: Sequence[float], texts: Sequence[int], /) -> Tensor: ...
+    def __call__(
+        self, x: Tensor, at: Sequence[At], texts: Sequence[int], /, *, skip: bool = False
+    ) -> Tensor: ...
 
 
 class FlowModel(Protocol):
@@ -77,30 +72,39 @@ class FlowModel(Protocol):
 
     @property
     def parts(self) -> Mapping[Part, nn.Module]:
-        """'text', 'flow' and 'vae'; a part that has no weights may be missing."""
+        """'text', 'flow' and 'vae', as far as they are loaded; a part that has no weights may be missing."""
         ...
 
-    def encode(self, texts: Texts, encoders: EncoderModes) -> Conditioning:
-        """One text as the network reads it."""
+    @property
+    def components(self) -> frozenset[str]:
+        """The component folders that are loaded; text encoders may be missing."""
         ...
 
-    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        """Velocities under these conditionings; those wanted at a time come from one network call."""
+    def load(self, components: Iterable[str]) -> Mapping[str, nn.Module]:
+        """Read the text encoders among these components that are missing.
+
+        Returns the new modules by component, on the CPU, for the caller to place. Raises Refusal for files
+        that are absent or damaged, and ValueError for a component that the spec does not have.
+        """
         ...
 
-    def rows(self, conditionings: Sequence[Conditioning]) -> Rows:
-        """Velocities (B, C, H, W) at as many latents, row by row; for runs that go on abreast."""
+    def encode(self, inputs: tuple[EncoderInput, ...]) -> Conditioning:
+        """One text as the network reads it. Raises ValueError where an encoder that must run is not loaded."""
+        ...
+
+    def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
+        """The network call under these texts; made once for a run."""
         ...
 
     def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] to latents, by the mean of the posterior.
+        """Images (B, 3, H, W) in [-1, 1] to latents, by the mean of the posterior.
 
         With `noise`, of the latents' shape, the posterior is sampled: its mean and that many deviations.
         """
         ...
 
     def to_image(self, latent: Tensor) -> Tensor:
-        """Latents to pictures (B, 3, H, W) in [-1, 1], not clamped."""
+        """Latents to images (B, 3, H, W) in [-1, 1], not clamped."""
         ...
 
 
@@ -120,7 +124,7 @@ class TokenWords:
 class AttentionModel(Protocol):
     """A model that can say what its patches attend to."""
 
-    def read(self, texts: Texts, encoders: EncoderModes) -> TokenWords:
+    def words(self, inputs: tuple[EncoderInput, ...]) -> TokenWords:
         """The words of a text, in the order of its tokens."""
         ...
 

@@ -1,136 +1,103 @@
-"""Stable Diffusion 3 and 3.5: any folder with an `SD3Transformer2DModel`, behind the project's protocol.
+"""Stable Diffusion 3 and 3.5: any folder with an `SD3Transformer2DModel`, behind the project's protocol."""
 
-Texts are encoded as `StableDiffusion3Pipeline` does: the second-last layer of both CLIPs side by side, padded
-to T5's width, then T5's tokens; the CLIPs' pooled vectors side by side.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
 
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 from torch import Tensor, nn
-from torch.nn.functional import pad
-from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
-from sd3demo.catalogue import ModelSpec, Part
-from sd3demo.flow.guidance import Branch, Branches
-from sd3demo.flow.solvers import At
-from sd3demo.models.attention_tuning import Tuning
-from sd3demo.models.offloading import bring, stays, stock_branches, streaming_hook, works_on
-from sd3demo.models.protocol import ClipMode, Conditioning, Dials, EncoderModes, Rows, Texts, TokenWords
-from sd3demo.models.sd3 import attention_maps as attention
-from sd3demo.models.sd3 import rows
-from sd3demo.models.sd3 import token_words as reading
-from sd3demo.models.sd3.modulation import WINDOW, Modulation, modulations, repeated
-from sd3demo.models.sd3.positions import PositionCache
-from sd3demo.models.sd3.transformer import MMDiT, forward, lay_out
+from sd3demo.catalogue import EncoderInput, ModelSpec, Part, TextEncoder
+from sd3demo.models.lora import lora_state
+from sd3demo.models.offloading import bring, stays, streaming_hook
+from sd3demo.models.protocol import Conditioning, Dials, Rows, TokenWords
+from sd3demo.models.sd3 import attention_maps, streamed, text_encoders, token_words
+from sd3demo.models.sd3.mmdit import MMDiT, lay_out
+from sd3demo.models.sd3.network_call import Resident, network_call
+from sd3demo.models.sd3.streamed import Streamed
+from sd3demo.models.sd3.text_encoders import CLIPS, ClipWidths, LoadedEncoder, SD3Text
+
+EncoderReader: TypeAlias = Callable[[TextEncoder], LoadedEncoder]
+"""Reads one text encoder from the checkpoint's folder."""
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """One CLIP text encoder and its tokenizer."""
-
-    model: CLIPTextModelWithProjection
-    tokenizer: CLIPTokenizer
-
-    def __call__(self, text: str, tokens: int, mode: ClipMode) -> tuple[Tensor, Tensor]:
-        """(1, tokens, D) and the pooled (1, P); zeros of those shapes where the encoder is off."""
-        config, like = self.model.config, next(self.model.parameters())
-        if mode == "zeros":
-            return like.new_zeros(1, tokens, config.hidden_size), like.new_zeros(1, config.projection_dim)
-        ids = _ids(self.tokenizer, text, tokens)
-        out = self.model(ids.to(works_on(self.model)), output_hidden_states=True)
-        return out.hidden_states[-2], out.text_embeds
-
-
-@dataclass(frozen=True, eq=False)
-class T5:
-    """The T5 encoder and its tokenizer."""
-
-    model: T5EncoderModel
-    tokenizer: T5Tokenizer
-
-    def __call__(self, text: str, tokens: int) -> Tensor:
-        """(1, tokens, D), padding included: the transformer attends to it."""
-        return self.model(_ids(self.tokenizer, text, tokens).to(works_on(self.model)))[0]
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SD3:
-    """The parts of a checkpoint, and what they do together."""
+    """The parts of a checkpoint, and what they do together. Text encoders may come later, by `load`."""
 
     spec: ModelSpec
     transformer: SD3Transformer2DModel
     vae: AutoencoderKL
-    clip_l: Clip
-    clip_g: Clip
-    t5: T5 | None
+    widths: Mapping[str, ClipWidths]
+    read_encoder: EncoderReader
+    dtype: torch.dtype
+    encoders: dict[str, LoadedEncoder] = field(default_factory=dict)
+    _layout: tuple[tuple[object, ...], MMDiT] | None = None
 
     @property
     def parts(self) -> Mapping[Part, nn.Module]:
-        encoders = [self.clip_l.model, self.clip_g.model, *([self.t5.model] if self.t5 else [])]
-        return {"text": nn.ModuleList(encoders), "flow": self.transformer, "vae": self.vae}
+        text = nn.ModuleList(
+            self.encoders[each.name].model for each in self.spec.encoders if each.name in self.encoders
+        )
+        return {"text": text, "flow": self.transformer, "vae": self.vae}
 
-    def encode(self, texts: Texts, encoders: EncoderModes) -> Conditioning:
-        spec = self.spec
-        tokens_l, pooled_l = self.clip_l(texts.clip_l, spec.clip_tokens, encoders.clip_l)
-        tokens_g, pooled_g = self.clip_g(texts.clip_g, spec.clip_tokens, encoders.clip_g)
-        clips = torch.cat((tokens_l, tokens_g), dim=-1)
-        rows = [nn.functional.pad(clips, (0, spec.network.joint_dim - clips.shape[-1]))]
-        calls = (encoders.clip_l == "on") + (encoders.clip_g == "on")
-        if encoders.t5 != "omit":
-            if self.t5 is None or encoders.t5 == "zeros":
-                rows.append(clips.new_zeros(1, encoders.t5_tokens, spec.network.joint_dim))
-            else:
-                rows.append(self.t5("" if encoders.t5 == "empty" else texts.t5, encoders.t5_tokens))
-                calls += 1
-        return Conditioning(torch.cat(rows, dim=1), torch.cat((pooled_l, pooled_g), dim=-1), calls)
+    @property
+    def components(self) -> frozenset[str]:
+        encoders = {each.folder for each in self.spec.encoders if each.name in self.encoders}
+        return frozenset({"transformer", "vae"} | encoders)
 
-    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
+    def load(self, components: Iterable[str]) -> Mapping[str, nn.Module]:
+        asked = frozenset(components)
+        if unknown := sorted(asked - frozenset(self.spec.components)):
+            raise ValueError(
+                f"{unknown[0]} is no component of {self.spec.name}; choose among "
+                f"{', '.join(self.spec.components)}"
+            )
+        added: dict[str, nn.Module] = {}
+        with torch.inference_mode(False):  # weights stay ordinary tensors
+            for each in self.spec.encoders:
+                if each.folder in asked and each.name not in self.encoders:
+                    self.encoders[each.name] = self.read_encoder(each)
+                    added[each.folder] = self.encoders[each.name].model
+        return added
+
+    def encode(self, inputs: tuple[EncoderInput, ...]) -> SD3Text:
+        return text_encoders.encode(self.spec, self.encoders, self.widths, inputs, self.dtype)
+
+    def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
+        own = cast("Sequence[SD3Text]", texts)
         if streaming_hook(self.transformer) is not None:
-            return stock_branches(self.transformer, conditionings, dials)
-        bring(self.transformer)
-        layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
-        return _ahead_branches(self.transformer, layers, conditionings, dials)
+            evaluate: Resident | Streamed = Streamed(self.transformer, own, dials)
+        else:
+            evaluate = Resident(self.transformer, self._layers(), own, dials)
+        return network_call(self.transformer, evaluate, own, dials)
 
-    def rows(self, conditionings: Sequence[Conditioning]) -> Rows:
-        if streaming_hook(self.transformer) is not None:
-            return rows.stock_rows(self.transformer, conditionings)
-        bring(self.transformer)
-        layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
-        return rows.rows(self.transformer, layers, conditionings)
+    def words(self, inputs: tuple[EncoderInput, ...]) -> TokenWords:
+        given = text_encoders.by_encoder(self.spec, inputs)
 
-    def read(self, texts: Texts, encoders: EncoderModes) -> TokenWords:
-        clips, t5 = [], reading.zeros(encoders.t5_tokens)
-        for clip, text, mode in (
-            (self.clip_l, texts.clip_l, encoders.clip_l),
-            (self.clip_g, texts.clip_g, encoders.clip_g),
-        ):
-            if mode == "on":
-                clips.append(reading.read(clip.tokenizer, text, self.spec.clip_tokens))
-        if encoders.t5 == "omit":
-            t5 = []
-        elif self.t5 is not None and encoders.t5 != "zeros":
-            text = "" if encoders.t5 == "empty" else texts.t5
-            t5 = reading.read(self.t5.tokenizer, text, encoders.t5_tokens)
-        return reading.reading(clips or [reading.zeros(self.spec.clip_tokens)], t5)
+        def tokens_of(each: EncoderInput) -> list[token_words.Token]:
+            if not text_encoders.running(self.spec, each):
+                return token_words.zeros(each.tokens)
+            tokenizer = text_encoders.loaded(self.spec, self.encoders, each.encoder).tokenizer
+            return token_words.read(tokenizer, text_encoders.text_of(each), each.tokens)
+
+        clips = [tokens_of(given[name]) for name in CLIPS if given[name].runs]
+        t5 = given.get("t5")
+        return token_words.reading(
+            clips or [token_words.zeros(given[CLIPS[0]].tokens)],
+            [] if t5 is None or t5.mode == "omit" else tokens_of(t5),
+        )
 
     def attention(
         self, x: Tensor, t: float, conditioning: Conditioning, groups: Tensor, blocks: Sequence[int]
     ) -> Iterator[Tensor]:
-        bring(self.transformer)
-        layers = self._layers if stays(self.transformer) else lay_out(self.transformer)
-        return attention.of_network(
-            self.transformer, layers, x, t, conditioning, groups=groups, blocks=blocks
+        own = cast(SD3Text, conditioning)
+        if streaming_hook(self.transformer) is not None:
+            return streamed.attention(self.transformer, x, t, own, groups=groups, blocks=blocks)
+        return attention_maps.of_network(
+            self.transformer, self._layers(), x, t, own, groups=groups, blocks=blocks
         )
-
-    @cached_property
-    def _layers(self) -> MMDiT:
-        """The transformer's layers, once it is where it stays."""
-        return lay_out(self.transformer)
 
     def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         config = self.vae.config
@@ -143,62 +110,13 @@ class SD3:
         scaled = latent.to(self.vae.dtype) / config.scaling_factor + (config.shift_factor or 0.0)
         return cast(Tensor, self.vae.decode(scaled, return_dict=False)[0])
 
-
-def _ahead_branches(
-    network: SD3Transformer2DModel,
-    layers: MMDiT,
-    conditionings: Mapping[Branch, Conditioning],
-    dials: Dials,
-) -> Branches:
-    """Everything that time and text alone decide is computed ahead, a window of times together."""
-    device, dtype = network.device, network.dtype
-    texts = {name: network.context_embedder(c.tokens.to(device, dtype)) for name, c in conditionings.items()}
-    modulation = _Modulations(network, conditionings, dials.times)
-    toolkit, half = dials.toolkit, network.config.patch_size // 2
-    tuning = Tuning(toolkit.attention_scale, toolkit.text_copies)
-    placed = PositionCache(network, toolkit)
-
-    def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-        shifted = toolkit.shifted(at)
-        positions = placed(x.shape[-2], x.shape[-1], at.t, shifted).to(dtype)
-        latent = x.to(dtype).repeat(len(wanted), 1, 1, 1)
-        if shifted:
-            latent = pad(latent, (half,) * 4, mode="replicate")
-        text = torch.cat([texts[name].expand(len(x), -1, -1) for name in wanted])
-        rows = repeated(modulation(at.t, wanted), len(x))
-        out = forward(layers, latent, text, positions, rows, tuning)
-        if shifted:
-            out = out[..., half:-half, half:-half]
-        return out.to(x.dtype).chunk(len(wanted))
-
-    return branches
-
-
-class _Modulations:
-    """The modulations of a run, made for a window of its times when the first of them is asked for."""
-
-    def __init__(
-        self,
-        network: SD3Transformer2DModel,
-        conditionings: Mapping[Branch, Conditioning],
-        times: tuple[float, ...],
-    ) -> None:
-        self._network = network
-        self._pooled = {name: c.pooled.to(network.device, network.dtype) for name, c in conditionings.items()}
-        self._times = list(dict.fromkeys(times))
-        self._made: dict[tuple[float, tuple[Branch, ...]], Modulation] = {}
-
-    def __call__(self, t: float, wanted: tuple[Branch, ...]) -> Modulation:
-        if (t, wanted) not in self._made:
-            start = self._times.index(t) if t in self._times else None
-            window = [t] if start is None else self._times[start : start + WINDOW]
-            pooled = torch.cat([self._pooled[name] for name in wanted])
-            made = modulations(self._network, window, pooled)
-            self._made = {(time, wanted): row for time, row in zip(window, made, strict=True)}
-        return self._made[t, wanted]
-
-
-def _ids(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> Tensor:
-    """(1, tokens): cut and padded to that length."""
-    encoded = tokenizer([text], padding="max_length", max_length=tokens, truncation=True, return_tensors="pt")
-    return cast(Tensor, encoded.input_ids)
+    def _layers(self) -> MMDiT:
+        """The transformer's layers where they are; kept while neither hooks nor LoRAs change them."""
+        bring(self.transformer)
+        if not stays(self.transformer):
+            return lay_out(self.transformer)
+        state = lora_state(self.transformer)
+        if self._layout is None or self._layout[0] != state:
+            self._layout = None  # packed weights are copies: the old ones go first
+            self._layout = state, lay_out(self.transformer)
+        return self._layout[1]

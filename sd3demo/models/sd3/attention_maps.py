@@ -12,9 +12,9 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
-from sd3demo.models.protocol import Conditioning
-from sd3demo.models.sd3.modulation import Modulation, modulations, repeated
-from sd3demo.models.sd3.transformer import MMDiT, joint_block, positions_of, queries_keys_values
+from sd3demo.models.sd3.modulation import Modulation, modulations, taken
+from sd3demo.models.sd3.mmdit import MMDiT, joint_block, positions_of, queries_keys_values
+from sd3demo.models.sd3.text_encoders import SD3Text
 
 CHUNK = 2**23
 """Weights that are held at a time: 32 MiB in float32."""
@@ -50,20 +50,20 @@ def of_network(
     layers: MMDiT,
     x: Tensor,
     t: float,
-    conditioning: Conditioning,
+    text: SD3Text,
     *,
     groups: Tensor,
     blocks: Sequence[int],
 ) -> Iterator[Tensor]:
     """The same for a whole network at a state x (B, C, H, W) and a time, under one text."""
     device, dtype = network.device, network.dtype
-    (made,) = modulations(network, (t,), conditioning.pooled.to(device, dtype))
+    (modulation,) = modulations(network, (t,), text.pooled.to(device, dtype))
     return text_weights(
         layers,
         x.to(dtype),
-        network.context_embedder(conditioning.tokens.to(device, dtype)).expand(len(x), -1, -1),
+        network.context_embedder(text.tokens.to(device, dtype)).expand(len(x), -1, -1),
         positions_of(network, *x.shape[-2:]).to(dtype),
-        repeated(made, len(x)),
+        taken(modulation, [0] * len(x)),
         groups=groups.to(device),
         blocks=blocks,
     )

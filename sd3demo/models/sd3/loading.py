@@ -7,6 +7,7 @@ here it is refused.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -14,42 +15,60 @@ import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 from safetensors import SafetensorError
 from torch import nn
-from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
-from sd3demo.catalogue import ModelSpec
+from sd3demo.catalogue import ModelSpec, TextEncoder
 from sd3demo.catalogue.weight_files import measure
 from sd3demo.errors import Refusal
-from sd3demo.models.sd3.adapter import SD3, T5, Clip
+from sd3demo.models.sd3.adapter import SD3
+from sd3demo.models.sd3.text_encoders import CLIPS, ClipEncoder, ClipWidths, LoadedEncoder, T5Encoder
 
 
 class _Loadable(Protocol):
     def from_pretrained(self, folder: str, /, **settings: object) -> object: ...
 
 
-def load(spec: ModelSpec, folder: Path, dtype: torch.dtype) -> SD3:
-    """The checkpoint on the CPU. Raises Refusal for pickled, truncated, incomplete or mismatched files."""
+def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozenset[str]) -> SD3:
+    """The checkpoint on the CPU: the transformer, the VAE, and the text encoders among the components.
+
+    Raises Refusal for pickled, truncated, incomplete or mismatched files.
+    """
     with _without_progress_bars():
-        return SD3(
+        model = SD3(
             spec=spec,
             transformer=cast(
                 SD3Transformer2DModel, _module(SD3Transformer2DModel, folder / spec.transformer, dtype)
             ),
             vae=cast(AutoencoderKL, _module(AutoencoderKL, folder / "vae", dtype)),
-            clip_l=_clip(folder, "", dtype),
-            clip_g=_clip(folder, "_2", dtype),
-            t5=_t5(folder, dtype) if spec.has("t5") else None,
+            widths={name: _widths(folder / spec.encoder(name).folder) for name in CLIPS},
+            read_encoder=partial(read_encoder, folder, dtype),
+            dtype=dtype,
         )
+        model.load(components)
+    return model
 
 
-def _clip(folder: Path, suffix: str, dtype: torch.dtype) -> Clip:
-    model = _module(CLIPTextModelWithProjection, folder / f"text_encoder{suffix}", dtype)
-    tokenizer = _tokenizer(CLIPTokenizer, folder / f"tokenizer{suffix}")
-    return Clip(cast(CLIPTextModelWithProjection, model), cast(CLIPTokenizer, tokenizer))
+def read_encoder(folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> LoadedEncoder:
+    """One text encoder of a checkpoint with its tokenizer, on the CPU. Raises Refusal as `load` does."""
+    weights, words = folder / encoder.folder, folder / encoder.folder.replace("text_encoder", "tokenizer")
+    with _without_progress_bars():
+        if encoder.name == "t5":
+            t5 = cast(T5EncoderModel, _module(T5EncoderModel, weights, dtype))
+            return T5Encoder(t5, cast(T5Tokenizer, _configured(T5Tokenizer, words)))
+        clip = cast(CLIPTextModelWithProjection, _module(CLIPTextModelWithProjection, weights, dtype))
+        return ClipEncoder(clip, cast(CLIPTokenizer, _configured(CLIPTokenizer, words)))
 
 
-def _t5(folder: Path, dtype: torch.dtype) -> T5:
-    model = _module(T5EncoderModel, folder / "text_encoder_3", dtype)
-    return T5(cast(T5EncoderModel, model), cast(T5Tokenizer, _tokenizer(T5Tokenizer, folder / "tokenizer_3")))
+def _widths(folder: Path) -> ClipWidths:
+    """What an encoder's zeros are sized by; needs its config alone."""
+    config = cast(CLIPTextConfig, _configured(CLIPTextConfig, folder))
+    return ClipWidths(token=config.hidden_size, pooled=config.projection_dim)
 
 
 def _module(kind: _Loadable, folder: Path, dtype: torch.dtype) -> nn.Module:
@@ -74,7 +93,8 @@ def _module(kind: _Loadable, folder: Path, dtype: torch.dtype) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def _tokenizer(kind: _Loadable, folder: Path) -> object:
+def _configured(kind: _Loadable, folder: Path) -> object:
+    """What is read from a folder without any weights: a tokenizer or a config."""
     try:
         return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:

@@ -15,7 +15,7 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor, nn
 
-Rows: TypeAlias = tuple[Tensor, ...]  # each (B, 1, D), ready to broadcast over tokens
+Vectors: TypeAlias = tuple[Tensor, ...]  # each (B, 1, D), ready to broadcast over tokens
 
 TIME_SCALE = 1000.0  # the network was trained on t in thousandths
 WINDOW = 32  # times computed together: more would cost memory on large models and gain nothing
@@ -29,8 +29,8 @@ class BlockModulation:
     whose text goes no further: there it is (shift, 1 + scale).
     """
 
-    image: Rows
-    text: Rows
+    image: Vectors
+    text: Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Modulation:
     """The whole network at one time: its blocks, then (shift, 1 + scale) of the last norm."""
 
     blocks: tuple[BlockModulation, ...]
-    out: Rows
+    out: Vectors
 
 
 def modulations(network: SD3Transformer2DModel, times: Sequence[float], pooled: Tensor) -> list[Modulation]:
@@ -80,32 +80,33 @@ def _rows(network: SD3Transformer2DModel, c: Tensor) -> list[Modulation]:
     ]
 
 
-def repeated(modulation: Modulation, count: int) -> Modulation:
-    """Each row `count` times in a row, for as many pictures of one text."""
-    if count == 1:
+def taken(modulation: Modulation, rows: Sequence[int]) -> Modulation:
+    """The modulation whose rows are these of another's, such as each text's for all samples under it."""
+    count = len(modulation.out[0])
+    if list(rows) == list(range(count)):
         return modulation
+    index = torch.tensor(rows, device=modulation.out[0].device)
     blocks = tuple(
-        BlockModulation(_repeated(block.image, count), _repeated(block.text, count))
-        for block in modulation.blocks
+        BlockModulation(_taken(block.image, index), _taken(block.text, index)) for block in modulation.blocks
     )
-    return Modulation(blocks, _repeated(modulation.out, count))
+    return Modulation(blocks, _taken(modulation.out, index))
 
 
-def _repeated(rows: Rows, count: int) -> Rows:
-    return tuple(row.repeat_interleave(count, dim=0) for row in rows)
+def _taken(vectors: Vectors, index: Tensor) -> Vectors:
+    return tuple(vector.index_select(0, index) for vector in vectors)
 
 
-def _zero(rows: Tensor, chunks: int) -> Rows:
+def _zero(rows: Tensor, chunks: int) -> Vectors:
     """adaLN-Zero's order: (shift, scale, gate) twice, thrice with dual attention; each (T, B, D)."""
     parts = rows.chunk(chunks, dim=-1)
     return tuple(part + 1 if index % 3 == 1 else part for index, part in enumerate(parts))
 
 
-def _continuous(rows: Tensor) -> Rows:
+def _continuous(rows: Tensor) -> Vectors:
     """The other order, (scale, shift), turned round."""
     scale, shift = rows.chunk(2, dim=-1)
     return shift, scale + 1
 
 
-def _at(parts: Rows, index: int) -> Rows:
+def _at(parts: Vectors, index: int) -> Vectors:
     return tuple(part[index].unsqueeze(1) for part in parts)

@@ -7,6 +7,7 @@ frequencies: a checkpoint's own are read off.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,23 +97,29 @@ def _axis(entries: Tensor) -> TableAxis:
 
 
 class PositionCache:
-    """The positions of latents of a run under a toolkit, each made once and remembered."""
+    """The positions of latents of a run under a toolkit, each computed once and kept."""
 
     def __init__(self, network: SD3Transformer2DModel, toolkit: Toolkit) -> None:
         self._network = network
         self._toolkit = toolkit
         self._patch: int = network.config.patch_size
-        self._made: dict[tuple[int, int, bool, float], Tensor] = {}
+        self._cache: dict[tuple[int, int, bool, float], Tensor] = {}
 
     def __call__(self, height: int, width: int, t: float, shifted: bool) -> Tensor:
         """(1, N, D) for a latent of this size; with `shifted` the patches begin half a patch before it."""
         toolkit = self._toolkit
         key = (height, width, shifted, t if toolkit.positions in VARYING else 0.0)
-        if key not in self._made:
-            if len(self._made) > 4:  # a policy that varies with t is at a new time in each step
-                self._made.clear()
-            self._made[key] = self._positions(height, width, t, shifted)
-        return self._made[key]
+        if key not in self._cache:
+            if len(self._cache) > 4:  # a policy that varies with t is at a new time in each step
+                self._cache.clear()
+            self._cache[key] = self._positions(height, width, t, shifted)
+        return self._cache[key]
+
+    def of_rows(self, height: int, width: int, times: Sequence[float], shifted: bool) -> Tensor:
+        """(1, N, D) where the rows of a call share their positions, else (R, N, D), each row's own."""
+        if self._toolkit.positions not in VARYING or len(set(times)) == 1:
+            return self(height, width, times[0], shifted)
+        return torch.cat([self(height, width, t, shifted) for t in times])
 
     @cached_property
     def _table(self) -> PositionTable:

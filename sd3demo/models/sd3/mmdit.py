@@ -6,6 +6,7 @@ streams are normalised together, and the last block, whose text goes no further,
 text's behalf.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
-from sd3demo.models.linear import Linear, can_pack, joined
+from sd3demo.models.linear import LinearLayer, can_pack, joined
 from sd3demo.models.sd3.modulation import BlockModulation, Modulation
 
 EPS = 1e-6  # of every norm in the transformer
@@ -26,9 +27,9 @@ EPS = 1e-6  # of every norm in the transformer
 class Attention:
     """One stream's way into an attention and out of it. `out` is missing where nothing comes back."""
 
-    qkv: tuple[Linear, ...]
+    qkv: tuple[LinearLayer, ...]
     scales: Tensor | None  # (2, 1, D / heads): QK-norm's, for queries and for keys
-    out: Linear | None
+    out: LinearLayer | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,8 @@ class Block:
     image: Attention
     text: Attention
     dual: Attention | None
-    image_mlp: tuple[Linear, Linear]
-    text_mlp: tuple[Linear, Linear] | None
+    image_mlp: tuple[LinearLayer, LinearLayer]
+    text_mlp: tuple[LinearLayer, LinearLayer] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class MMDiT:
 
     patches: nn.Module
     blocks: tuple[Block, ...]
-    out: Linear
+    out: LinearLayer
     patch: int
 
 
@@ -71,15 +72,18 @@ def forward(
     positions: Tensor,
     modulation: Modulation,
     tuning: Tuning = STOCK,
+    *,
+    skip: Collection[int] = (),
 ) -> Tensor:
     """The velocity (B, C, H, W) at a latent of that shape.
 
-    text: (B, M, D), already embedded; positions: (1, N, D), those of the latent's N patches; the modulation
-    has B rows.
+    text: (B, M, D), already embedded; positions: (1, N, D) or (B, N, D), those of the latent's N patches; the
+    modulation has B rows. Blocks whose numbers are in `skip` pass their input on.
     """
     image = model.patches(latent).flatten(2).transpose(1, 2) + positions  # (B, N, D)
-    for block, rows in zip(model.blocks, modulation.blocks, strict=True):
-        image, text = joint_block(block, image, text, rows, tuning)
+    for index, (block, rows) in enumerate(zip(model.blocks, modulation.blocks, strict=True)):
+        if index not in skip:
+            image, text = joint_block(block, image, text, rows, tuning)
     return unpatchify(model.out(_modulated(image, *modulation.out)), latent.shape, model.patch)
 
 
@@ -136,7 +140,7 @@ def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, layer_norm(x, x.shape[-1:], eps=EPS), scale)
 
 
-def _mlp(layers: tuple[Linear, Linear], x: Tensor) -> Tensor:
+def _mlp(layers: tuple[LinearLayer, LinearLayer], x: Tensor) -> Tensor:
     up, down = layers
     return down(up(x))
 
@@ -189,7 +193,7 @@ def _dual(block: JointTransformerBlock, pack: bool) -> Attention:
     )
 
 
-def _layers(mlp: FeedForward, pack: bool) -> tuple[Linear, Linear]:
+def _layers(mlp: FeedForward, pack: bool) -> tuple[LinearLayer, LinearLayer]:
     """The two layers of a feed-forward, a GELU after the first."""
     up, down = mlp.net[0].proj, mlp.net[2]
     return joined((up,), pack=pack, activated=True)[0], joined((down,), pack=pack)[0]
