@@ -44,11 +44,7 @@ GRID = PNG / "grid.png"
 
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "two threads": {"RECORDED_THREADS": "2", "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"},
-    "older kernels": {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    },
+    "older kernels": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
 }
 """What stands for another machine on this one."""
 
