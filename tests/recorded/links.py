@@ -1,7 +1,7 @@
 """What a link opens: the one place of these tests that knows how the package is laid out.
 
-When the reader of links moves (it is `sd3demo.ui.links`, and a study's text is read by
-`sd3demo.ui.substudies`), only this file follows it; what was recorded stays.
+When the reader of links moves (it is `sd3demo.ui.controls.deep_links`, and a study's text is read by
+`sd3demo.ui.studies.tabs`), only this file follows it; what was recorded stays.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ import gradio as gr
 
 from sd3demo.errors import Refusal
 from sd3demo.ui import build, core
-from sd3demo.ui.links import _LINKS, Link, read, split
-from sd3demo.ui.substudies import unpacked
+from sd3demo.ui.controls.deep_links import _LINKS, Link, read, split
+from sd3demo.ui.studies.tabs import unpacked
 
 
 @cache
