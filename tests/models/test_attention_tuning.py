@@ -9,16 +9,14 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.tuning import NEUTRAL, POSITIONS, Toolkit
-from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
-from sd3demo.models.offloading import stock_branches
-from sd3demo.models.protocol import Conditioning, Dials
-from sd3demo.models.sd3.adapter import _ahead_branches
+from sd3demo.models.protocol import Dials
+from sd3demo.models.sd3.mmdit import forward, lay_out, positions_of
 from sd3demo.models.sd3.modulation import modulations
-from sd3demo.models.sd3.transformer import forward, lay_out, positions_of
+from sd3demo.models.sd3.network_call import Resident, network_call
+from sd3demo.models.sd3.text_encoders import SD3Text
 from tests.checkpoints import KINDS, pipeline
 
 COPIES = [2, 3, 4, 16]
@@ -27,8 +25,8 @@ NATIVE = (8, 8)
 
 @pytest.fixture(scope="module", params=KINDS)
 def network(request: pytest.FixtureRequest) -> SD3Transformer2DModel:
-    made: SD3Transformer2DModel = pipeline(KINDS[request.param]).transformer
-    return made.requires_grad_(False)
+    found: SD3Transformer2DModel = pipeline(KINDS[request.param]).transformer
+    return found.requires_grad_(False)
 
 
 def random(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -45,12 +43,11 @@ def velocity(
     return forward(lay_out(network), latent, network.context_embedder(text), positions, modulation, tuning)
 
 
-def branches(network: SD3Transformer2DModel, toolkit: Toolkit, x: Tensor, at: At) -> Tensor:
-    texts: dict[Branch, Conditioning] = {
-        "conditional": Conditioning(random(1, 18, 48, dtype=x.dtype), random(1, 24, dtype=x.dtype))
-    }
-    made = _ahead_branches(network, lay_out(network), texts, Dials((at.t,), toolkit))
-    return made(x, at, ("conditional",))[0]
+def asked(network: SD3Transformer2DModel, toolkit: Toolkit, x: Tensor, at: At) -> Tensor:
+    texts = [SD3Text(random(1, 18, 48, dtype=x.dtype), random(1, 24, dtype=x.dtype))]
+    dials = Dials((at.t,), toolkit)
+    rows = network_call(network, Resident(network, lay_out(network), texts, dials), texts, dials)
+    return rows(x, [at] * len(x), [0] * len(x))
 
 
 @pytest.mark.parametrize("copies", COPIES)
@@ -98,8 +95,8 @@ def test_attention_is_the_softmax_of_scaled_logits_with_log_n_on_the_text(
 @torch.inference_mode()
 def test_neutral_settings_are_the_stock_network_to_the_last_bit(network: SD3Transformer2DModel) -> None:
     x, at = random(2, 16, 16, 12, dtype=torch.float32), At(0.4, 2, 5)
-    neutral = branches(network, NEUTRAL, x, at)
-    native = branches(network, replace(NEUTRAL, native=(16, 12)), x, at)
+    neutral = asked(network, NEUTRAL, x, at)
+    native = asked(network, replace(NEUTRAL, native=(16, 12)), x, at)
     assert torch.equal(neutral, native)
     text = random(2, 18, 48, dtype=torch.float32)
     assert torch.equal(velocity(network, text), velocity(network, text, Tuning(1.0, 1.0)))
@@ -111,8 +108,8 @@ def test_at_the_native_size_every_policy_is_the_stock_one(
     network: SD3Transformer2DModel, positions: str
 ) -> None:
     x, at = random(1, 16, 16, 16, dtype=torch.float32), At(0.4, 2, 5)
-    found = branches(network, Toolkit(positions, native=(16, 16)), x, at)
-    torch.testing.assert_close(found, branches(network, NEUTRAL, x, at), rtol=1e-5, atol=1e-5)
+    found = asked(network, Toolkit(positions, native=(16, 16)), x, at)
+    torch.testing.assert_close(found, asked(network, NEUTRAL, x, at), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -126,9 +123,9 @@ def test_a_policy_serves_sizes_beyond_the_table_or_is_the_tables_own(
     toolkit = Toolkit(positions, native=NATIVE)
     if positions == "extend" and max(size) > 32:
         with pytest.raises(ValueError, match="pos_embed_max_size"):
-            branches(network, toolkit, x, At(0.5, 0, 1))
+            asked(network, toolkit, x, At(0.5, 0, 1))
         return
-    found = branches(network, toolkit, x, At(0.5, 0, 1))
+    found = asked(network, toolkit, x, At(0.5, 0, 1))
     assert found.shape == x.shape
     assert torch.isfinite(found).all()
 
@@ -139,10 +136,10 @@ def test_patches_moved_by_half_are_those_of_the_padded_picture(network: SD3Trans
     x = random(1, 16, 8, 8, dtype=torch.float32)
     toolkit = Toolkit("extend", native=(8, 8), half_patch=True)
     still, moved = At(0.5, 4, 5), At(0.5, 3, 5)
-    assert torch.equal(branches(network, toolkit, x, still), branches(network, NEUTRAL, x, still))
-    found = branches(network, toolkit, x, moved)
+    assert torch.equal(asked(network, toolkit, x, still), asked(network, NEUTRAL, x, still))
+    found = asked(network, toolkit, x, moved)
     assert found.shape == x.shape
-    assert not torch.allclose(found, branches(network, NEUTRAL, x, moved), atol=1e-3)
+    assert not torch.allclose(found, asked(network, NEUTRAL, x, moved), atol=1e-3)
 
     # The network itself on the padded picture, its positions shifted by hand: at j - 1/2 between entries.
     padded = pad(x, (1, 1, 1, 1), mode="replicate")
@@ -165,10 +162,3 @@ def _halfway(entries: Tensor) -> Tensor:
     middle = torch.complex(cosines[:-1] + cosines[1:], sines[:-1] + sines[1:])
     middle = middle / middle.abs()
     return torch.cat((middle.imag, middle.real), dim=1)
-
-
-def test_the_stock_forward_refuses_what_it_cannot_do(network: SD3Transformer2DModel) -> None:
-    texts: dict[Branch, Conditioning] = {}
-    stock_branches(network, texts, Dials())
-    with pytest.raises(Refusal, match=r"placement is streamed, .* use by-model or resident"):
-        stock_branches(network, texts, Dials((), Toolkit("interpolate")))

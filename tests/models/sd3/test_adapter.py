@@ -1,4 +1,4 @@
-"""What SD3's adapter promises the engine: texts, branches, the VAE's scale, and refusals."""
+"""What SD3's adapter makes of texts and latents, and which checkpoints it refuses."""
 
 import shutil
 from collections.abc import Callable
@@ -10,27 +10,24 @@ from safetensors.torch import load_file, save_file
 
 from sd3demo.catalogue import find
 from sd3demo.errors import Refusal
-from sd3demo.flow.guidance import Branch
-from sd3demo.flow.solvers import At
 from sd3demo.models import load
-from sd3demo.models.protocol import Conditioning, Dials, EncoderModes, Texts
 from sd3demo.models.sd3.adapter import SD3
-from sd3demo.models.sd3.modulation import WINDOW
+from sd3demo.models.sd3.text_encoders import SD3Text
+from tests.models.inputs import inputs
 
-CIRCLE = Texts(*["a red circle"] * 3)
-SQUARE = Texts(*["a blue square"] * 3)
+CIRCLE, SQUARE = "a red circle", "a blue square"
 TOKENS = 9
 
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Callable[..., Path]) -> SD3:
-    made = load(find(str(checkpoint("sd3.5-medium"))), torch.float32)
-    assert isinstance(made, SD3)
-    return made
+    loaded = load(find(str(checkpoint("sd3.5-medium"))), torch.float32)
+    assert isinstance(loaded, SD3)
+    return loaded
 
 
-def encoded(model: SD3, texts: Texts = CIRCLE, **modes: str) -> Conditioning:
-    return model.encode(texts, EncoderModes(t5_tokens=TOKENS, **modes))  # type: ignore[arg-type]
+def encoded(model: SD3, texts: dict[str, str] | None = None, **modes: str) -> SD3Text:
+    return model.encode(inputs(model.spec, CIRCLE, texts=texts, modes=modes, tokens={"t5": TOKENS}))
 
 
 @torch.inference_mode()
@@ -45,7 +42,7 @@ def test_zeros_keep_t5s_tokens_and_omitting_leaves_them_out(model: SD3) -> None:
 @torch.inference_mode()
 def test_empty_is_what_t5_makes_of_an_empty_text(model: SD3) -> None:
     empty = encoded(model, t5="empty").tokens
-    assert torch.equal(empty, encoded(model, Texts("a red circle", "a red circle", "")).tokens)
+    assert torch.equal(empty, encoded(model, {"t5": ""}).tokens)
     assert not torch.equal(empty, encoded(model).tokens)
 
 
@@ -66,49 +63,30 @@ def test_a_clip_that_is_zeroed_loses_its_tokens_and_its_pooled_vector(
 
 @torch.inference_mode()
 def test_each_encoder_reads_its_own_text(model: SD3) -> None:
-    base = encoded(model, CIRCLE)
-    for index, (rows, columns) in enumerate([((0, 9), (0, 16)), ((0, 9), (16, 40)), ((9, 18), (0, 48))]):
-        words = ["a red circle"] * 3
-        words[index] = "a blue square"
-        changed = encoded(model, Texts(*words)).tokens != base.tokens
+    base = encoded(model)
+    places = {"clip_l": ((0, 9), (0, 16)), "clip_g": ((0, 9), (16, 40)), "t5": ((9, 18), (0, 48))}
+    for encoder, (rows, columns) in places.items():
+        changed = encoded(model, {encoder: SQUARE}).tokens != base.tokens
         assert changed[:, slice(*rows), slice(*columns)].any()
         changed[:, slice(*rows), slice(*columns)] = False
         assert not changed.any()
 
 
 @torch.inference_mode()
-def test_branches_asked_together_are_those_asked_alone(model: SD3) -> None:
-    conditionings: dict[Branch, Conditioning] = {
-        "conditional": encoded(model),
-        "unconditional": encoded(model, SQUARE),
-    }
-    branches = model.branches(conditionings, Dials((0.5,)))
-    x, at = torch.randn(2, 16, 16, 16), At(0.5, 0, 1)
-    both = branches(x, at, ("conditional", "unconditional"))
-    for name, velocity in zip(conditionings, both, strict=True):
-        (alone,) = branches(x, at, (name,))
-        torch.testing.assert_close(velocity, alone, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(both[0], both[1], atol=1e-3)
+def test_a_clip_that_is_given_nothing_has_zeros_and_t5_is_left_out(model: SD3) -> None:
+    (clip_g,) = (each for each in inputs(model.spec, CIRCLE) if each.encoder == "clip_g")
+    alone, named = model.encode((clip_g,)), encoded(model, clip_l="zeros", t5="omit")
+    assert torch.equal(alone.tokens, named.tokens)
+    assert torch.equal(alone.pooled, named.pooled)
 
 
 @torch.inference_mode()
-def test_a_time_that_was_not_announced_is_answered_too(model: SD3) -> None:
-    conditionings: dict[Branch, Conditioning] = {"conditional": encoded(model)}
-    x, at = torch.randn(1, 16, 16, 16), At(0.123, 0, 1)
-    (announced,) = model.branches(conditionings, Dials((0.5, 0.123)))(x, at, ("conditional",))
-    (surprise,) = model.branches(conditionings, Dials())(x, at, ("conditional",))
-    torch.testing.assert_close(announced, surprise, rtol=1e-4, atol=1e-5)
-
-
-@torch.inference_mode()
-def test_times_beyond_one_window_are_answered_alike(model: SD3) -> None:
-    conditionings: dict[Branch, Conditioning] = {"conditional": encoded(model)}
-    times = tuple(1 - i / (2 * WINDOW + 3) for i in range(2 * WINDOW + 2))
-    ahead, alone = model.branches(conditionings, Dials(times)), model.branches(conditionings, Dials())
-    x = torch.randn(1, 16, 8, 8)
-    for t in (times[0], times[WINDOW - 1], times[WINDOW], times[-1], times[0]):
-        (one,), (other,) = (branches(x, At(t, 0, 1), ("conditional",)) for branches in (ahead, alone))
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+def test_a_checkpoint_without_t5_has_zeros_in_its_place(checkpoint: Callable[..., Path]) -> None:
+    model = load(find(str(checkpoint("sd3-medium", with_t5=False))), torch.float32)
+    assert isinstance(model, SD3)
+    on, zeros = encoded(model), encoded(model, t5="zeros")
+    assert torch.equal(on.tokens, zeros.tokens)
+    assert on.encoder_calls == 2
 
 
 @torch.inference_mode()

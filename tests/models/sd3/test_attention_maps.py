@@ -5,11 +5,12 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
-from sd3demo.models.protocol import Conditioning
 from sd3demo.models.sd3 import attention_maps as attention
 from sd3demo.models.sd3.attention_maps import of_network, shares, text_weights
 from sd3demo.models.sd3.modulation import TIME_SCALE, modulations
-from sd3demo.models.sd3.transformer import lay_out, positions_of
+from sd3demo.models.sd3.mmdit import lay_out, positions_of
+from sd3demo.models.sd3.streamed import attention as streamed_attention
+from sd3demo.models.sd3.text_encoders import SD3Text
 from tests.checkpoints import KINDS, pipeline
 
 TEXT, T = 18, 0.4
@@ -17,8 +18,8 @@ TEXT, T = 18, 0.4
 
 @pytest.fixture(scope="module", params=KINDS)
 def network(request: pytest.FixtureRequest) -> SD3Transformer2DModel:
-    made: SD3Transformer2DModel = pipeline(KINDS[request.param]).transformer
-    return made.requires_grad_(False)
+    found: SD3Transformer2DModel = pipeline(KINDS[request.param]).transformer
+    return found.requires_grad_(False)
 
 
 def inputs(batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,10 +58,8 @@ def plainly(network: SD3Transformer2DModel, latent: Tensor, text: Tensor, pooled
 
 def ours(network: SD3Transformer2DModel, groups: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
     latent, text, pooled = inputs()
-    found = of_network(
-        network, lay_out(network), latent, T, Conditioning(text, pooled), groups=groups, blocks=blocks
-    )
-    return list(found)
+    told = SD3Text(text, pooled)
+    return list(of_network(network, lay_out(network), latent, T, told, groups=groups, blocks=blocks))
 
 
 @pytest.mark.parity
@@ -75,6 +74,19 @@ def test_the_weights_are_those_of_a_plain_softmax_in_the_stock_modules(
     assert len(stock) == len(blocks)
     for found, expected in zip(ours(network, torch.eye(TEXT), blocks), stock, strict=True):
         torch.testing.assert_close(found, expected.mean(1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("blocks", [(1,), (0, 2)])
+@torch.inference_mode()
+def test_a_network_that_is_called_as_modules_has_the_same_weights(
+    network: SD3Transformer2DModel, blocks: tuple[int, ...]
+) -> None:
+    latent, text, pooled = inputs()
+    groups = torch.eye(TEXT)[:, :5]
+    told = SD3Text(text, pooled)
+    streamed = list(streamed_attention(network, latent, T, told, groups=groups, blocks=blocks))
+    for found, expected in zip(streamed, ours(network, groups, blocks), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @torch.inference_mode()
@@ -107,10 +119,10 @@ def test_the_state_and_the_time_change_what_is_attended_to(network: SD3Transform
     layers, positions = lay_out(network), positions_of(network, 16, 12)
     found = []
     for t in (0.9, 0.1):
-        (made,) = modulations(network, (t,), pooled.expand(2, -1))
+        (modulation,) = modulations(network, (t,), pooled.expand(2, -1))
         context = network.context_embedder(text).expand(2, -1, -1)
         found.append(
-            next(text_weights(layers, latent, context, positions, made, groups=torch.eye(TEXT), blocks=(0,)))
+            next(text_weights(layers, latent, context, positions, modulation, groups=torch.eye(TEXT), blocks=(0,)))
         )
     assert not torch.allclose(*found)
     assert not torch.allclose(found[0][0], found[0][1])

@@ -6,10 +6,10 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from sd3demo.models.linear import Linear, can_pack, joined
-from sd3demo.models.sd3 import transformer as mmdit
-from sd3demo.models.sd3.modulation import TIME_SCALE, Modulation, modulations
-from sd3demo.models.sd3.transformer import forward, lay_out, positions_of, unpatchify
+from sd3demo.models.linear import PackedLinear, PlainLinear, can_pack, joined
+from sd3demo.models.sd3 import mmdit
+from sd3demo.models.sd3.mmdit import forward, lay_out, positions_of, unpatchify
+from sd3demo.models.sd3.modulation import TIME_SCALE, Modulation, modulations, taken
 from tests.checkpoints import BENCHMARK, KINDS, pipeline
 
 EVERY = KINDS | {"embedded": BENCHMARK}
@@ -18,8 +18,8 @@ TIMES = (1.0, 0.73, 0.2, 0.001)
 
 @pytest.fixture(scope="module", params=EVERY)
 def network(request: pytest.FixtureRequest) -> SD3Transformer2DModel:
-    made: SD3Transformer2DModel = pipeline(EVERY[request.param]).transformer
-    return made.requires_grad_(False)
+    found: SD3Transformer2DModel = pipeline(EVERY[request.param]).transformer
+    return found.requires_grad_(False)
 
 
 def inputs(batch: int = 2, height: int = 16, width: int = 12) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,6 +57,31 @@ def test_the_modulations_of_many_times_are_those_of_each_alone(network: SD3Trans
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("skip", [(0,), (1, 2), (2,)])
+@torch.inference_mode()
+def test_blocks_that_are_skipped_are_those_that_the_stock_forward_skips(
+    network: SD3Transformer2DModel, skip: tuple[int, ...]
+) -> None:
+    """The last one too, which has no text to pass on."""
+    latent, text, pooled = inputs()
+    layers, positions = lay_out(network), positions_of(network, *latent.shape[-2:])
+    (modulation,) = modulations(network, (0.3,), pooled)
+    ours = forward(layers, latent, network.context_embedder(text), positions, modulation, skip=skip)
+    time = torch.full((2,), 0.3 * TIME_SCALE)
+    stock = network(latent, text, pooled, time, skip_layers=list(skip), return_dict=False)[0]
+    whole = network(latent, text, pooled, time, return_dict=False)[0]
+    assert (ours - stock).abs().max() < 1e-5
+    assert (stock - whole).abs().max() > 1e-3
+
+
+@torch.inference_mode()
+def test_rows_that_are_taken_from_a_modulation_are_its_own(network: SD3Transformer2DModel) -> None:
+    (modulation,) = modulations(network, (0.5,), inputs(batch=3)[2])
+    assert taken(modulation, [0, 1, 2]) is modulation
+    for whole, some in zip(rows(modulation), rows(taken(modulation, [2, 0, 0, 1])), strict=True):
+        assert torch.equal(some, whole[[2, 0, 0, 1]])
+
+
 @torch.inference_mode()
 def test_rows_of_a_batch_do_not_mix(network: SD3Transformer2DModel) -> None:
     latent, text, pooled = inputs(batch=3)
@@ -86,13 +111,12 @@ def test_layers_of_one_input_are_one_layer(activated: bool, pack: bool) -> None:
     if pack and not can_pack(nn.Sequential(*layers)):
         pytest.skip("this processor has no packed layers")
     x = torch.randn(2, 5, 48)[..., ::2]  # not contiguous
-    made = joined(layers, pack=pack, activated=activated)
-    assert len(made) == (1 if pack else 3)
-    assert all(isinstance(layer, Linear) for layer in made)
+    found = joined(layers, pack=pack, activated=activated)
+    assert [type(layer) for layer in found] == ([PackedLinear] if pack else [PlainLinear] * 3)
     expected = torch.cat([linear(x, layer.weight, layer.bias) for layer in layers], dim=-1)
     expected = gelu(expected, approximate="tanh") if activated else expected
     torch.testing.assert_close(
-        torch.cat([layer(x) for layer in made], dim=-1), expected, rtol=1e-5, atol=1e-5
+        torch.cat([layer(x) for layer in found], dim=-1), expected, rtol=1e-5, atol=1e-5
     )
 
 

@@ -21,9 +21,9 @@ PATCH = 2
 
 @pytest.fixture
 def network() -> SD3Transformer2DModel:
-    made: SD3Transformer2DModel = pipeline(KINDS["sd3-medium"]).transformer
-    made.requires_grad_(False)
-    return made.double()
+    found: SD3Transformer2DModel = pipeline(KINDS["sd3-medium"]).transformer
+    found.requires_grad_(False)
+    return found.double()
 
 
 def with_table(network: SD3Transformer2DModel, table: Tensor) -> SD3Transformer2DModel:
