@@ -31,7 +31,16 @@ def _layer_list(text: str) -> str:
 
 
 class FamilyOptions(Settings):
-    """The options of a family."""
+    """What every family has an option for; those of one family add to it.
+
+    The last of a family's text encoders is the one whose length can be set.
+    """
+
+    max_sequence_length: Tokens | None = Field(
+        None,
+        description="Tokens of the longest text encoder (T5); padding is attended to, so their number changes the picture. "
+        "The model's own by default.",
+    )
 
     def inputs(self, prompt: str, spec: ModelSpec, *, negative: bool) -> tuple[EncoderInput, ...]:
         """What each text encoder is given: the prompt as it is, at the family's own length."""
@@ -39,7 +48,13 @@ class FamilyOptions(Settings):
 
     def resolved(self, spec: ModelSpec) -> Mapping[str, object]:
         """Values for the options that were left open. Raises Refusal for what the model does not hold."""
-        return {}
+        longest = spec.encoders[-1]
+        tokens = self.max_sequence_length or longest.tokens
+        if tokens > longest.limit:
+            raise Refusal(
+                f"max_sequence_length is {tokens}; it must lie in [1, {longest.limit}] for {spec.name}"
+            )
+        return {"max_sequence_length": tokens}
 
     def lighter(self, spec: ModelSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
         """Changes of the options that need less memory, each with its words after "try"."""
@@ -58,11 +73,6 @@ class SD3Options(FamilyOptions):
         "", description="A separate prompt for CLIP-G; the prompt when empty. CLIP-L always reads the prompt."
     )
     prompt_3: Text = Field("", description="A separate prompt for T5; the prompt when empty.")
-    max_sequence_length: Tokens | None = Field(
-        None,
-        description="T5 tokens; padding is attended to, so their number changes the picture. "
-        "The model's own by default.",
-    )
     skip_scale: SkipScale = Field(
         0.0, description="Skip-layer guidance (SD3.5-medium): v += scale (v_cond - v_skipped); 0 is off."
     )
@@ -90,12 +100,9 @@ class SD3Options(FamilyOptions):
         )
 
     def resolved(self, spec: ModelSpec) -> Mapping[str, object]:
-        t5 = spec.encoder("t5")
-        tokens = self.max_sequence_length or t5.tokens
-        if tokens > t5.limit:
-            raise Refusal(f"max_sequence_length is {tokens}; it must lie in [1, {t5.limit}] for {spec.name}")
+        chosen = super().resolved(spec)
         if not self.skip_scale:
-            return {"max_sequence_length": tokens}
+            return chosen
         if self.skip_from > self.skip_to:
             raise Refusal(
                 f"skip_from is {self.skip_from:g} and skip_to {self.skip_to:g}; "
@@ -111,7 +118,7 @@ class SD3Options(FamilyOptions):
             raise Refusal(
                 f"skip_layers names {max(layers)}; {spec.name} has the blocks 0 to {spec.network.depth - 1}"
             )
-        return {"max_sequence_length": tokens, "skip_layers": ",".join(str(layer) for layer in layers)}
+        return {**chosen, "skip_layers": ",".join(str(layer) for layer in layers)}
 
     def lighter(self, spec: ModelSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
         if spec.has("t5") and self.t5 in ("on", "empty"):

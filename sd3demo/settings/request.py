@@ -14,7 +14,7 @@ from sd3demo.catalogue import EncoderInput, ModelSpec
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings.families import OPTIONS, FamilyOptions, SD3Options, Time
+from sd3demo.settings.families import OPTIONS, FamilyOptions, SD3Options, Time, Tokens
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 from sd3demo.settings.texts import Prompt, Text
 
@@ -97,6 +97,7 @@ class Resolved(Request):
     cfg: Scale
     schedule: Convention
     shift: Shift
+    max_sequence_length: Tokens
     precision: Literal["float32", "bfloat16"]
 
 

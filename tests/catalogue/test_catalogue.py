@@ -114,8 +114,9 @@ def test_a_folders_spec_is_read_from_its_configs(checkpoint: Callable[..., Path]
     network = spec.network
     assert (network.depth, network.hidden, network.heads, network.dual) == (3, 32, 4, 2)
     assert (network.qk_norm, network.table, network.patch, network.channels) == (True, 16, 2, 16)
-    assert (spec.native, spec.vae_factor, spec.multiple, spec.largest) == (64, 4, 8, 128)
-    assert (spec.clip_tokens, spec.t5_tokens, spec.defaults.shift) == (9, 9, 3.0)
+    assert (spec.native, spec.latent.factor, spec.latent.multiple, spec.can.max_side) == (64, 4, 8, 128)
+    assert [encoder.tokens for encoder in spec.encoders] == [9, 9, 9]
+    assert spec.shift.default(1, 1) == 3.0
 
 
 def test_a_folders_native_size_follows_its_configs(folder: Path) -> None:
@@ -174,7 +175,8 @@ def test_a_family_shares_all_but_the_transformer(folder: Path) -> None:
     )
     assert family.components["vae"] == whole.components["vae"]
     assert fingerprint(family) != fingerprint(whole)
-    assert len(load(family, folder, torch.float32).transformer.transformer_blocks) == family.network.depth
+    loaded = load(family, folder, torch.float32, frozenset(family.components))
+    assert len(loaded.transformer.transformer_blocks) == family.network.depth
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".ckpt", ".pkl"])
@@ -241,8 +243,8 @@ def test_the_embedded_model_is_what_its_entry_says(name: str) -> None:
     spec, entry = find(name), CATALOGUE[name]
     assert spec.folder
     assert spec.name == name
-    assert (spec.native, spec.vae_factor) == (entry.native, entry.vae_factor)
-    assert (spec.clip_tokens, spec.t5_tokens) == (entry.clip_tokens, entry.t5_tokens)
+    assert (spec.native, spec.latent) == (entry.native, entry.latent)
+    assert spec.encoders == entry.encoders
     assert spec.network == entry.network
     assert spec.note == entry.note
     assert bool(spec.note) == (name != "tiny")

@@ -68,7 +68,7 @@ def test_the_larger_picture_keeps_its_proportions() -> None:
 def test_a_batch_takes_it_for_each_picture() -> None:
     *_, last = carried(planned("direct", count=2))
     assert isinstance(last, Finished)
-    assert len(last.made["native"].pictures) == len(last.pictures) == 2
+    assert len(last.arms["native"].pictures) == len(last.pictures) == 2
 
 
 def test_a_request_that_was_resolved_asks_for_the_same_picture_again() -> None:

@@ -1,6 +1,6 @@
 """Models with closed forms under names of the catalogue, so that studies ask for them as for any other."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -10,10 +10,9 @@ from sd3demo import catalogue
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine import Engine
 from sd3demo.flow.exact import Gaussian
-from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
 from sd3demo.models.exact import EXACT, Exact
-from sd3demo.models.protocol import Conditioning, Dials
+from sd3demo.models.protocol import Conditioning, Dials, Rows
 
 POINT = 0.25
 """Every number of the one picture that the straight model knows."""
@@ -22,15 +21,16 @@ POINT = 0.25
 class Straight(Exact):
     """Data that are a single point: every path is straight."""
 
-    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-            v = Gaussian(torch.full(x.shape[1:], POINT), 0.0).velocity(x, at)
-            return tuple(v for _ in wanted)
+    def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
+        data = Gaussian(torch.full((3, 16, 16), POINT), 0.0)
 
-        return branches
+        def rows(x: Tensor, at: Sequence[At], numbers: Sequence[int], /, *, skip: bool = False) -> Tensor:
+            return torch.cat([data.velocity(row, stands) for row, stands in zip(x.split(1), at, strict=True)])
+
+        return rows
 
 
-def exact(spec: ModelSpec, dtype: torch.dtype) -> Exact:
+def exact(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> Exact:
     """The loader of both."""
     return Straight(spec) if spec.name == "straight" else Exact(spec)
 

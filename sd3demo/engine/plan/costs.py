@@ -24,6 +24,11 @@ def text_tokens(request: Resolved, spec: ModelSpec) -> int:
     return spec.text_length(text_inputs(request, spec))
 
 
+def weight_bytes(request: Resolved) -> int:
+    """Bytes of a number in the network's arithmetic."""
+    return FLOAT32 if request.precision == "float32" else BFLOAT16
+
+
 def decoder_flops(pixels: int) -> float:
     """Operations of SD3's autoencoder for each decoded picture: about 1e7 a pixel, counted at 1024 px."""
     return 1.0e7 * pixels
@@ -85,7 +90,7 @@ def demands(
 
     `components` are the folders whose weights are loaded; those that the request needs unless they are given.
     """
-    width = FLOAT32 if request.precision == "float32" else BFLOAT16
+    width = weight_bytes(request)
     inputs = text_inputs(request, spec)
     loaded = spec.needed(inputs) if components is None else components
     flows: Stages = [stage for stage in stages if isinstance(stage, FlowStage)]

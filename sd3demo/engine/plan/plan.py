@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
-from sd3demo.engine.plan.costs import demands, encoder_calls, operations
+from sd3demo.engine.plan.costs import demands, encoder_calls, operations, weight_bytes
 from sd3demo.engine.plan.extrapolation import arms_of
 from sd3demo.engine.plan.memory import (
     Budget,
@@ -92,6 +92,11 @@ class Plan:
     def seeds(self) -> tuple[int, ...]:
         """One for each picture."""
         return tuple(self.request.seed + SEED_STRIDE * k for k in range(self.request.count))
+
+    def bytes_of(self, components: frozenset[str]) -> int:
+        """What the weights of these components take in this precision."""
+        width = weight_bytes(self.request)
+        return sum(self.spec.components[name].parameters * width for name in components)
 
     @property
     def model_key(self) -> HeldModel:

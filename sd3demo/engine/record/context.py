@@ -33,14 +33,9 @@ def recorder_context(
 ) -> RecorderContext:
     """The context of a run. Words are read only where somebody records the attention on them.
 
-    The attention is that of the prompt's own branch. Weights that are streamed block by block are not there
-    to be asked a second time.
+    The attention is that of the prompt's own branch.
     """
-    if (
-        "attention" not in plan.recorders
-        or plan.placement == "streamed"
-        or not isinstance(model, AttentionModel)
-    ):
+    if "attention" not in plan.recorders or not isinstance(model, AttentionModel):
         return RecorderContext(preview)
     words = model.words(text_inputs(plan.request, plan.spec))
 

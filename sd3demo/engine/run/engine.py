@@ -157,7 +157,10 @@ class Engine:
         if self._loaded is None:
             return False
         held, wanted = self._loaded.held, plan.model_key
-        return replace(held, components=wanted.components) == wanted and held.components <= wanted.components
+        if replace(held, components=wanted.components) != wanted:
+            return False
+        spare = plan.budget.memory - max(plan.memory.values())
+        return plan.bytes_of(held.components - wanted.components) <= max(spare, 0)
 
     def _bring(self, plan: Plan) -> LoadedModel:
         """The model of a plan: the one that is held, with what it lacks read now, or another one."""
@@ -170,7 +173,8 @@ class Engine:
             with torch.inference_mode(False):
                 new = loaded.model.load(missing)
                 place(loaded.model, plan.placement, loaded.device, new=tuple(new.values()))
-            loaded = replace(loaded, held=plan.model_key)
+            held = replace(loaded.held, components=loaded.held.components | missing)
+            loaded = replace(loaded, held=held)
             self._loaded = loaded
         return loaded
 

@@ -6,6 +6,8 @@ texts go together; a row that is asked for twice is computed once. A single run 
 method wraps the velocity, such as projected flow, asks the network by itself.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field

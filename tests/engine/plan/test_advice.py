@@ -6,8 +6,8 @@ import pytest
 
 from sd3demo.catalogue import CATALOGUE
 from sd3demo.engine import Budget, Plan, plan
+from sd3demo.engine.plan.advice import refuse_unless_it_fits, too_large
 from sd3demo.engine.plan.memory import GIB
-from sd3demo.engine.plan.plan import refuse_unless_it_fits, too_large
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, parse
 from sd3demo.settings.extrapolation import PLAIN, Extrapolation
@@ -47,21 +47,22 @@ def changed(words: str) -> dict[str, object]:
             "cpu",
             36,
             {"scale": 2},
-            "precision bfloat16, which needs 22.4 GiB or one picture at a scale of 1.15625,",
+            "precision bfloat16, which needs 22.4 GiB or t5 zeros, which needs",
         ),
         (
             "cpu",
             19.5,
             {"scale": 2},
-            "precision bfloat16 and one picture at a scale of 1.5, which together need",
+            "precision bfloat16 and t5 zeros, which together need",
         ),
         ("cpu", 60, {"scale": 2, "count": 16, "method": "direct"}, "precision bfloat16, which needs"),
         ("cpu", 20, {}, "precision bfloat16, which needs 17.4 GiB"),
-        ("cpu", 8, {}, "a device with more memory: with precision bfloat16"),
+        ("cpu", 8, {}, "t5 zeros and precision bfloat16, which together need"),
         ("cuda", 16, {"placement": "resident"}, "placement by-model, which needs"),
         ("cuda", 9, {"placement": "by-model"}, "placement streamed, which needs"),
         ("cuda", 9, {"scale": 2, "placement": "by-model", **PLAIN}, "placement streamed, which needs"),
-        ("cpu", 17.5, {"scale": 2}, "a device with more memory: with precision bfloat16"),
+        ("cpu", 17.5, {"scale": 2}, "precision bfloat16 and t5 zeros, which together need"),
+        ("cpu", 5, {"scale": 2}, "a device with more memory: with"),
         ("cuda", 0.2, {"scale": 2}, "a device with more memory"),
     ],
 )

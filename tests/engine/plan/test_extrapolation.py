@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sd3demo.catalogue import CATALOGUE, ModelSpec
 from sd3demo.engine import Budget, plan
+from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.memory import GIB
-from sd3demo.engine.plan.plan import Plan, refuse_unless_it_fits
+from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.sizes import LARGEST, sizes_of
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
@@ -119,7 +120,6 @@ def test_a_cascade_goes_through_its_sizes(cascade: str, widths: list[int]) -> No
         ({"method": "upsample-guidance", "scale": 1.5}, "needs a whole scale; .* try a scale of 2, 3 or 4"),
         ({"method": "super-resolution"}, "upscaler is missing; give a super-resolution model's file"),
         ({"method": "super-resolution", "upscaler": "no.pth"}, "upscaler is no.pth, which is no file"),
-        ({"placement": "streamed"}, "placement is streamed, under which the network runs as it is"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_what_would_work(

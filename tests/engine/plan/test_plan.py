@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sd3demo.catalogue import CATALOGUE, ModelSpec
+from sd3demo.catalogue import CATALOGUE, MMDiTShape, ModelSpec
+from sd3demo.catalogue.sd3 import sd3_encoders
 from sd3demo.engine import Budget, plan
-from sd3demo.engine.plan.costs import network_flops
 from sd3demo.engine.plan.memory import GIB, HEADROOM, PHASES, Demand, choose, memory_by_phase
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import CONVENTIONS, shift, time_grid
@@ -55,8 +55,12 @@ def test_what_is_left_open_takes_the_models_own_values(name: str) -> None:
     request = plan(Request(prompt="a", model=name), spec, Budget()).request
     defaults = spec.defaults
     assert (request.width, request.height) == (spec.native, spec.native)
-    assert (request.steps, request.cfg, request.shift) == (defaults.steps, defaults.cfg, defaults.shift)
-    assert (request.schedule, request.max_sequence_length) == (defaults.schedule, spec.t5_tokens)
+    assert (request.steps, request.cfg, request.shift) == (
+        defaults.steps,
+        defaults.cfg,
+        spec.shift.default(1, 1),
+    )
+    assert (request.schedule, request.max_sequence_length) == (defaults.schedule, spec.encoder("t5").tokens)
 
 
 def test_the_arithmetic_is_float32_on_a_cpu_and_bfloat16_on_a_gpu() -> None:
@@ -77,7 +81,7 @@ def test_a_size_that_the_model_cannot_hold_is_answered_with_one_that_it_can(
 
 def test_more_t5_tokens_than_the_model_reads_are_refused() -> None:
     with pytest.raises(Refusal, match=r"max_sequence_length is 300; it must lie in \[1, 77\]"):
-        plan(medium(max_sequence_length=300), replace(MEDIUM, t5_limit=77), GPU)
+        plan(medium(max_sequence_length=300), replace(MEDIUM, encoders=sd3_encoders(longest=77)), GPU)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +107,9 @@ def test_the_operations_of_a_network_call_are_those_that_torch_counts() -> None:
         network(torch.randn(1, 16, 16, 16), torch.randn(1, 18, 48), torch.randn(1, 24), torch.tensor([500.0]))
     counted = counter.get_total_flops()
     shape = CATALOGUE["sd3-medium"].network
+    assert isinstance(shape, MMDiTShape)
     mine = replace(shape, depth=3, hidden=32, heads=4, joint_dim=48, pooled_dim=24, dual=2)
-    assert network_flops(mine, 64, 18) == pytest.approx(counted, rel=0.03)
+    assert mine.flops(64, 18) == pytest.approx(counted, rel=0.03)
 
 
 @pytest.mark.parametrize(("gib", "expected"), [(80, "resident"), (20, "by-model"), (6, "streamed")])

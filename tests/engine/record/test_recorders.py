@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sd3demo.catalogue import read_folder
+from sd3demo.catalogue import EncoderInput, read_folder
 from sd3demo.engine import Budget, plan
-from sd3demo.engine.record.context import scene_of
+from sd3demo.engine.record.context import recorder_context
 from sd3demo.engine.record.traces import (
     BLOCKS,
     MOMENTS,
@@ -20,7 +20,6 @@ from sd3demo.engine.record.traces import (
     averaged,
     left_out,
     map_side,
-    recorded,
     spread,
     traces_of,
 )
@@ -28,8 +27,8 @@ from sd3demo.engine.run.previews import PreviewMap
 from sd3demo.flow.path.angles import angle
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.history.traces import LARGEST
-from sd3demo.models.exact import Exact
-from sd3demo.models.protocol import Conditioning, EncoderModes, Texts, TokenWords
+from sd3demo.models.exact import Exact, NamedColours
+from sd3demo.models.protocol import TokenWords
 from sd3demo.settings import Request
 from tests.engine.runs import EXACT, Ran, exactly, run
 
@@ -108,31 +107,29 @@ def test_a_networks_trace_has_shares_of_attention_by_word(kind: str, checkpoint:
     steps, blocks, words, height, width = first.attention.maps.shape
     assert (steps, blocks) == (3, spec.network.depth)
     assert words == len(first.attention.words)
-    assert (height, width) == (spec.native // spec.multiple,) * 2
+    assert (height, width) == (spec.native // spec.latent.multiple,) * 2
     totals = first.attention.maps.astype(np.float32).sum(2)
     assert 0 < totals.min() < totals.max() < 1
     assert not np.array_equal(first.attention.maps, second.attention.maps)
     assert (first.request.seed, second.request.seed) == (0, 1)
 
 
-@pytest.mark.parametrize(("placement", "asked"), [("resident", 1), ("by-model", 1), ("streamed", 0)])
-def test_streamed_weights_are_not_asked_a_second_time(placement: str, asked: int) -> None:
-    seen: list[Texts] = []
+@pytest.mark.parametrize(("recorders", "asked"), [(RECORDED, 1), (("lengths",), 0)])
+def test_words_are_read_only_where_attention_is_recorded(recorders: tuple[str, ...], asked: int) -> None:
+    seen: list[tuple[EncoderInput, ...]] = []
 
     class Attending(Exact):
-        def read(self, texts: Texts, encoders: EncoderModes) -> TokenWords:
-            seen.append(texts)
+        def words(self, inputs: tuple[EncoderInput, ...]) -> TokenWords:
+            seen.append(inputs)
             return TokenWords((("T5", "red"),), torch.ones(1, 1))
 
         def attention(self, x, t, conditioning, groups, blocks):
             return iter(())
 
-    made = replace(recorded(plan(exactly(), EXACT, Budget())), placement=placement)
-    nothing = torch.zeros(1, 1)
+    planned = replace(plan(exactly(), EXACT, Budget()), recorders=recorders)
     preview = PreviewMap(torch.zeros(3, 3, 3, 3), torch.zeros(3))
-    scene = scene_of(made, Attending(), preview, Conditioning(nothing, nothing))
-    assert len(scene.words) == len(seen) == asked
-    assert scene_of(replace(made, recorders=("lengths",)), Attending(), preview, None).words == ()
+    context = recorder_context(planned, Attending(), preview, NamedColours(()))
+    assert len(context.words) == len(seen) == asked
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 8), (5, 8), (8, 8), (28, 8), (100, 8), (38, BLOCKS)])

@@ -12,7 +12,8 @@ import torch
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, Engine, Plan, plan
 from sd3demo.engine.events import BatchEvent, Encoded, Finished, Loading, StepDone, Stopped
-from sd3demo.engine.run.batch import MAX_RUNS, SharedNetwork, batch_size
+from sd3demo.engine.run.batch import MAX_RUNS, batch_size
+from sd3demo.engine.run.sample import SharedCalls
 from sd3demo.errors import Refusal
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.models.exact import EXACT, Exact
@@ -88,14 +89,14 @@ def test_all_previews_come_step_by_step_and_the_shortest_run_ends_first() -> Non
 
 
 def test_what_is_asked_twice_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[SharedNetwork] = []
-    start = SharedNetwork.__init__
+    made: list[SharedCalls] = []
+    start = SharedCalls.__init__
 
-    def noted(self: SharedNetwork, *words: object) -> None:
-        start(self, *words)  # type: ignore[arg-type]
+    def noted(self: SharedCalls, *words: object, **named: object) -> None:
+        start(self, *words, **named)  # type: ignore[arg-type]
         made.append(self)
 
-    monkeypatch.setattr(SharedNetwork, "__init__", noted)
+    monkeypatch.setattr(SharedCalls, "__init__", noted)
     list(Engine().run_batch(planned([exactly(steps=4, cfg=cfg) for cfg in (2, 3, 4)])))
     assert made[-1].computed == 2 + 3 * 3 * 2  # the first step of all is the same
     list(Engine().run_batch(planned([exactly(steps=4, cfg=1, seed=seed) for seed in (0, 0, 1)])))
@@ -166,7 +167,7 @@ def test_what_cannot_go_together_is_refused() -> None:
     ):
         with pytest.raises(Refusal, match="go together"):
             list(Engine().run_batch([one, changed]))
-    assert list(Engine(lambda spec, dtype: Exact()).run_batch([])) == []
+    assert list(Engine(lambda spec, dtype, components: Exact()).run_batch([])) == []
 
 
 def test_plans_made_as_the_free_memory_changes_go_together() -> None:

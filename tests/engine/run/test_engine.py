@@ -4,7 +4,7 @@ import gc
 import hashlib
 import pickle
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,11 +15,10 @@ from sd3demo.engine import Budget, Engine, plan
 from sd3demo.engine.events import Encoded, Event, Finished, Loading, StageStarted, StepDone, Stopped
 from sd3demo.engine.record.recorders import RECORDERS
 from sd3demo.errors import Failure, Refusal
-from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.path.lengths import path_length
 from sd3demo.flow.solvers import SOLVERS, At
 from sd3demo.models.exact import COLOURS, SPREAD, Exact
-from sd3demo.models.protocol import Conditioning, Dials
+from sd3demo.models.protocol import Conditioning, Dials, Rows
 from sd3demo.settings import Request
 from tests.engine.runs import EXACT, HERE, Ran, exactly, run
 
@@ -143,16 +142,16 @@ def test_inference_mode_does_not_leak_into_whoever_reads_the_events() -> None:
 class Overflowing(Exact):
     """A model whose velocity is lost at some time."""
 
-    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-            return tuple(x / (0.0 if at.index == 2 else 1.0) for _ in wanted)
+    def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
+        def rows(x: Tensor, at: Sequence[At], texts: Sequence[int], /, *, skip: bool = False) -> Tensor:
+            return x / (0.0 if at[0].index == 2 else 1.0)
 
-        return branches
+        return rows
 
 
 def test_a_latent_that_overflows_is_said_and_not_shown() -> None:
     with pytest.raises(Failure, match="not finite after step 3 of 5"):
-        run(exactly(steps=5), EXACT, engine=Engine(loader=lambda spec, dtype: Overflowing()))
+        run(exactly(steps=5), EXACT, engine=Engine(loader=lambda spec, dtype, components: Overflowing()))
 
 
 def test_memory_that_runs_out_is_said_and_the_engine_goes_on() -> None:
@@ -165,7 +164,7 @@ def test_memory_that_runs_out_is_said_and_the_engine_goes_on() -> None:
                 raise torch.OutOfMemoryError("no")
             return latent
 
-    engine = Engine(loader=lambda spec, dtype: Large())
+    engine = Engine(loader=lambda spec, dtype, components: Large())
     with pytest.raises(Failure, match="ran out of memory with the placement resident"):
         run(exactly(), EXACT, engine=engine)
     assert isinstance(run(exactly(), EXACT, engine=engine).events[-1], Finished)

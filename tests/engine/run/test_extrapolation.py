@@ -1,7 +1,7 @@
 """Extrapolations carried out: on a model whose answer is known, and on a small random SD3."""
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from sd3demo.catalogue import ModelSpec, find
+from sd3demo.catalogue import EncoderInput, ModelSpec, find
 from sd3demo.engine import Engine, Plan, plan
 from sd3demo.engine.events import ArmFinished, Event, Finished, Lifted, StageStarted, StepDone, Stopped
-from sd3demo.engine.plan.stages import Stage
+from sd3demo.engine.plan.stages import LiftStage
 from sd3demo.engine.run.noise import initial_noise, noise_hash, posterior_noise
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.extrapolation.lowpass import LOW_PASSES, haar, low_pass_named
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.flow.extrapolation.projection import STRENGTHS, Correction, project
 from sd3demo.flow.extrapolation.resampling import enlarged
-from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import SOLVERS, At, Step
+from sd3demo.models.branches import branches_of
 from sd3demo.models.exact import Exact
-from sd3demo.models.protocol import Conditioning, Dials
+from sd3demo.models.protocol import Conditioning, Dials, Rows
 from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms, native_of
 from tests.engine.runs import EXACT, HERE, exactly, run
 
@@ -77,14 +77,14 @@ def test_the_events_of_an_extrapolation_come_in_the_order_of_its_work() -> None:
 def test_the_native_picture_is_the_one_that_a_plain_request_makes() -> None:
     made = planned(larger(seed=3))
     alone = run(exactly(cfg=2, steps=5, seed=3), EXACT).finished
-    native = finished(made).made["native"]
+    native = finished(made).arms["native"]
     assert np.array_equal(native.pictures[0], alone.pictures[0])
     assert native.noise_sha256 == alone.noise_sha256
     assert native_of(made.request) == made.arms[0].request  # type: ignore[arg-type]
 
 
 def test_all_arms_start_from_the_noise_of_a_plain_run_of_their_size() -> None:
-    found = finished(planned(larger(seed=7), *ALL)).made
+    found = finished(planned(larger(seed=7), *ALL)).arms
     expected = noise_hash(noise_at(32, 7)[0])
     assert {found[name].noise_sha256[0] for name in ALL if METHODS[name].flows} == {expected}
     plain = run(exactly(cfg=2, steps=5, seed=7, width=32, height=32, shift=2), EXACT).finished
@@ -97,7 +97,7 @@ def test_what_is_counted_is_what_was_planned() -> None:
         methods = [name for name in ALL if solver in (METHODS[name].solvers or SOLVERS)]
         made = planned(larger(solver=solver, cfg_to=0.8), *methods)
         found = finished(made)
-        assert found.calls == made.calls == sum(arm.calls for arm in found.made.values())
+        assert found.calls == made.calls == sum(arm.calls for arm in found.arms.values())
 
 
 @pytest.mark.parametrize("low_pass", LOW_PASSES)
@@ -105,7 +105,7 @@ def test_what_is_counted_is_what_was_planned() -> None:
 def test_switched_off_the_picture_is_the_direct_one_to_the_last_bit(low_pass: str, solver: str) -> None:
     states: list[Step] = []
     made = planned(larger(strength="off", low_pass=low_pass, solver=solver), "direct")
-    found = finished(made, recorders=[states.append]).made
+    found = finished(made, recorders=[states.append]).arms
     count = len(made.sigmas) - 1
     direct, projected = states[-2 * count : -count], states[-count:]
     for one, other in zip(direct, projected, strict=True):
@@ -123,10 +123,11 @@ def test_a_projected_stage_is_the_formula_about_the_lifted_picture(strength: str
     native, large = states[:5], states[5:]
     guide = enlarged(native[-1].x_next, (32, 32), kernel)  # type: ignore[arg-type]
     x, sigmas = noise_at(32), made.stages[-1].sigmas
-    branches = Exact().branches(_conditionings(), Dials())
+    names = ("conditional", "unconditional")
+    branches = branches_of(Exact().network(_conditionings(), Dials()), {n: k for k, n in enumerate(names)})
     for index, step in enumerate(large):
         at = At(sigmas[index], index, 5)
-        conditional, unconditional = branches(x, at, ("conditional", "unconditional"))
+        conditional, unconditional = branches(x, at, names)
         v = unconditional + 2 * (conditional - unconditional)
         pair = STRENGTHS[strength](at.t, index, 5)
         x0 = project(x - at.t * v, guide, lambda z: haar(z, 1), pair)
@@ -134,13 +135,8 @@ def test_a_projected_stage_is_the_formula_about_the_lifted_picture(strength: str
         torch.testing.assert_close(step.x_next, x, rtol=1e-4, atol=1e-4)
 
 
-def _conditionings() -> Mapping[Branch, Conditioning]:
-    from sd3demo.models.protocol import EncoderModes, Texts
-
-    return {
-        "conditional": Exact().encode(Texts("red", "red", "red"), EncoderModes()),
-        "unconditional": Exact().encode(Texts("", "", ""), EncoderModes()),
-    }
+def _conditionings() -> list[Conditioning]:
+    return [Exact().encode((EncoderInput("words", text, "on", 1),)) for text in ("red", "")]
 
 
 def test_at_strength_one_the_result_has_the_guides_block_means() -> None:
@@ -188,7 +184,7 @@ def test_a_resolved_request_repeats_its_picture() -> None:
 
 
 def test_the_sampled_posterior_takes_what_the_seed_draws_next() -> None:
-    stage = Stage("lift", 8, 8)
+    stage = LiftStage("lift", 8, 8, ("native",), "bicubic", "sample", 0.0)
     generator = torch.Generator().manual_seed(5)
     first, second = (torch.randn((1, 3, 8, 8), generator=generator) for _ in range(2))
     assert torch.equal(initial_noise([5], EXACT, stage), first)
@@ -235,14 +231,14 @@ def test_a_stop_between_stages_is_honoured_before_the_next_begins() -> None:
 class Failing(Exact):
     """A model that loses its velocity at the larger size."""
 
-    def branches(self, conditionings: Mapping[Branch, Conditioning], dials: Dials) -> Branches:
-        made = super().branches(conditionings, dials)
+    def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
+        whole = super().network(texts, dials)
 
-        def branches(x: Tensor, at: At, wanted: tuple[Branch, ...]) -> tuple[Tensor, ...]:
-            broken = x.shape[-1] > 16 and at.index == 2
-            return tuple(v * torch.nan if broken else v for v in made(x, at, wanted))
+        def rows(x: Tensor, at: Sequence[At], numbers: Sequence[int], /, *, skip: bool = False) -> Tensor:
+            broken = x.shape[-1] > 16 and at[0].index == 2
+            return whole(x, at, numbers, skip=skip) * (torch.nan if broken else 1)
 
-        return branches
+        return rows
 
 
 def _into(seen: list[Event], events: Iterable[Event]) -> None:
@@ -252,7 +248,7 @@ def _into(seen: list[Event], events: Iterable[Event]) -> None:
 
 def test_a_stage_that_fails_keeps_the_native_picture() -> None:
     seen: list[Event] = []
-    events = Engine(loader=lambda spec, dtype: Failing()).run(planned(larger(), "upsample"))
+    events = Engine(loader=lambda spec, dtype, components: Failing()).run(planned(larger(), "upsample"))
     with pytest.raises(Failure, match="not finite after step 3 of 5"):
         _into(seen, events)
     kept = [event for event in seen if isinstance(event, ArmFinished)]
@@ -307,7 +303,7 @@ def test_every_named_recorder_runs_in_every_stage() -> None:
     made = plan(request, EXACT, HERE, arms=method_arms(request, ("direct",)), recorders=("lengths", "norms"))
     found = finished(made)
     for name in ("native", "direct", "projected"):
-        assert found.made[name].records["norms"].shape == (5, 2, 1)
+        assert found.arms[name].records["norms"].shape == (5, 2, 1)
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +346,7 @@ def test_any_proportions_whose_sides_divide_can_be_made(spec: ModelSpec, width: 
 def test_a_solver_with_a_memory_starts_anew_where_patches_move(spec: ModelSpec) -> None:
     """With patches moving at every step, the two-step method never has a past and is Euler's."""
     pictures = [
-        finished(planned(on_sd3(spec, solver=solver, half_patch=True, steps=4), spec=spec)).made["projected"]
+        finished(planned(on_sd3(spec, solver=solver, half_patch=True, steps=4), spec=spec)).arms["projected"]
         for solver in ("ab2", "euler")
     ]
     # The native stage differs, whose patches stand still; compare from one guide: none at strength off.

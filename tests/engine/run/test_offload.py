@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sd3demo.catalogue import EncoderInput
 from sd3demo.engine import Budget, Engine
 from sd3demo.engine.plan import device as machine
 from sd3demo.engine.plan.memory import Placement
@@ -18,7 +19,6 @@ from sd3demo.engine.run.previews import fit
 from sd3demo.engine.run.prompts import TextCache, TextKey
 from sd3demo.errors import Refusal
 from sd3demo.models.exact import Exact
-from sd3demo.models.protocol import EncoderModes, Texts
 from sd3demo.settings import Request
 from tests.engine.runs import run
 
@@ -67,7 +67,7 @@ def test_another_models_embeddings_are_never_taken(checkpoint: Callable[..., Pat
 def test_the_texts_used_longest_ago_are_forgotten_first() -> None:
     cache, model = TextCache(size=2), Exact()
     keys = [
-        TextKey("weights", "float32", Texts(word, word, word), EncoderModes())
+        TextKey("weights", "float32", (EncoderInput("words", word, "on", 1),))
         for word in ("red", "green", "blue")
     ]
 
@@ -143,7 +143,10 @@ def test_a_build_without_cuda_has_no_gpu() -> None:
         machine.budget("cuda")
 
 
-@pytest.mark.parametrize(("answer", "memory"), [("81000\n79000\n", 81000 * 2**20), ("", None), ("N/A", None)])
+@pytest.mark.parametrize(
+    ("answer", "memory"),
+    [("0, GPU-a, 81000\n1, GPU-b, 79000\n", 81000 * 2**20), ("", None), ("0, GPU-a, N/A", None)],
+)
 def test_the_memory_of_the_first_gpu_is_what_nvidia_smi_says(
     answer: str, memory: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

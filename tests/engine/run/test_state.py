@@ -100,11 +100,11 @@ def test_a_network_of_the_users_makes_the_picture_at_whatever_scale_it_has(
     file = tmp_path / "model.pth"
     file.write_text("colour")
     found = by_network(file)
-    native = found.made["native"].pictures[0].astype(float)
-    picture = found.made["super-resolution"].pictures[0]
+    native = found.arms["native"].pictures[0].astype(float)
+    picture = found.arms["super-resolution"].pictures[0]
     assert picture.shape == (32, 32, 3)
     assert abs(picture.mean() - (native.mean() / 2 + 127.5)) < 2
-    assert found.calls == found.made["native"].calls
+    assert found.calls == found.arms["native"].calls
 
 
 @pytest.mark.parametrize("content", ["broken", "grey"])
