@@ -12,8 +12,8 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import ArmFinished, Encoded, Finished, Loading, Pixels, StepDone
 from sd3demo.engine.input_image import own_of, read_own
+from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.device import budget
-from sd3demo.engine.plan.plan import refuse_unless_it_fits
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.history import Run, own, write_whole
@@ -68,7 +68,7 @@ def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, re
                 "chord": list(arm.chord),
                 "noise_sha256": list(arm.noise_sha256),
             }
-            for name, arm in finished.made.items()
+            for name, arm in finished.arms.items()
         },
         "stages": [stage.key for stage in made.stages],
         "request": made.request.model_dump(mode="json"),
@@ -132,13 +132,13 @@ def _so_far(pictures: dict[str, ArmFinished]) -> Finished:
         noise_sha256=last.noise_sha256,
         weights_sha256=last.weights_sha256,
         seconds={"flow": sum(each.seconds for each in pictures.values())},
-        made=pictures,
+        arms=pictures,
     )
 
 
 def _keep(made: Plan, finished: Finished, where: Where) -> tuple[Run, dict[str, str | list[str]]]:
     """The run in the history, and its pictures' files by method: there, or where the user wants them."""
-    kept = {name: arm for name, arm in finished.made.items() if arm.noise_sha256}
+    kept = {name: arm for name, arm in finished.arms.items() if arm.noise_sha256}
     requests = {arm.name: arm.request for arm in made.arms if arm.name in kept}
     store = own(where.runs)
     run = store.save(requests[next(reversed(requests))], finished, requests)

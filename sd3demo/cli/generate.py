@@ -9,8 +9,8 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Encoded, Finished, Loading, Pixels, StepDone
+from sd3demo.engine.plan.advice import too_large
 from sd3demo.engine.plan.device import Device, budget
-from sd3demo.engine.plan.plan import too_large
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import own, write_whole
 from sd3demo.history.store import result_of

@@ -10,7 +10,7 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.plan.device import GPU_FLOPS, Device, budget
 from sd3demo.engine.plan.memory import GIB
-from sd3demo.engine.plan.to_json import summary
+from sd3demo.engine.plan.to_json import to_json
 from sd3demo.settings import Prompt, Request, Settings, counted, parse
 from sd3demo.settings.extrapolation import Extrapolation
 
@@ -36,7 +36,7 @@ class Elsewhere(Settings):
 def show(question: Question, elsewhere: Elsewhere, report: Report) -> int:
     here = budget(elsewhere.device) if elsewhere.vram is None else _gpu(elsewhere.vram)
     made = plan(_asked(question), find(question.model), here)
-    report.result(summary(made), _text(made))
+    report.result(to_json(made), _text(made))
     return 0
 
 

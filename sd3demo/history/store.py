@@ -164,7 +164,7 @@ def _pictures(
         if not arms:
             yield f"{receipt.picture}.png", pixels, receipt
     for name, asked in arms.items():
-        made = finished.made[name]
+        made = finished.arms[name]
         if not made.noise_sha256:
             continue  # a picture of one's own, or that picture resampled: no run of ours to tell of
         for receipt, pixels in zip(receipts_of(asked, made), made.pictures, strict=True):

@@ -38,7 +38,7 @@ class FamilyOptions(Settings):
 
     max_sequence_length: Tokens | None = Field(
         None,
-        description="Tokens of the longest text encoder (T5); padding is attended to, so their number changes the picture. "
+        description="T5 tokens; padding is attended to, so their number changes the picture. "
         "The model's own by default.",
     )
 

@@ -20,7 +20,7 @@ from sd3demo.catalogue import find
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.engine.plan.device import Device, budget
-from sd3demo.engine.plan.plan import resolve
+from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Failure
 from sd3demo.settings import Request, Resolved, Scale, Settings, Shift, Solver, Steps, parse
 from sd3demo.studies.study import Cell, Json, Measurement, Raw, Scalar

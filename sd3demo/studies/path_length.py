@@ -6,6 +6,7 @@ own, against one setting at a time.
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Literal
 
 from pydantic import Field
@@ -107,8 +108,7 @@ def straight_length(given: Mapping) -> float:
 
     made = plan_of(given)
     spec, request = made.spec, made.request
-    entries = spec.network.channels * (request.width // spec.vae_factor) * (request.height // spec.vae_factor)
-    return expected_straight_length(entries)
+    return expected_straight_length(prod(spec.latent.shape(request.width, request.height)))
 
 
 STUDY = Study(PathLengthStudy, models, cells, table, charts=("path-length", "straightness"))

@@ -130,9 +130,9 @@ def drawn(seed: str) -> tuple[Scene, str]:
 def _losses(cell: Cell, engine: Engine) -> Raw:
     import torch
 
-    from sd3demo.engine.run.prompts import encoders_of, prompt_texts
     from sd3demo.flow.solvers import At
     from sd3demo.models.protocol import Dials
+    from sd3demo.settings import text_inputs
     from sd3demo.world.render import render
 
     given: Mapping[str, Json] = cell.given
@@ -142,13 +142,13 @@ def _losses(cell: Cell, engine: Engine) -> Raw:
     found: list[float] = []
     with engine.hold(made) as ready, torch.inference_mode():
         model = ready.model
-        told = model.encode(prompt_texts(made.request), encoders_of(made.request))
-        velocity = model.branches({"conditional": told}, Dials(LEVELS))
+        text = model.encode(text_inputs(made.request, made.spec))
+        velocity = model.network([text], Dials(LEVELS))
         picture = render([scene], made.request.width).to(ready.device) * 2 - 1
         x0 = model.to_latent(picture).float()
         for index, t in enumerate(LEVELS):
             eps = torch.randn(x0.shape, generator=noise).to(x0)
-            (v,) = velocity((1 - t) * x0 + t * eps, At(t, index, len(LEVELS)), ("conditional",))
+            v = velocity((1 - t) * x0 + t * eps, [At(t, index, len(LEVELS))], [0])
             found.append(float((v.float() - (eps - x0)).double().square().mean()))
     return {"losses": found}
 

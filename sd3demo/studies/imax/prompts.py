@@ -117,7 +117,7 @@ def plan_of(cell: Cell) -> Plan:
 def _larger(cell: Cell, engine: Engine) -> Raw:
     plans, exam = plan_of(cell), exam_of(cell.given)
     finished = made(engine, plans)
-    native = finished.made["native"].pictures[0] / 255
+    native = finished.arms["native"].pictures[0] / 255
     real = list(_renders(exam, plans, REAL + 1))
     again = _through_autoencoder(real[0], plans, engine)
     measured: dict[str, Json] = {
@@ -134,7 +134,7 @@ def _pictures(
     yield RENDERS, render, None
     yield AUTOENCODER, again, None
     for arm in plan.arms[1:]:
-        yield arm.name, finished.made[arm.name].pictures[0] / 255, plan.stage(arm.stage).flops
+        yield arm.name, finished.arms[arm.name].pictures[0] / 255, plan.stage(arm.stage).flops
 
 
 def _measured(picture: Picture, exam: Exam, native: Picture | None) -> dict[str, Json]:

@@ -14,10 +14,10 @@ from pydantic import JsonValue
 from sd3demo.catalogue import find, locate
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.events import Finished
+from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.device import GPU_FLOPS
 from sd3demo.engine.plan.memory import GIB
-from sd3demo.engine.plan.plan import refuse_unless_it_fits
-from sd3demo.engine.plan.to_json import summary
+from sd3demo.engine.plan.to_json import to_json
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Request, parse
 from sd3demo.settings.extrapolation import Extrapolation
@@ -94,7 +94,7 @@ def _plan(core: Core) -> None:
             "model": model,
         }
         try:
-            return _jsonable(summary(_planned(core, values, _budget(vram))))
+            return _jsonable(to_json(_planned(core, values, _budget(vram))))
         except Exception as error:
             raise _said(error) from error
 

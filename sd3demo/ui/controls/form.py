@@ -11,7 +11,7 @@ import gradio as gr
 
 from sd3demo.catalogue import CATALOGUE, ModelSpec, find, how_to_get, locate
 from sd3demo.engine import Budget
-from sd3demo.engine.plan.plan import resolve
+from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, bounds_of, choices_of, is_whole, parse
 from sd3demo.ui.controls.labels import face, typeset
@@ -114,9 +114,9 @@ def ends(name: str, value: Value, spec: ModelSpec) -> tuple[float, float]:
     if bounds is None:
         return 0, 0
     if name in ("width", "height"):
-        return spec.multiple, min(spec.largest, bounds[1])
+        return spec.latent.multiple, min(spec.can.max_side, bounds[1])
     if name == "max_sequence_length":
-        return bounds[0], min(spec.t5_limit, bounds[1])
+        return bounds[0], min(spec.encoders[-1].limit, bounds[1])
     low, high = face(name).usual if face(name).usual[1] else bounds
     return (low, high) if isinstance(value, str) else (min(low, value), max(high, value))
 
@@ -130,7 +130,7 @@ def is_dragged(name: str, value: Value, spec: ModelSpec) -> bool:
 def step_of(name: str, spec: ModelSpec) -> float:
     """Whole settings move by one; the sides of a picture by what the model divides them by."""
     if name in ("width", "height"):
-        return spec.multiple
+        return spec.latent.multiple
     return face(name).step or (1 if is_whole(Request.model_fields[name]) else 0.1)
 
 
@@ -170,8 +170,9 @@ def shaped(shape: str, spec: ModelSpec) -> tuple[int, int]:
     """Width and height of an aspect ratio with about as many pixels as the model was trained on."""
     across, down = SHAPES[shape]
     unit = spec.native / (across * down) ** 0.5
-    sides = (max(round(side * unit / spec.multiple), 1) * spec.multiple for side in (across, down))
-    width, height = (min(side, spec.largest) for side in sides)
+    multiple = spec.latent.multiple
+    sides = (max(round(side * unit / multiple), 1) * multiple for side in (across, down))
+    width, height = (min(side, spec.can.max_side) for side in sides)
     return width, height
 
 

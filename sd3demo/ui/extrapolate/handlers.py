@@ -95,7 +95,7 @@ def remember(core: Core, made: Plan, finished: Finished) -> str:
     """Saves a run where the page keeps a history. A sentence where it could not: the pictures are there."""
     if core.history is not None:
         try:
-            arms = {arm.name: arm.request for arm in made.arms if finished.made[arm.name].noise_sha256}
+            arms = {arm.name: arm.request for arm in made.arms if finished.arms[arm.name].noise_sha256}
             core.history.save(made.request, finished, arms)
         except Refusal as error:
             return str(error)

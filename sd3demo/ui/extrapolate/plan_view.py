@@ -7,9 +7,9 @@ from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Pixels
 from sd3demo.engine.input_image import own_of
+from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.memory import GIB
-from sd3demo.engine.plan.plan import Stage, refuse_unless_it_fits
-from sd3demo.engine.plan.stages import Arm
+from sd3demo.engine.plan.stages import Arm, FlowStage, Stage
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.settings.extrapolation import Extrapolation
@@ -72,7 +72,7 @@ def told(made: Plan) -> str:
 
 
 def _line(made: Plan, stage: Stage) -> str:
-    steps = str(len(stage.sigmas) - 1) if stage.sigmas else "–"
+    steps = str(len(stage.sigmas) - 1) if isinstance(stage, FlowStage) else "–"
     return (
         f"<tr><th scope='row'>{escape(stage_title(made, stage))}</th><td>{stage.width} × {stage.height}</td>"
         f"<td>{steps}</td><td>{stage.calls or '–'}</td><td>{flops(stage.flops)}</td></tr>"

@@ -7,7 +7,7 @@ from html import escape
 
 from sd3demo.engine import Plan
 from sd3demo.engine.events import ArmFinished, Encoded, Finished, Lifted, Loading, StageStarted, StepDone
-from sd3demo.engine.plan.stages import Arm
+from sd3demo.engine.plan.stages import Arm, FlowStage
 from sd3demo.settings import counted
 from sd3demo.ui.context import Run
 from sd3demo.ui.extrapolate.compare_view import SMALL, Card, cards, lens, uri
@@ -186,7 +186,7 @@ def story(made: Plan, finished: Finished, before: Past | None, what: str) -> str
 
 def _ratio(made: Plan) -> float:
     """Operations of a call at the larger size over those of a native one; 0 where there is none."""
-    large = [stage for stage in made.stages[1:] if stage.calls and not stage.native_visits]
+    large = [stage for stage in made.stages[1:] if isinstance(stage, FlowStage) and not stage.native_visits]
     native = made.stages[0]
     if not large or not native.calls:
         return 0.0
@@ -196,7 +196,7 @@ def _ratio(made: Plan) -> float:
 def _parts(made: Plan) -> str:
     """What is on, in words."""
     stage = made.stage(made.arms[-1].stage)
-    if stage.kind != "flow":
+    if not isinstance(stage, FlowStage):
         return "no network"
     on: Mapping[str, bool] = {
         arm_title(made.arms[-1]).lower(): True,

@@ -51,17 +51,17 @@ def seen(plan: Plan, finished: Finished) -> dict[str, Seen]:
     found = {}
     for arm in plan.arms:
         stage = plan.stage(arm.stage)
-        made = finished.made.get(arm.name)
+        made = finished.arms.get(arm.name)
         if made is None or stage.kind != "flow" or arm.name == "native" or "xray" not in made.records:
             continue
-        factor = plan.spec.vae_factor
+        _, rows, columns = plan.spec.latent.shape(stage.width, stage.height)
         found[arm.name] = Seen(
             arm.name,
             METHODS[arm.name].title,
             made.records["xray"],
             made.sigmas,
             _scale(stage, plan),
-            (stage.height // factor, stage.width // factor),
+            (rows, columns),
         )
     return found
 

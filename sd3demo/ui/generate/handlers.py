@@ -15,7 +15,7 @@ from gradio.utils import get_upload_folder
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.events import Finished
-from sd3demo.engine.plan.plan import resolve
+from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Refusal
 from sd3demo.history import read_receipt, receipts_of, to_png
 from sd3demo.settings import Request, Resolved, parse

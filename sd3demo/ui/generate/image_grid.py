@@ -147,7 +147,8 @@ def usual(name: str, spec: ModelSpec) -> str:
         around = [low, 0.25, 0.5, high] if high <= 1 else [own, own + 1, own + 2, own + 3]
     found = [min(max(round(value) if is_whole(field) else value, low), high) for value in around]
     if name in ("width", "height"):
-        found = [min(max(int(value) // spec.multiple, 1) * spec.multiple, spec.largest) for value in found]
+        unit = spec.latent.multiple
+        found = [min(max(int(value) // unit, 1) * unit, spec.can.max_side) for value in found]
     return ", ".join(f"{value:.12g}" for value in dict.fromkeys(found))
 
 

@@ -5,13 +5,12 @@ from html import escape
 from math import prod, sqrt
 from statistics import mean
 
-from sd3demo.catalogue import Encoder
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Finished
 from sd3demo.settings import Resolved, counted
 from sd3demo.ui.controls.labels import face
 
-NAMES: Mapping[Encoder, str] = {"clip_l": "CLIP-L", "clip_g": "CLIP-G", "t5": "T5"}
+NAMES: Mapping[str, str] = {"clip_l": "CLIP-L", "clip_g": "CLIP-G", "t5": "T5"}
 OFF = {"zeros": "zeros in place of {}", "omit": "{} left out", "empty": "an empty text for {}"}
 WAITING = "Waiting for its turn"
 STOPPING = "Stopping: what is under way ends first"
@@ -128,7 +127,7 @@ def _began(made: Plan) -> str:
 
 
 def _asked(made: Plan, finished: Finished) -> str:
-    alone = len(made.stages[-1].visits)
+    alone = len(made.flow_stages[-1].visits)
     both = finished.calls - alone
     if not both:
         return f"The network was asked {counted(alone, 'time')}, with the prompt alone: guidance is off."
@@ -186,8 +185,7 @@ def _solver(request: Resolved) -> str:
 
 def _entries(made: Plan) -> int:
     """The numbers of one latent."""
-    factor = made.spec.vae_factor
-    return prod((made.spec.network.channels, made.request.width // factor, made.request.height // factor))
+    return prod(made.spec.latent.shape(made.request.width, made.request.height))
 
 
 def _work(finished: Finished) -> float:

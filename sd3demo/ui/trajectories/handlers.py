@@ -170,7 +170,7 @@ def filled(spec: ModelSpec, values: Mapping[str, object]) -> Updates:
     """
     held = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
     if held["shift"] == "auto":
-        held["shift"] = spec.defaults.shift
+        held["shift"] = spec.shift.default(spec.native**2, spec.native**2)
     return [*(form.filled(name, held[name], spec) for name in NAMES), gr.update(value=held["recorded"])]
 
 
