@@ -29,9 +29,7 @@ EXACT = ModelSpec(
     licence="Apache-2.0",
     native=16,
     latent=Latent(channels=3, factor=1, patch=1),
-    network=MMDiTShape(
-        depth=0, hidden=1, heads=1, joint_dim=1, pooled_dim=1, channels=3, patch=1, table=64
-    ),
+    network=MMDiTShape(depth=0, hidden=1, heads=1, joint_dim=1, pooled_dim=1, channels=3, patch=1, table=64),
     encoders=(TextEncoder("words", "Words", "", 1, 1, modes=("on",)),),
     components={},
     can=Capabilities(max_side=64, attention_maps=False, lora=False),
@@ -76,7 +74,9 @@ class Exact:
         def rows(x: Tensor, at: Sequence[At], numbers: Sequence[int], /, *, skip: bool = False) -> Tensor:
             found = x.clone()
             for place, number in set(zip(at, numbers, strict=True)):
-                same = [row for row, each in enumerate(zip(at, numbers, strict=True)) if each == (place, number)]
+                same = [
+                    row for row, each in enumerate(zip(at, numbers, strict=True)) if each == (place, number)
+                ]
                 found[same] = _data(own[number], x).velocity(x[same], place)
             return found
 

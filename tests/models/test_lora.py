@@ -53,9 +53,7 @@ def stock(network: SD3Transformer2DModel) -> Tensor:
 def ours(network: SD3Transformer2DModel, *, streamed: bool = False) -> Tensor:
     text, x, dials = asked()
     evaluate = (
-        Streamed(network, [text], dials)
-        if streamed
-        else Resident(network, lay_out(network), [text], dials)
+        Streamed(network, [text], dials) if streamed else Resident(network, lay_out(network), [text], dials)
     )
     return network_call(network, evaluate, [text], dials)(x, [At(0.6, 0, 1)] * 2, [0, 0])
 
@@ -84,7 +82,9 @@ def test_the_velocity_under_a_lora_is_pefts(targets: str, names: tuple[str, ...]
 
 @pytest.mark.parametrize("config", [{"use_dora": True}, {"lora_bias": True}], ids=["dora", "bias"])
 @torch.inference_mode()
-def test_what_is_no_sum_on_the_weight_is_called_and_not_packed(config: dict[str, object], layout: str) -> None:
+def test_what_is_no_sum_on_the_weight_is_called_and_not_packed(
+    config: dict[str, object], layout: str
+) -> None:
     network = adapted_network(ATTENTION, **config)
     for name, weight in network.named_parameters():
         if "lora_B" in name and name.endswith("bias"):

@@ -12,8 +12,8 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
-from sd3demo.models.sd3.modulation import Modulation, modulations, taken
 from sd3demo.models.sd3.mmdit import MMDiT, joint_block, positions_of, queries_keys_values
+from sd3demo.models.sd3.modulation import Modulation, modulations, taken
 from sd3demo.models.sd3.text_encoders import SD3Text
 
 CHUNK = 2**23

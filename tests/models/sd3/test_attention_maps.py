@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sd3demo.models.sd3 import attention_maps as attention
 from sd3demo.models.sd3.attention_maps import of_network, shares, text_weights
-from sd3demo.models.sd3.modulation import TIME_SCALE, modulations
 from sd3demo.models.sd3.mmdit import lay_out, positions_of
+from sd3demo.models.sd3.modulation import TIME_SCALE, modulations
 from sd3demo.models.sd3.streamed import attention as streamed_attention
 from sd3demo.models.sd3.text_encoders import SD3Text
 from tests.checkpoints import KINDS, pipeline
@@ -122,7 +122,11 @@ def test_the_state_and_the_time_change_what_is_attended_to(network: SD3Transform
         (modulation,) = modulations(network, (t,), pooled.expand(2, -1))
         context = network.context_embedder(text).expand(2, -1, -1)
         found.append(
-            next(text_weights(layers, latent, context, positions, modulation, groups=torch.eye(TEXT), blocks=(0,)))
+            next(
+                text_weights(
+                    layers, latent, context, positions, modulation, groups=torch.eye(TEXT), blocks=(0,)
+                )
+            )
         )
     assert not torch.allclose(*found)
     assert not torch.allclose(found[0][0], found[0][1])

@@ -24,7 +24,9 @@ def model(checkpoint: Callable[..., Path]) -> SD3:
     return loaded
 
 
-def given(model: SD3, tokens: int = 16, modes: tuple[str, ...] = (), **texts: str) -> tuple[EncoderInput, ...]:
+def given(
+    model: SD3, tokens: int = 16, modes: tuple[str, ...] = (), **texts: str
+) -> tuple[EncoderInput, ...]:
     names = ("clip_l", "clip_g", "t5")
     by_name = dict(zip(names, modes, strict=False))
     return inputs(model.spec, PROMPT, texts=texts, modes=by_name, tokens={"t5": tokens})
