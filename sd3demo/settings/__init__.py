@@ -31,8 +31,10 @@ from sd3demo.settings.request import (
     Solver,
     Steps,
     identity,
+    ignored,
     options_of,
     text_inputs,
+    without_effect,
 )
 from sd3demo.settings.texts import LONGEST_PROMPT, Prompt, Text
 
@@ -61,6 +63,7 @@ __all__ = [
     "choices_of",
     "counted",
     "identity",
+    "ignored",
     "is_whole",
     "options_of",
     "parse",
@@ -68,4 +71,5 @@ __all__ = [
     "sentence",
     "skipped_layers",
     "text_inputs",
+    "without_effect",
 ]

@@ -60,6 +60,11 @@ class FamilyOptions(Settings):
         """Changes of the options that need less memory, each with its words after "try"."""
         yield from ()
 
+    @classmethod
+    def without_effect(cls, values: Mapping[str, object], spec: ModelSpec) -> Mapping[str, str]:
+        """The options that change nothing beside these values and with this model, each with the reason."""
+        return {}
+
 
 class SD3Options(FamilyOptions):
     """Stable Diffusion 3 and 3.5: two CLIPs and T5, each of which can be left out (SD3, section 5.3.3)."""
@@ -123,6 +128,25 @@ class SD3Options(FamilyOptions):
     def lighter(self, spec: ModelSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
         if spec.has("t5") and self.t5 in ("on", "empty"):
             yield "t5 zeros", {"t5": "zeros"}
+
+    @classmethod
+    def without_effect(cls, values: Mapping[str, object], spec: ModelSpec) -> Mapping[str, str]:
+        reasons: dict[str, str] = {}
+        if values.get("clip_g") != "on":
+            reasons["prompt_2"] = "CLIP-G is off, so it reads no text."
+        if values.get("t5") != "on":
+            reasons["prompt_3"] = "T5 does not read the prompt now."
+        if values.get("t5") == "omit":
+            reasons["max_sequence_length"] = "T5's tokens are left out, so their number changes nothing."
+        if spec.components and not spec.has("t5"):
+            reasons |= dict.fromkeys(
+                ("t5", "prompt_3"), "This model comes without T5; zeros stand in its place."
+            )
+        if not values.get("skip_scale"):
+            reasons |= dict.fromkeys(
+                ("skip_layers", "skip_from", "skip_to"), "Skip-layer guidance is off at scale 0."
+            )
+        return reasons
 
 
 class ExactOptions(FamilyOptions):

@@ -6,6 +6,7 @@ field that is None takes the model's own value, which the plan fills in.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -131,3 +132,24 @@ def text_inputs(request: Request, spec: ModelSpec, *, negative: bool = False) ->
     """What each text encoder of a model is given for the prompt, or for the unconditional branch."""
     text = request.negative if negative else request.prompt
     return options_of(request, spec).inputs(text, spec, negative=negative)
+
+
+def without_effect(values: Mapping[str, object], spec: ModelSpec) -> dict[str, str]:
+    """The settings that change nothing beside these values and with this model, each with the reason."""
+    reasons: dict[str, str] = {}
+    if values.get("cfg") == 1:
+        reasons |= dict.fromkeys(("negative", "cfg_from", "cfg_to"), "CFG is off at scale 1.")
+    if values.get("schedule") == "linear":
+        reasons["shift"] = "The linear schedule is never shifted."
+    return {**reasons, **OPTIONS[spec.family].without_effect(values, spec)}
+
+
+def ignored(request: Request, resolved: Resolved, spec: ModelSpec) -> tuple[str, ...]:
+    """A sentence for each setting that was given and changes nothing, for a plan's notes."""
+    idle = without_effect(resolved.model_dump(), spec)
+    given = request.model_fields_set & set(idle)
+    return tuple(
+        f"{name} changes nothing here: {idle[name].removesuffix('.')}"
+        for name in Request.model_fields
+        if name in given and getattr(request, name) != Request.model_fields[name].default
+    )

@@ -180,3 +180,73 @@ def test_a_field_that_was_emptied_is_called_empty() -> None:
 )
 def test_counts_are_told_as_people_tell_them(number: int, said: str) -> None:
     assert counted(number, "step") == said
+
+
+@pytest.mark.parametrize(
+    ("settings", "notes"),
+    [
+        ({}, []),
+        ({"cfg": 1, "negative": "blurry"}, ["negative changes nothing here: CFG is off at scale 1"]),
+        ({"cfg": 4, "negative": "blurry"}, []),
+        (
+            {"t5": "zeros", "prompt_3": "a"},
+            ["prompt_3 changes nothing here: T5 does not read the prompt now"],
+        ),
+        ({"prompt_3": "a"}, []),
+        (
+            {"schedule": "linear", "shift": 2},
+            ["shift changes nothing here: The linear schedule is never shifted"],
+        ),
+        ({"skip_layers": "1"}, ["skip_layers changes nothing here: Skip-layer guidance is off at scale 0"]),
+    ],
+)
+def test_what_is_given_and_changes_nothing_is_said(settings: dict[str, object], notes: list[str]) -> None:
+    from sd3demo.catalogue import CATALOGUE
+    from sd3demo.engine import Budget, plan
+
+    request = Request.model_validate({"prompt": "a circle", "model": "sd3-medium", **settings})
+    assert list(plan(request, CATALOGUE["sd3-medium"], Budget()).notes) == notes
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"skip_scale": 3}, "sd3-medium names no layers of its own to leave out; give skip_layers"),
+        ({"skip_scale": 3, "skip_layers": "24"}, "skip_layers names 24; sd3-medium has the blocks 0 to 23"),
+        ({"skip_scale": 3, "skip_layers": "1", "skip_from": 0.9, "skip_to": 0.5}, "skip_from must not be"),
+    ],
+)
+def test_skip_layer_guidance_that_cannot_be_is_refused(settings: dict[str, object], sentence: str) -> None:
+    from sd3demo.catalogue import CATALOGUE
+    from sd3demo.engine import Budget, plan
+
+    request = Request.model_validate({"prompt": "a circle", "model": "sd3-medium", **settings})
+    with pytest.raises(Refusal, match=sentence):
+        plan(request, CATALOGUE["sd3-medium"], Budget())
+
+
+def test_skip_layer_guidance_takes_the_models_own_layers_and_counts_its_calls() -> None:
+    from sd3demo.catalogue import CATALOGUE
+    from sd3demo.engine import Budget, plan
+
+    spec = CATALOGUE["sd3.5-medium"]
+    request = Request(prompt="a", model=spec.name, skip_scale=2.8, skip_from=0, skip_to=1, steps=5)
+    found = plan(request, spec, Budget())
+    assert found.request.skip_layers == "7,8,9"
+    assert found.flow_stages[0].skip_layers == (7, 8, 9)
+    assert found.calls == 3 * 5
+    assert plan(request.model_copy(update={"skip_scale": 0}), spec, Budget()).calls == 2 * 5
+
+
+@pytest.mark.parametrize("text", ["a", "7,,8", "7;8", "-1", "7,8,"])
+def test_layers_that_are_no_numbers_are_refused(text: str) -> None:
+    with pytest.raises(Refusal, match="give block numbers with commas between"):
+        parse(Request, {"prompt": "a", "skip_layers": text})
+
+
+def test_options_of_another_family_are_refused() -> None:
+    from sd3demo.engine import Budget, plan
+    from sd3demo.models.exact import EXACT
+
+    with pytest.raises(Refusal, match="t5 is 'zeros'; exact has no such setting"):
+        plan(Request(prompt="red", model="exact", t5="zeros"), EXACT, Budget())

@@ -29,6 +29,7 @@ def resolve_large(
     request: Extrapolation, native: Resolved, sizes: Sizes, spec: ModelSpec
 ) -> ResolvedExtrapolation:
     """The request with nothing left open. Raises Refusal for what its method or its positions cannot do."""
+    _check_capabilities(request, spec)
     method, scale = METHODS[request.method], sizes.scale
     positions = method.positions or request.positions
     if method.flows and positions == "extend" and max(sizes.target) > spec.can.max_side:
@@ -56,6 +57,20 @@ def resolve_large(
         "large_steps": request.large_steps or native.steps,
     }
     return parse(ResolvedExtrapolation, request.model_dump() | native.model_dump() | chosen)
+
+
+def _check_capabilities(request: Extrapolation, spec: ModelSpec) -> None:
+    """Raises Refusal for a change of the network that the model's family does not have."""
+    can = spec.can
+    for name, neutral, able in (
+        ("positions", "extend", can.positions != "none"),
+        ("attention", "off", can.attention_scale),
+        ("text_copies", 1, can.text_copies),
+        ("half_patch", False, can.half_patch),
+    ):
+        given = getattr(request, name)
+        if given != neutral and not able:
+            raise Refusal(f"{name} is {given}, which {spec.name} cannot do; leave it at {neutral}")
 
 
 def _held(request: Extrapolation) -> bool:

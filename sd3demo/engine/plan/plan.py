@@ -23,7 +23,7 @@ from sd3demo.engine.plan.memory import (
 )
 from sd3demo.engine.plan.resolve import native_stage, resolve
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, Stage
-from sd3demo.settings import Request, Resolved, text_inputs
+from sd3demo.settings import Request, Resolved, ignored, text_inputs
 from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation
 
 RECORDERS = ("lengths",)
@@ -153,7 +153,7 @@ def plan(
         memory=placed.memory,
         seconds=sum(flops.values()) / budget.flops,
         arms=all_arms,
-        notes=(*notes, *placed.notes),
+        notes=(*notes, *ignored(request, resolved, spec), *placed.notes),
     )
 
 
