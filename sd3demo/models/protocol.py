@@ -89,7 +89,7 @@ class FlowModel(Protocol):
         ...
 
     def encode(self, inputs: tuple[EncoderInput, ...]) -> Conditioning:
-        """One text as the network reads it. Raises ValueError where an encoder that must run is not loaded."""
+        """One text as the network reads it. Raises ValueError where an encoder that has to run is missing."""
         ...
 
     def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:

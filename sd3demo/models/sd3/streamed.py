@@ -142,10 +142,9 @@ def _normalised(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value of a stream, each (B, N, heads, d), with QK-norm where the network has it."""
     query, key, value = (getattr(attn, layer)(x).unflatten(-1, (attn.heads, -1)) for layer in layers)
-    norms = getattr(attn, norm_q, None), getattr(attn, norm_k, None)
-    query, key = (
-        each if norm is None else norm(each) for norm, each in zip(norms, (query, key), strict=True)
-    )
+    for_query, for_key = getattr(attn, norm_q, None), getattr(attn, norm_k, None)
+    query = query if for_query is None else for_query(query)
+    key = key if for_key is None else for_key(key)
     return query, key, value
 
 
@@ -158,7 +157,7 @@ def _use_own_attention(network: SD3Transformer2DModel) -> None:
 @contextmanager
 def _positions(patches: nn.Module, positions: Tensor) -> Iterator[None]:
     """Let a patch embedding add these positions, (1 or R, N, D), in place of its table's middle."""
-    patches.cropped_pos_embed = lambda height, width: positions
+    patches.cropped_pos_embed = lambda height, width: positions  # type: ignore[assignment]
     try:
         yield
     finally:

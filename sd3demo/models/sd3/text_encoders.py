@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
-from sd3demo.catalogue import EncoderInput, ModelSpec
+from sd3demo.catalogue import EncoderInput, MMDiTShape, ModelSpec
 from sd3demo.models.offloading import works_on
 
 CLIPS = ("clip_l", "clip_g")
@@ -105,7 +105,7 @@ def encode(
             zeros = torch.zeros(1, given[name].tokens, width.token, dtype=dtype)
             clips[name] = zeros, torch.zeros(1, width.pooled, dtype=dtype)
     side_by_side = torch.cat([clips[name][0].to(device) for name in CLIPS], dim=-1)
-    joint_dim = spec.network.joint_dim  # type: ignore[attr-defined]
+    joint_dim = cast(MMDiTShape, spec.network).joint_dim
     in_a_row = [pad(side_by_side, (0, joint_dim - side_by_side.shape[-1]))]
     if t5_rows is not None:
         in_a_row.append(t5_rows.to(device))

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.hooks import apply_group_offloading
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from sd3demo.catalogue import find
 from sd3demo.errors import Refusal
+from sd3demo.flow.extrapolation.tuning import Toolkit
+from sd3demo.flow.solvers import At
 from sd3demo.models import load
+from sd3demo.models.offloading import streaming_hook
+from sd3demo.models.protocol import Dials
 from sd3demo.models.sd3.adapter import SD3
 from sd3demo.models.sd3.text_encoders import SD3Text
 from tests.models.inputs import inputs
@@ -138,3 +144,48 @@ def test_weights_in_half_precision_load_as_they_are_asked_for(folder: Path) -> N
         )
     model = load(find(str(folder)), torch.float32)
     assert {weight.dtype for part in model.parts.values() for weight in part.parameters()} == {torch.float32}
+
+
+@torch.inference_mode()
+def test_an_adapter_is_heard_at_the_next_network_call(checkpoint: Callable[..., Path]) -> None:
+    """The layers that were laid out before it are not used again."""
+    model = load(find(str(checkpoint("sd3.5-medium"))), torch.float32)
+    assert isinstance(model, SD3)
+    texts, x = [encoded(model)], torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def velocity() -> torch.Tensor:
+        return model.network(texts, Dials())(x, [At(0.5, 0, 1)], [0])
+
+    plain = velocity()
+    model.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    adapted = velocity()
+    model.transformer.disable_adapters()
+    assert torch.equal(velocity(), plain)
+    assert not torch.allclose(adapted, plain, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_model_whose_parts_are_offloaded_in_groups_answers_as_a_resident_one(
+    checkpoint: Callable[..., Path],
+) -> None:
+    folder = str(checkpoint("sd3.5-large"))
+    answers = []
+    for streams in (False, True):
+        model = load(find(folder), torch.float32)
+        assert isinstance(model, SD3)
+        if streams:
+            cpu = torch.device("cpu")
+            apply_group_offloading(model.transformer, cpu, cpu, num_blocks_per_group=1)
+            for module in model.parts["text"].children():
+                apply_group_offloading(module, cpu, cpu, offload_type="leaf_level")
+        text = encoded(model)
+        dials = Dials((), Toolkit("interpolate", (8, 8), text_copies=3.0), skip_layers=(1,))
+        x = torch.randn(2, 16, 16, 12, generator=torch.Generator().manual_seed(0))
+        at = [At(0.5, 0, 1)] * 2
+        rows = model.network([text], dials)
+        groups = model.words(inputs(model.spec, CIRCLE, tokens={"t5": TOKENS})).groups
+        maps = list(model.attention(x, 0.5, text, groups, (0, 2)))
+        answers.append([text.tokens, rows(x, at, [0, 0]), rows(x, at, [0, 0], skip=True), *maps])
+        assert (streaming_hook(model.transformer) is not None) == streams
+    for found, expected in zip(*answers, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
