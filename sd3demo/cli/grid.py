@@ -14,7 +14,7 @@ from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Loading
 from sd3demo.engine.plan.device import Device, budget
 from sd3demo.errors import Refusal
-from sd3demo.history import write_whole
+from sd3demo.history import model_for, single_request, write_whole
 from sd3demo.history.sheet_receipts import SheetReceipt, read_sheet, read_tiles, sheet_of, sheet_png
 from sd3demo.history.verifying import TOLERANCE
 from sd3demo.settings import Prompt, Request, Settings, counted, parse
@@ -124,7 +124,11 @@ def _plans(found: SheetReceipt, device: Device) -> tuple[Plan, ...]:
     for receipt in found.pictures:
         if receipt.request.count != 1:
             raise Refusal("a cell of this grid holds several pictures, which no grid made here does")
-    return tuple(plan(receipt.request, find(receipt.request.model), here) for receipt in found.pictures)
+    models = [model_for(receipt) for receipt in found.pictures]
+    return tuple(
+        plan(single_request(receipt, model.spec), model.spec, here)
+        for receipt, model in zip(found.pictures, models, strict=True)
+    )
 
 
 COMMAND = Command(grid, (Asked, Sides), arguments=("prompt",))

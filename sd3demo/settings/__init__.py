@@ -12,6 +12,7 @@ from sd3demo.settings.reflection import (
     sentence,
 )
 from sd3demo.settings.request import (
+    LAST_SEED,
     LONGEST_PROMPT,
     Prompt,
     Request,
@@ -25,9 +26,11 @@ from sd3demo.settings.request import (
     Time,
     Tokens,
     identity,
+    non_default_values,
 )
 
 __all__ = [
+    "LAST_SEED",
     "LONGEST_PROMPT",
     "OneOf",
     "Prompt",
@@ -47,6 +50,7 @@ __all__ = [
     "counted",
     "identity",
     "is_whole",
+    "non_default_values",
     "parse",
     "quoted",
     "sentence",

@@ -7,7 +7,7 @@ field that is None takes the model's own value, which the plan fills in.
 import hashlib
 import json
 import unicodedata
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -15,6 +15,7 @@ from sd3demo.flow.grids import Convention
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 
+LAST_SEED = 2**32 - 1
 LONGEST_PROMPT = 2000  # characters; T5 reads 512 tokens at most, which is less
 
 
@@ -58,7 +59,7 @@ class Request(Settings):
     negative: Text = Field("", description="What guidance should lead away from; empty is the plain choice.")
     model: Text = Field("tiny", description="A name of the catalogue, or a folder in diffusers format.")
     seed: int = Field(
-        0, ge=0, le=2**32 - 1, description="Draws the initial noise; picture k of a batch has seed + k."
+        0, ge=0, le=LAST_SEED, description="Draws the initial noise; picture k of a batch has seed + k."
     )
     count: int = Field(1, ge=1, le=16, description="How many pictures to make at once.")
     width: Side | None = Field(None, description="In pixels; the model's native size by default.")
@@ -114,6 +115,15 @@ class Request(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _every_picture_has_a_seed(self) -> "Request":
+        if self.seed + self.count - 1 > LAST_SEED:
+            raise ValueError(
+                f"seed is {self.seed} and count {self.count}; the last picture's seed, seed + count - 1, must "
+                f"not be above {LAST_SEED}: give a smaller seed"
+            )
+        return self
+
 
 class Resolved(Request):
     """A request of which nothing is left open: what a plan carries out, and what a receipt repeats."""
@@ -129,8 +139,17 @@ class Resolved(Request):
 
 
 def identity(settings: BaseModel) -> str:
-    """Sixteen hex digits that name these settings: equal settings have equal ones, on any machine."""
+    """Return sixteen hex digits that name these settings: equal settings have equal ones, on any machine.
+
+    They are over what differs from the defaults, so that a new setting leaves the names of old ones as they
+    are.
+    """
     text = json.dumps(
-        settings.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, separators=(",", ":")
+        non_default_values(settings), sort_keys=True, ensure_ascii=True, separators=(",", ":")
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def non_default_values(settings: BaseModel) -> dict[str, Any]:
+    """Return, as JSON, the settings that have no default or another value than it."""
+    return settings.model_dump(mode="json", exclude_defaults=True)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
 
 
@@ -47,9 +48,8 @@ class ResultCache:
 
 
 def kept_at_home() -> Path:
-    """Where this user's measured cells are kept: `sd3demo/studies` where the system keeps programs' data."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "sd3demo" / "studies"
+    """Return the folder that keeps this user's measured cells."""
+    return user_data() / "studies"
 
 
 def _lines(file: Path) -> Iterator[dict]:

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from sd3demo.catalogue import find
 from sd3demo.cli import main
 from sd3demo.engine import Budget, plan
-from sd3demo.history import RunStore, own, read_receipt, receipts_of, to_png
+from sd3demo.history import RunStore, read_receipt, receipts_of, to_png, user_store
 from sd3demo.history.receipts import KEYWORD
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core, core
@@ -227,11 +227,11 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = str(write_checkpoint(tmp_path / "model", KINDS["sd3-medium"]))
-    page = core((model,), own())
+    page = core((model,), user_store())
     given = {"prompt": "a red circle", "model": model, "steps": 2, "count": 2, "seed": 5}
     values = form.held(parse(Request, given), find(model))
     list(answers.run(page, None, False, *[values[name] for name in answers.NAMES]))
-    (kept,) = own().runs()
+    (kept,) = user_store().runs()
     for image in kept.images:
         assert main(["verify", str(image)]) == 0
     words = [part for name, value in given.items() if name != "prompt" for part in (f"--{name}", str(value))]
@@ -240,4 +240,4 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     mine = tmp_path / "mine-2.png"
     assert mine.read_bytes() == kept.images[1].read_bytes()
     assert "not one byte differs" in str(told(page, mine)[3])
-    assert len(own().runs()) == 2  # what the command line has made is in the page's history
+    assert len(user_store().runs()) == 2  # what the command line has made is in the page's history
