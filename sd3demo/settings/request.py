@@ -150,6 +150,6 @@ def identity(settings: BaseModel) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def non_default_values(settings: BaseModel) -> dict[str, Any]:
-    """Return, as JSON, the settings that have no default or another value than it."""
-    return settings.model_dump(mode="json", exclude_defaults=True)
+def non_default_values(settings: BaseModel, only: set[str] | None = None) -> dict[str, Any]:
+    """Return, as JSON, the settings that have no default or another value than it; of these names alone."""
+    return settings.model_dump(mode="json", exclude_defaults=True, include=only)

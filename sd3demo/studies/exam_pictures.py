@@ -22,7 +22,17 @@ from sd3demo.engine.events import Finished, Pixels
 from sd3demo.engine.plan.device import Device, budget
 from sd3demo.engine.plan.plan import resolve
 from sd3demo.errors import Failure
-from sd3demo.settings import Request, Resolved, Scale, Settings, Shift, Solver, Steps, parse
+from sd3demo.settings import (
+    Request,
+    Resolved,
+    Scale,
+    Settings,
+    Shift,
+    Solver,
+    Steps,
+    non_default_values,
+    parse,
+)
 from sd3demo.studies.study import Cell, Json, Measurement, Raw, Scalar
 from sd3demo.world.prompts import CATEGORIES, Exam, Item, exams
 
@@ -142,7 +152,7 @@ def exam_cell(exam: Exam, base: Resolved, seed: int, device: Device, arm: Mappin
     request = base.model_copy(update={"prompt": exam.prompt, "seed": seed % 2**32})
     given: dict[str, Json] = {
         "exam": asdict(exam),
-        "request": request.model_dump(mode="json"),
+        "request": non_default_values(request),
         "device": here(device).device,
     }
     return Cell(PICTURE, base.model, given, {"category": exam.category, **arm})

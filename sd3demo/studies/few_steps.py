@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sd3demo.flow.grids import Convention, time_grid
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings import Scale, Shift
+from sd3demo.settings import Scale, Shift, non_default_values
 from sd3demo.studies.exam_pictures import (
     MORE,
     Exams,
@@ -88,7 +88,7 @@ def cells(settings: FewSteps) -> list[Cell]:
         changed = {"prompt": exam.prompt, "seed": (settings.seed + index) % 2**32}
         given: dict[str, Json] = {
             "exam": asdict(exam),
-            "request": base.model_copy(update=changed).model_dump(mode="json"),
+            "request": non_default_values(base.model_copy(update=changed)),
             "arms": sorted({f"{solver}/{steps}" for solver, steps in arms}),
             "device": here(settings.device).device,
         }

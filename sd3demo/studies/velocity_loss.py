@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.engine.plan.device import Device
-from sd3demo.settings import Settings
+from sd3demo.settings import Settings, non_default_values
 from sd3demo.studies.exam_pictures import T5Mode, here, of_request, plan_of, resolved
 from sd3demo.studies.statistics import error, in_arm, mean, ratio
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
@@ -67,7 +67,7 @@ def loss_cell(settings: VelocityLoss, index: int, scale: float, model: str) -> C
     given: dict[str, Json] = {
         "scene": seed,
         "noise": (settings.seed + 1_000_003 * (index + 1)) % 2**32,
-        "request": request.model_dump(mode="json", include=read),
+        "request": non_default_values(request, read),
         "device": here(settings.device).device,
     }
     return Cell(LOSSES, model, given, {"scale": scale, "index": index})

@@ -19,7 +19,7 @@ from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.plan.device import Device
 from sd3demo.errors import Refusal
-from sd3demo.settings import Scale, Steps, parse
+from sd3demo.settings import Scale, Steps, non_default_values, parse
 from sd3demo.settings.extrapolation import PLAIN, PRESETS, Extrapolation
 from sd3demo.studies.exam_pictures import MORE, Exams, asked, exam_of, here, made, of_request
 from sd3demo.studies.study import Cell, Json, Measurement, Raw
@@ -83,7 +83,7 @@ def cells_of(settings: Extrapolated, arms: Callable[[float], Arms]) -> list[Cell
 def _cell(settings: Extrapolated, exam: Exam, index: int, scale: float, arms: Arms) -> Cell:
     common = {"prompt": exam.prompt, "seed": (settings.seed + index) % 2**32}
     requests: dict[str, Json] = {
-        name: _asked(settings, scale, {**change, **common}).model_dump(mode="json")
+        name: non_default_values(_asked(settings, scale, {**change, **common}))
         for name, change in arms.items()
     }
     given: dict[str, Json] = {

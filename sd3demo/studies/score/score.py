@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from sd3demo.flow.grids import Convention
-from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted
+from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted, non_default_values
 from sd3demo.studies.exam_pictures import (
     GENEVAL,
     KINDS,
@@ -82,15 +82,14 @@ class Scores:
 def cells(settings: Score) -> list[Cell]:
     """A picture for each prompt, and after it what the autoencoder leaves of a true one."""
     base = resolved(settings, settings.device, {})
+    read = {"model", "prompt", "width", "height", "precision", "placement"}
     made: list[Cell] = []
     for index, exam in asked(settings):
         made.append(exam_cell(exam, base, settings.seed + index, settings.device, {}))
         given: dict[str, Json] = {
             "exam": asdict(exam),
             "scene": f"truth/{exam.category}/{settings.exam_seed}/{index}",
-            "request": base.model_copy(update={"cfg": 1.0}).model_dump(
-                mode="json", include={"model", "prompt", "width", "height", "precision", "placement"}
-            ),
+            "request": non_default_values(base, read),
             "device": here(settings.device).device,
         }
         made.append(Cell(CEILING, base.model, given, {"category": exam.category}))
