@@ -11,7 +11,7 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import plan
 from sd3demo.engine.input_image import check_own, read_own
 from sd3demo.engine.plan.device import Device, budget
-from sd3demo.history import single_request, compare, read_pixels, read_receipt
+from sd3demo.history import compare, model_for, read_pixels, read_receipt, single_request
 from sd3demo.settings import Settings
 
 

@@ -15,7 +15,7 @@ from sd3demo.catalogue import find
 from sd3demo.cli import main
 from sd3demo.engine import Budget, plan
 from sd3demo.history import RunStore, read_receipt, receipts_of, to_png, user_store
-from sd3demo.history.receipts import KEYWORD
+from sd3demo.history.receipts import KEYWORD, receipt_json
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core, core
 from sd3demo.ui.context import prepare
@@ -107,9 +107,7 @@ def test_a_sound_receipt_of_other_noise_or_weights_is_told(
     change: dict[str, str], sentence: str, rehearsed: Core, file: Path
 ) -> None:
     """A forger who recomputes the digest is found by the rerun."""
-    from sd3demo.history import receipts
-
-    receipt = receipts._signed(read_receipt(file).model_copy(update=change))
+    receipt = read_receipt(file).model_copy(update=change)
     with Image.open(file) as image:
         file.write_bytes(to_png(np.array(image.convert("RGB")), receipt))
     assert sentence in str(told(rehearsed, file)[3])
@@ -126,12 +124,10 @@ def huge(path: Path) -> None:
 
 def signed_and_huge(path: Path) -> None:
     """The same with a receipt that agrees."""
-    from sd3demo.history import receipts
-
     receipt = read_receipt(path)
     request = receipt.request.model_copy(update={"width": 8192, "height": 8192})
     info = PngInfo()
-    info.add_text(KEYWORD, receipts._json(receipts._signed(receipt.model_copy(update={"request": request}))))
+    info.add_text(KEYWORD, receipt_json(receipt.model_copy(update={"request": request})))
     Image.new("1", (8192, 8192)).save(path, pnginfo=info)
 
 
@@ -148,10 +144,8 @@ def of_another_model(path: Path) -> None:
     with Image.open(path) as image:
         pixels = np.array(image.convert("RGB"))
     receipt = read_receipt(path)
-    from sd3demo.history import receipts
-
     request = receipt.request.model_copy(update={"model": "/etc"})
-    path.write_bytes(to_png(pixels, receipts._signed(receipt.model_copy(update={"request": request}))))
+    path.write_bytes(to_png(pixels, receipt.model_copy(update={"request": request})))
 
 
 def cut(path: Path) -> None:
