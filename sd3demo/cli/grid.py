@@ -119,15 +119,15 @@ def _again(file: Path, device: Device, report: Report) -> int:
     return 0 if equal else 1
 
 
-def _plans(found: SheetReceipt, device: Device) -> tuple[Plan, ...]:
+def _plans(sheet: SheetReceipt, device: Device) -> tuple[Plan, ...]:
     here = budget(device)
-    for receipt in found.pictures:
+    for receipt in sheet.pictures:
         if receipt.request.count != 1:
             raise Refusal("a cell of this grid holds several pictures, which no grid made here does")
-    models = [model_for(receipt) for receipt in found.pictures]
+    models = [model_for(receipt) for receipt in sheet.pictures]
     return tuple(
-        plan(single_request(receipt, model.spec), model.spec, here)
-        for receipt, model in zip(found.pictures, models, strict=True)
+        plan(single_request(receipt, found.model), found.spec, here)
+        for receipt, found in zip(sheet.pictures, models, strict=True)
     )
 
 

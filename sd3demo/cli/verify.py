@@ -41,7 +41,7 @@ def verify(options: VerifyOptions, report: Report) -> int:
     found = model_for(receipt, [options.model] if options.model else [])
     if found.note:
         report.progress(found.note)
-    request = single_request(receipt, found.spec)
+    request = single_request(receipt, found.model)
     if options.upscaler:
         request = request.model_copy(update={"upscaler": options.upscaler})
     rerun = plan(request, found.spec, budget(options.device))
@@ -54,7 +54,7 @@ def verify(options: VerifyOptions, report: Report) -> int:
         "weights_equal": result.weights_equal,
         "sigmas_equal": result.sigmas_equal,
         "equal": result.equal,
-        "model": found.spec.name,
+        "model": found.model,
         "request": receipt.request.model_dump(mode="json"),
     }
     report.result(values, f"{options.file} is {result.verdict}")

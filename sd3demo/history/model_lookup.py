@@ -34,12 +34,13 @@ class WeightsRecord(Protocol):
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model on this machine for a receipt.
+    """A model on this machine for a receipt; `model` is its name or folder as a request holds it.
 
     `same_weights` is whether its weights are those of the receipt; `note` is a sentence for people, empty
     where the receipt's own name leads to its weights.
     """
 
+    model: str
     spec: ModelSpec
     same_weights: bool
     note: str
@@ -63,7 +64,7 @@ def model_for(
             continue  # a catalogue's name without any weights
         if _fingerprint(spec) == wanted:
             note = "" if candidate == name else f"the model is {name} in the receipt and {candidate} here"
-            return FoundModel(spec, True, note)
+            return FoundModel(candidate, spec, True, note)
     if everywhere:
         fallback = [*given, name] if given else [name]
     else:
@@ -72,7 +73,7 @@ def model_for(
         spec = _known(candidate)
         if spec is not None and _fingerprint(spec):
             note = f"no weights here have the receipt's hash, {wanted[:12]}…; {candidate} is used instead"
-            return FoundModel(spec, False, note)
+            return FoundModel(candidate, spec, False, note)
     raise Refusal(_how_to_give(name, wanted))
 
 
@@ -136,8 +137,8 @@ def _how_to_give(name: str, weights: str) -> str:
     if spec is not None:
         return f"{how_to_get(spec)}, or give its folder with --model FOLDER"
     return (
-        f"the picture was made with the model {name!r}, whose weights have the hash {weights[:12]}…; none here "
-        "have: give its folder with --model FOLDER"
+        f"the picture was made with the model {name!r}, whose weights have the hash {weights[:12]}…; no model here "
+        "has them: give its folder with --model FOLDER"
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.history.receipts import Receipt
 from sd3demo.settings import Resolved
@@ -42,14 +41,14 @@ class Verification:
         return f"{'equal' if self.equal else 'NOT equal'}: the largest difference is {levels}/255{notes}"
 
 
-def single_request(receipt: Receipt, spec: ModelSpec | None = None) -> Resolved:
-    """Return the request for the one picture of a receipt, of the model that was found for it.
+def single_request(receipt: Receipt, model: str = "") -> Resolved:
+    """Return the request for the one picture of a receipt, with the model that was found for it.
 
     In a batch a picture's seed is the first one's plus its place.
     """
     request = receipt.request
-    changed: dict[str, object] = {"seed": request.seed + receipt.picture, "count": 1}
-    return request.model_copy(update=changed if spec is None else {**changed, "model": spec.name})
+    changed = {"seed": request.seed + receipt.picture, "count": 1, "model": model or request.model}
+    return request.model_copy(update=changed)
 
 
 def compare(receipt: Receipt, shown: Pixels, rerun: Finished) -> Verification:

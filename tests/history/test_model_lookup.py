@@ -58,7 +58,7 @@ def test_weights_that_moved_to_another_name_are_found_by_their_hash() -> None:
     found = model_for(receipt_of("tiny", fingerprint(find("tiny-2"))))
     assert (found.spec.name, found.same_weights) == ("tiny-2", True)
     assert found.note == "the model is tiny in the receipt and tiny-2 here"
-    assert single_request(receipt_of("tiny", "0" * 64), found.spec).model == "tiny-2"
+    assert single_request(receipt_of("tiny", "0" * 64), found.model).model == "tiny-2"
 
 
 def test_a_folder_is_found_among_those_that_are_named(folder: Path) -> None:
