@@ -139,7 +139,7 @@ def _so_far(pictures: dict[str, ArmFinished]) -> Finished:
 def _keep(
     made: Plan, finished: Finished, store: RunStore | None, where: Where, report: Report
 ) -> tuple[Run | None, dict[str, str | list[str]]]:
-    """Write the pictures where the user wants them, and the run in the history; return the files by method."""
+    """Write the pictures where the user wants them, and the run in the history; return files by method."""
     kept = {name: arm for name, arm in finished.made.items() if arm.noise_sha256}
     requests = {arm.name: arm.request for arm in made.arms if arm.name in kept}
     request = requests[next(reversed(requests))]

@@ -55,7 +55,7 @@ def generate(request: Request, where: Where, report: Report) -> int:
 
 
 def check_places(where: Where) -> RunStore | None:
-    """Return the history, None where it is off. Raises Refusal before the work where nothing could be written.
+    """Return the history, None where it is off. Raises Refusal where nothing could be written.
 
     With a file for the pictures, a history that cannot be written is no reason to refuse.
     """

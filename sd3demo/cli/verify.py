@@ -21,8 +21,8 @@ class VerifyOptions(Settings):
     file: Path = Field(description="A PNG that sd3demo wrote.")
     model: str = Field(
         "",
-        description="The model that it was made with, a folder or a name; without it the weights are looked for "
-        "by their hash.",
+        description="The model that it was made with, a folder or a name; without it the weights are looked "
+        "for by their hash.",
     )
     device: Device = Field("auto", description="What computes.")
     own: Path | None = Field(

@@ -1,4 +1,4 @@
-"""The history for a gallery: search, thumbnails, and the settings and results of a run. Prompts are cached."""
+"""The history for a gallery: search, thumbnails, and the settings and results of a run, prompts cached."""
 
 import json
 import unicodedata
@@ -60,7 +60,7 @@ class HistoryIndex:
         return self._prompts[id]
 
     def thumbnail(self, id: str) -> bytes:
-        """Return the thumbnail as WebP, b"" where there is none. Runs of older versions have no file of it."""
+        """Return the thumbnail as WebP, b"" where there is none. Runs of older versions have no file."""
         folder = self.store.root / id
         try:
             return (folder / THUMBNAIL).read_bytes()
@@ -83,9 +83,7 @@ class HistoryIndex:
             raise Refusal(f"the run {id} cannot be read: {error}; delete it or make it again") from error
         return RunRecord(run, self._request(request, result, f"the run {id}"), result)
 
-    def _request(
-        self, request: Mapping[str, object], result: Mapping[str, object], what: str
-    ) -> Resolved:
+    def _request(self, request: Mapping[str, object], result: Mapping[str, object], what: str) -> Resolved:
         """Return the settings of a run. A run of format 1 says nothing of its format."""
         stored = {"format": 1} | {name: result[name] for name in STORED if name in result}
         check_format(stored, what)

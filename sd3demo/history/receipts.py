@@ -59,7 +59,7 @@ class PictureRecord(Settings):
 
 
 class Receipt(PictureRecord):
-    """A picture's record as its file holds it; `parent` is the native picture that it was made larger from."""
+    """A picture's record as its file holds it; `parent` is the native picture that it was enlarged from."""
 
     format: Literal[2] = FORMAT
     parent: PictureRecord | None = None
@@ -69,8 +69,9 @@ class Receipt(PictureRecord):
 def receipts_of(
     request: Resolved, finished: Finished | ArmFinished, native: Sequence[Receipt] = ()
 ) -> list[Receipt]:
-    """Return a receipt for each picture of a run; `native` are those of the native pictures they came from."""
-    parents = [_record(receipt) for receipt in native] or [None] * len(finished.noise_sha256)
+    """Return a receipt for each picture of a run; `native` are those of its native pictures."""
+    parents: Sequence[PictureRecord | None] = [_record(each) for each in native]
+    parents = parents or [None] * len(finished.noise_sha256)
     return [
         Receipt(
             kind=kind_of(request),

@@ -16,7 +16,14 @@ from pydantic import Field
 
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.errors import Refusal
-from sd3demo.history.receipts import SHEET_KEYWORD, Receipt, read_text, receipt_from, receipt_json, receipts_of
+from sd3demo.history.receipts import (
+    SHEET_KEYWORD,
+    Receipt,
+    read_text,
+    receipt_from,
+    receipt_json,
+    receipts_of,
+)
 from sd3demo.history.stored_json import FORMAT, check_sealed, parse_stored, sealed
 from sd3demo.settings import Resolved, Settings
 

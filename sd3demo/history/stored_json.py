@@ -19,7 +19,7 @@ from sd3demo.errors import Refusal
 from sd3demo.settings import LAST_SEED, Resolved, quoted, sentence
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 
-FORMAT = 2
+FORMAT: Literal[2] = 2
 """The format that is written. Format 1 had no `kind`, and its digest covered an empty `digest` as well."""
 
 RequestKind = Literal["generate", "extrapolate"]
@@ -35,7 +35,7 @@ def kind_of(request: Resolved) -> RequestKind:
 
 
 def canonical(values: Mapping[str, object]) -> str:
-    """Return the JSON text that digests are taken over: keys sorted, in ASCII, which a PNG's chunk can hold."""
+    """Return the JSON text that digests are taken over: sorted, and in ASCII, as a PNG's chunk has to be."""
     return json.dumps(values, sort_keys=True, ensure_ascii=True)
 
 
@@ -95,10 +95,12 @@ def parse_stored(
             raise _newer(written, what, f"setting {quoted(unknown[0])}") from error
         said = sentence(error, kind)
         if any(each["type"] == "missing" for each in error.errors()):
-            raise Refusal(f"{what} cannot be read: {said.partition(';')[0]}; it was damaged or forged") from error
+            raise Refusal(
+                f"{what} cannot be read: {said.partition(';')[0]}; it was damaged or forged"
+            ) from error
         raise Refusal(
-            f"{what} cannot be migrated to sd3demo {__version__}: {said}; open it with the version that wrote "
-            f"it{_writer(written, ', ')}"
+            f"{what} cannot be migrated to sd3demo {__version__}: {said}; open it with the version that "
+            f"wrote it{_writer(written, ', ')}"
         ) from error
 
 
@@ -122,8 +124,8 @@ def from_format_1(values: Mapping[str, object]) -> dict[str, object]:
 
 def _newer(values: Mapping[str, object], what: str, unknown: str) -> Refusal:
     return Refusal(
-        f"{what} was written by a newer version of sd3demo: it has the {unknown}, which {__version__} does not "
-        f"know; update sd3demo{_writer(values, ' to ')}"
+        f"{what} was written by a newer version of sd3demo: it has the {unknown}, which {__version__} does "
+        f"not know; update sd3demo{_writer(values, ' to ')}"
     )
 
 

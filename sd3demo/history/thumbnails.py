@@ -22,7 +22,7 @@ def thumbnail(pixels: Pixels) -> bytes:
 
 
 def thumbnail_of(file: Path) -> bytes:
-    """Return the thumbnail of a PNG file. Raises what Pillow does for one that is no picture, or a huge one."""
+    """Return the thumbnail of a PNG file. Raises ValueError for a huge one, and as Pillow does."""
     with Image.open(file, formats=["PNG"]) as image:
         if image.width * image.height > LARGEST:
             raise ValueError(f"{image.width} x {image.height} pixels are too many for a thumbnail")

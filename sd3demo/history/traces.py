@@ -26,7 +26,7 @@ from sd3demo.history.stored_json import check_format, parse_stored
 from sd3demo.settings import Resolved, Settings, counted
 
 KEYWORD = "sd3demo.trace"
-FORMAT = 1
+FORMAT: Literal[1] = 1
 SUFFIX = ".safetensors"
 LARGEST = 16 * 2**20  # bytes of a file
 SIDE = 256  # pixels of the picture, and patches of a map, at most

@@ -119,8 +119,8 @@ class Request(Settings):
     def _every_picture_has_a_seed(self) -> "Request":
         if self.seed + self.count - 1 > LAST_SEED:
             raise ValueError(
-                f"seed is {self.seed} and count {self.count}; the last picture's seed, seed + count - 1, must "
-                f"not be above {LAST_SEED}: give a smaller seed"
+                f"seed is {self.seed} and count {self.count}; the last picture's seed, seed + count - 1, "
+                f"must not be above {LAST_SEED}: give a smaller seed"
             )
         return self
 
@@ -144,9 +144,7 @@ def identity(settings: BaseModel) -> str:
     They are over what differs from the defaults, so that a new setting leaves the names of old ones as they
     are.
     """
-    text = json.dumps(
-        non_default_values(settings), sort_keys=True, ensure_ascii=True, separators=(",", ":")
-    )
+    text = json.dumps(non_default_values(settings), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
 
-
 Rekey: TypeAlias = Callable[[str, Mapping], str]
 """rekey(measurement, line): the key of a line, as it would be written today."""
 

@@ -5,9 +5,9 @@ is kept as soon as it is measured, and the table is made of what was kept: so a 
 on where it stood, another n extends it, and studies that ask for the same measurement share it.
 
 A cell is known by all that its values depend on: the measurement and its version, what was given to it, and
-the weights of the model. Of a request it is given what differs from the defaults, so that a new setting leaves
-the keys of old cells as they are; where a default changes, the versions must. Nothing heavy is imported before
-the first cell is measured.
+the weights of the model. Of a request it is given what differs from the defaults, so that a new setting
+leaves the keys of old cells as they are; where a default changes, the versions must. Nothing heavy is
+imported before the first cell is measured.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Study:
     charts: tuple[str, ...]
 
 
-News: TypeAlias = "Measured | Table"
+StudyEvent: TypeAlias = "Measured | Table"
 
 
 def find_study(name: str) -> Study:
@@ -167,7 +167,7 @@ def _module(name: str) -> str:
 
 def run(
     study: Study, settings: Settings, engine: Engine, keep: Path | None, *, anew: bool = False
-) -> Generator[News, None, None]:
+) -> Generator[StudyEvent, None, None]:
     """Each cell as it is measured, or found under `keep`, and at last the table.
 
     To stop, close the generator: what was measured is kept. `anew` measures again what was kept. Raises
@@ -249,7 +249,9 @@ def _without_defaults(given: Mapping[str, Json]) -> dict[str, Json]:
     """Return what a cell was given, its requests without the settings that have their defaults."""
 
     def reduced(kind: type[Settings], values: object) -> Json:
-        defaults = {name: field.default for name, field in kind.model_fields.items() if not field.is_required()}
+        defaults = {
+            name: field.default for name, field in kind.model_fields.items() if not field.is_required()
+        }
         assert isinstance(values, Mapping)
         return {
             name: value for name, value in values.items() if name not in defaults or value != defaults[name]

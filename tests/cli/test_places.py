@@ -33,7 +33,11 @@ def words(request: pytest.FixtureRequest, model: str) -> list[str]:
 
 @pytest.mark.parametrize("off", ["flag", "environment"])
 def test_off_is_off(
-    off: str, words: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    off: str,
+    words: list[str],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     words += ["--runs", "off"] if off == "flag" else []
     if off == "environment":

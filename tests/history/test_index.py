@@ -111,5 +111,7 @@ def test_a_run_of_a_newer_version_is_refused_with_a_sentence(store: RunStore) ->
     values = json.loads((kept.folder / "request.json").read_text()) | {"flavour": "salt"}
     (kept.folder / "request.json").write_text(json.dumps(values))
     assert HistoryIndex(store).find("red") == [kept.id]
-    with pytest.raises(Refusal, match="was written by a newer version of sd3demo: it has the setting 'flavour'"):
+    with pytest.raises(
+        Refusal, match="was written by a newer version of sd3demo: it has the setting 'flavour'"
+    ):
         HistoryIndex(store).record(kept.id)

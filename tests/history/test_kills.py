@@ -1,4 +1,4 @@
-"""A process that is killed between two writes of a run, or while an old run is deleted, leaves no torn run."""
+"""A process that is killed between two writes of a run, or in a deletion, leaves no torn run."""
 
 import json
 import subprocess
@@ -129,7 +129,9 @@ def test_a_history_killed_at_any_point_of_a_save_holds_whole_runs_alone(
     store = RunStore(root)
     before = store.ids()
     assert said(writer, point) == "here"
-    assert leftovers(root) == ([] if point == "after the rename" else [".old-" if "deletion" in point else ".new-"])
+    assert leftovers(root) == (
+        [] if point == "after the rename" else [".old-" if "deletion" in point else ".new-"]
+    )
     assert said(writer, "kill") == "killed"
     new = {id for id in store.ids() if id not in before}
     assert len(new) == (1 if point in ("after the rename", "in a deletion") else 0)

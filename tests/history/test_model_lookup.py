@@ -179,7 +179,9 @@ def test_an_enlarged_pictures_receipt_holds_the_native_ones(home: Path) -> None:
     parent, child = (read_receipt(kept.folder / f"{name}.png") for name in ("native", "direct"))
     assert parent.parent is None
     assert child.parent is not None
-    assert child.parent.model_dump() == {name: parent.model_dump()[name] for name in type(child.parent).model_fields}
+    assert child.parent.model_dump() == {
+        name: parent.model_dump()[name] for name in type(child.parent).model_fields
+    }
     assert (child.noise_sha256, child.parent.noise_sha256) == ("b" * 64, "a" * 64)
     alone = RunStore(home / "more").save(larger(), ended, {"direct": larger()})
     assert read_receipt(alone.images[0]).parent is None

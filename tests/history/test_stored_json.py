@@ -73,7 +73,10 @@ def test_a_receipt_of_format_1_is_read_after_a_setting_was_added(name: str) -> N
 def test_a_receipt_of_this_version_is_read_after_a_setting_was_added() -> None:
     again = receipt_from(json.loads(receipt_json(RECEIPT)), "it")
     assert again.request.flavour == 0.5  # type: ignore[attr-defined]
-    assert {**again.request.model_dump(), "flavour": None} == {**RECEIPT.request.model_dump(), "flavour": None}
+    assert {**again.request.model_dump(), "flavour": None} == {
+        **RECEIPT.request.model_dump(),
+        "flavour": None,
+    }
 
 
 @pytest.mark.usefixtures("later")
@@ -119,7 +122,10 @@ EDITED = "the receipt in a.png was edited: its digest does not match what it say
         (stored(lambda v: v["request"].update(steps=1000)), OLDER),
         (stored(lambda v: v["request"].update(solver="rk5")), OLDER),
         (stored(lambda v: v.update(sigmas=[1.0])), OLDER),
-        (stored(lambda v: v["request"].pop("steps")), "the receipt in a.png cannot be read: steps is missing"),
+        (
+            stored(lambda v: v["request"].pop("steps")),
+            "the receipt in a.png cannot be read: steps is missing",
+        ),
         (stored(lambda v: v.pop("request")), "the receipt in a.png c"),
         ({**stored(lambda v: None), "picture": 0}, EDITED),
         ({**stored(lambda v: None), "digest": "0" * 64}, EDITED),

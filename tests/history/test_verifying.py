@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sd3demo.history import single_request, compare, receipts_of
+from sd3demo.history import compare, receipts_of, single_request
 from tests.engine.runs import EXACT, exactly, run
 
 RAN = run(exactly("red", count=3, seed=5, steps=3), EXACT)

@@ -184,6 +184,8 @@ def test_counts_are_told_as_people_tell_them(number: int, said: str) -> None:
 
 @pytest.mark.parametrize(("seed", "count"), [(2**32 - 1, 2), (2**32 - 3, 4), (2**32 - 1, 16)])
 def test_a_batch_whose_last_picture_has_no_seed_is_refused(seed: int, count: int) -> None:
-    with pytest.raises(Refusal, match=rf"^seed is {seed} and count {count}; .* must not be above 4294967295: give"):
+    with pytest.raises(
+        Refusal, match=rf"^seed is {seed} and count {count}; .* must not be above 4294967295: give"
+    ):
         parse(Request, {"prompt": "a", "seed": seed, "count": count})
     assert parse(Request, {"prompt": "a", "seed": 2**32 - count, "count": count}).count == count

@@ -22,7 +22,7 @@ from sd3demo.errors import Refusal
 from sd3demo.settings import Resolved, Settings, parse
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies import study as framework
-from sd3demo.studies.imax import prompts as imax_prompts
+from sd3demo.studies.imax import larger_pictures as imax_prompts
 from sd3demo.studies.study import (
     STUDIES,
     Cell,
@@ -282,7 +282,11 @@ def test_cells_of_version_0_1_are_not_measured_again(tmp_path: Path) -> None:
             whole = {name: field.default for name, field in Resolved.model_fields.items()}
             if "cfg" not in given["request"]:  # a measurement that takes a few settings alone
                 whole = dropped if cell.measurement.name == "velocity-loss" else {**dropped, "t5": None}
-            rest = {name: value for name, value in whole.items() if value is not None and value is not PydanticUndefined}
+            rest = {
+                name: value
+                for name, value in whole.items()
+                if value is not None and value is not PydanticUndefined
+            }
             given["request"] = {**rest, **given["request"]}
         identity = {"measurement": cell.measurement.name, "version": cell.measurement.version}
         identity |= {"weights": fingerprint(find("tiny")), "given": given}

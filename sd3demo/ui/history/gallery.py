@@ -83,8 +83,8 @@ def told(record: RunRecord) -> str:
     guidance = f"guidance {request.cfg:g}" if request.cfg != 1 else "no guidance"
     shift = "" if request.schedule == "linear" else f" at shift {request.shift:.4g}"
     text = (
-        f"{moment(record.run.finished_at)}, {escape(_model(request))}: {request.width} × {request.height} px, "
-        f"{request.schedule} schedule{shift}, {guidance}."
+        f"{moment(record.run.finished_at)}, {escape(_model(request))}: {request.width} × {request.height} "
+        f"px, {request.schedule} schedule{shift}, {guidance}."
     )
     title = escape(_cut(request.prompt, 300))
     return f'<h2>{title}</h2><dl class="figures">{figures}</dl><p>{text}</p>{_own(request)}'
