@@ -23,7 +23,7 @@ from sd3demo.catalogue import find
 from sd3demo.cli.study import Kept
 from sd3demo.engine import Engine
 from sd3demo.studies.results import read
-from sd3demo.studies.score.score import STUDY, Rate, Score, Scores, scores_of
+from sd3demo.studies.score.score import STUDY, Rate, Scores, ScoreStudy, scores_of
 from sd3demo.studies.study import Measured, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ def sheet(rows: Mapping[str, Sequence[Measured]]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--n", type=int, default=100, help="prompts a category (default 100)")
-    settings = Score(n=parser.parse_args().n)
+    settings = ScoreStudy(n=parser.parse_args().n)
     measured: list[Measured] = []
     for news in run(STUDY, settings, Engine(), Kept().place):
         if isinstance(news, Measured):

@@ -7,17 +7,17 @@ from pydantic import Field
 
 from sd3demo.catalogue import find, locate
 from sd3demo.cli.flags import Command
-from sd3demo.cli.generate import Where, check_file
+from sd3demo.cli.generate import Where, check_places, save_run
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import ArmFinished, Encoded, Finished, Loading, Pixels, StepDone
 from sd3demo.engine.input_image import own_of, read_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.device import budget
-from sd3demo.errors import Failure, Refusal
+from sd3demo.errors import Failure
 from sd3demo.flow.extrapolation.methods import METHODS
-from sd3demo.history import Run, own, write_whole
-from sd3demo.history.store import result_of
+from sd3demo.history import Run, RunStore, write_whole
+from sd3demo.history.store import picture_files, result_of
 from sd3demo.settings import Settings, counted
 from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
 
@@ -42,8 +42,7 @@ class Comparison(Settings):
 
 
 def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, report: Report) -> int:
-    if where.out is not None:
-        check_file(where.out)
+    store = check_places(where)
     spec = find(request.model)
     request = with_preset(request, comparison.preset)
     arms = method_arms(request, _methods(comparison, request))
@@ -54,8 +53,8 @@ def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, re
     refuse_unless_it_fits(made)
     for note in made.notes:
         report.progress(note)
-    finished = _to_end(made, where, report, own_pixels)
-    run, images = _keep(made, finished, where)
+    finished = _to_end(made, store, where, report, own_pixels)
+    run, images = _keep(made, finished, store, where, report)
     values = {
         "images": images,
         **result_of(finished),
@@ -72,7 +71,7 @@ def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, re
         },
         "stages": [stage.key for stage in made.stages],
         "request": made.request.model_dump(mode="json"),
-        "run": run.id,
+        "run": run.id if run else None,
     }
     lines = [f"{name}: {_said(files)}" for name, files in images.items()]
     report.result(values, "\n".join(lines))
@@ -91,7 +90,9 @@ def _methods(comparison: Comparison, request: Extrapolation) -> tuple[str, ...]:
     return names
 
 
-def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None) -> Finished:
+def _to_end(
+    made: Plan, store: RunStore | None, where: Where, report: Report, own_pixels: Pixels | None
+) -> Finished:
     """The result; where a stage fails, what was finished before it is kept all the same."""
     from sd3demo.engine.run.engine import Engine
 
@@ -112,10 +113,9 @@ def _to_end(made: Plan, where: Where, report: Report, own_pixels: Pixels | None)
     except Failure as error:
         if not pictures:
             raise
-        run, _ = _keep(made, _so_far(pictures), where)
-        raise Failure(
-            f"{error}; what was finished, {', '.join(pictures)}, is kept in {run.folder}"
-        ) from error
+        run, images = _keep(made, _so_far(pictures), store, where, report)
+        place = run.folder if run else _said([file for files in images.values() for file in _listed(files)])
+        raise Failure(f"{error}; what was finished, {', '.join(pictures)}, is kept in {place}") from error
     raise Failure("the run stopped before it was finished")
 
 
@@ -136,21 +136,22 @@ def _so_far(pictures: dict[str, ArmFinished]) -> Finished:
     )
 
 
-def _keep(made: Plan, finished: Finished, where: Where) -> tuple[Run, dict[str, str | list[str]]]:
-    """The run in the history, and its pictures' files by method: there, or where the user wants them."""
+def _keep(
+    made: Plan, finished: Finished, store: RunStore | None, where: Where, report: Report
+) -> tuple[Run | None, dict[str, str | list[str]]]:
+    """Write the pictures where the user wants them, and the run in the history; return files by method."""
     kept = {name: arm for name, arm in finished.arms.items() if arm.noise_sha256}
     requests = {arm.name: arm.request for arm in made.arms if arm.name in kept}
-    store = own(where.runs)
-    run = store.save(requests[next(reversed(requests))], finished, requests)
-    files = {image.name: image for image in run.images}
+    request = requests[next(reversed(requests))]
+    pictures = picture_files(request, finished, requests)
+    files: dict[str, Path] = {}
     if where.out is not None:
         out = where.out
-        files = {name: out.with_name(f"{out.stem}-{name}") for name in files}
-        try:
-            write_whole({files[image.name]: image.read_bytes() for image in run.images})
-        except Refusal:
-            store.discard(run)
-            raise
+        files = {name: out.with_name(f"{out.stem}-{name}") for name in pictures}
+        write_whole({files[name]: content for name, content in pictures.items()})
+    run = save_run(store, report, where, request, finished, requests, pictures=pictures)
+    if not files and run:
+        files = {image.name: image for image in run.images}
     images: dict[str, str | list[str]] = {}
     for name, arm in kept.items():
         count = len(arm.pictures)
@@ -158,6 +159,10 @@ def _keep(made: Plan, finished: Finished, where: Where) -> tuple[Run, dict[str, 
         paths = [str(files[each]) for each in names]
         images[name] = paths[0] if count == 1 else paths
     return run, images
+
+
+def _listed(files: str | list[str]) -> list[str]:
+    return [files] if isinstance(files, str) else files
 
 
 def _said(files: str | list[str]) -> str:

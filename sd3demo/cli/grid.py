@@ -14,13 +14,13 @@ from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Loading
 from sd3demo.engine.plan.device import Device, budget
 from sd3demo.errors import Refusal
-from sd3demo.history import write_whole
+from sd3demo.history import model_for, single_request, write_whole
 from sd3demo.history.sheet_receipts import SheetReceipt, read_sheet, read_tiles, sheet_of, sheet_png
 from sd3demo.history.verifying import TOLERANCE
 from sd3demo.settings import Prompt, Request, Settings, counted, parse
-from sd3demo.studies.grid import plan as grids
-from sd3demo.studies.grid.plan import Done, Forming, Grid, Planned, Waiting
-from sd3demo.studies.grid.sheet import sheet
+from sd3demo.studies.grid import grid_plan as grids
+from sd3demo.studies.grid.grid_plan import Grid, GridLoading, GridPicture, GridPlan, GridStep
+from sd3demo.studies.grid.sheet import draw_sheet
 
 
 class Sides(Settings):
@@ -54,7 +54,7 @@ def grid(request: Request, sides: Sides, report: Report) -> int:
 
     base = request.model_dump(exclude_unset=True) | {"prompt": request.prompt}
     asked = Grid(grids.axis(sides.x), grids.axis(sides.y) if sides.y else None)
-    made = grids.planned(asked, base, prepare)
+    made = grids.plan_grid(asked, base, prepare)
     for each in made.plans:
         locate(each.spec)
     done = _made(made, report)
@@ -69,11 +69,11 @@ def grid(request: Request, sides: Sides, report: Report) -> int:
     return 0
 
 
-def _sheet(made: Planned, done: Mapping[int, Done]) -> bytes:
+def _sheet(made: GridPlan, done: Mapping[int, GridPicture]) -> bytes:
     """The one file of all pictures."""
     x, y = made.grid.x, made.grid.y
     pictures = {cell: done[place].finished.pictures[0] for cell, place in enumerate(made.places)}
-    drawn = sheet(made.grid, pictures, made.plans[0].request.prompt)
+    drawn = draw_sheet(made.grid, pictures, made.plans[0].request.prompt)
     receipt = sheet_of(
         (x.name, x.values),
         (y.name, y.values) if y else None,
@@ -85,18 +85,18 @@ def _sheet(made: Planned, done: Mapping[int, Done]) -> bytes:
     return sheet_png(drawn.pixels, receipt)
 
 
-def _made(made: Planned, report: Report) -> dict[int, Done]:
+def _made(made: GridPlan, report: Report) -> dict[int, GridPicture]:
     """Every picture by its place, its progress told on the way."""
     from sd3demo.engine.run.engine import Engine
 
-    found: dict[int, Done] = {}
+    found: dict[int, GridPicture] = {}
     for news in grids.run(made, Engine().run_batch):
         match news:
-            case Waiting(event=Loading(model=model)):
+            case GridLoading(event=Loading(model=model)):
                 report.progress(f"loading {model}")
-            case Forming(done=done, count=count, event=event):
+            case GridStep(done=done, count=count, event=event):
                 report.progress(f"{done} of {count} done; step {event.index + 1} of {event.count}")
-            case Done():
+            case GridPicture():
                 found[made.places[news.cells[0]]] = news
     return found
 
@@ -107,7 +107,7 @@ def _again(file: Path, device: Device, report: Report) -> int:
     shown = read_tiles(file, found)
     across = grids.GridAxis(found.x.name, found.x.values)
     down = grids.GridAxis(found.y.name, found.y.values) if found.y else None
-    done = _made(Planned(Grid(across, down), _plans(found, device), found.places), report)
+    done = _made(GridPlan(Grid(across, down), _plans(found, device), found.places), report)
     apart = [
         float(np.abs(shown[cell].astype(int) - done[place].finished.pictures[0]).max()) / 255
         for cell, place in enumerate(found.places)
@@ -119,12 +119,16 @@ def _again(file: Path, device: Device, report: Report) -> int:
     return 0 if equal else 1
 
 
-def _plans(found: SheetReceipt, device: Device) -> tuple[Plan, ...]:
+def _plans(sheet: SheetReceipt, device: Device) -> tuple[Plan, ...]:
     here = budget(device)
-    for receipt in found.pictures:
+    for receipt in sheet.pictures:
         if receipt.request.count != 1:
             raise Refusal("a cell of this grid holds several pictures, which no grid made here does")
-    return tuple(plan(receipt.request, find(receipt.request.model), here) for receipt in found.pictures)
+    models = [model_for(receipt) for receipt in sheet.pictures]
+    return tuple(
+        plan(single_request(receipt, found.model), found.spec, here)
+        for receipt, found in zip(sheet.pictures, models, strict=True)
+    )
 
 
 COMMAND = Command(grid, (Asked, Sides), arguments=("prompt",))

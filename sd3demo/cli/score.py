@@ -6,11 +6,11 @@ from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.cli.study import Kept, progress
 from sd3demo.errors import Failure
-from sd3demo.studies.score.score import STUDY, Score, Scores, scores_of
+from sd3demo.studies.score.score import STUDY, Scores, ScoreStudy, scores_of
 from sd3demo.studies.study import Measured
 
 
-def score(settings: Score, kept: Kept, report: Report) -> int:
+def score(settings: ScoreStudy, kept: Kept, report: Report) -> int:
     STUDY.cells(settings)  # what cannot be is refused before anything heavy is imported
 
     from sd3demo.engine import Engine
@@ -46,4 +46,4 @@ def as_text(scores: Scores) -> str:
     return "\n".join(rows)
 
 
-COMMAND = Command(score, (Score, Kept))
+COMMAND = Command(score, (ScoreStudy, Kept))

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
-from sd3demo.history import of_page
+from sd3demo.history import page_store
 from sd3demo.settings import Settings
 
 
@@ -35,7 +35,7 @@ class Keeping(Settings):
 
 
 def serve(address: Address, keeping: Keeping, report: Report) -> int:
-    history = of_page(keeping.runs, keeping.runs_gib, address.host)
+    history = page_store(keeping.runs, keeping.runs_gib, address.host)
     from sd3demo.ui import build, core, launch
 
     launch(build(core(history=history)), host=address.host, port=address.port)

@@ -1,23 +1,26 @@
-"""What stays of a run: a folder, whole or not there at all, and pictures that tell how they were made."""
+"""Finished runs on the disk, and pictures whose receipts say how to make them again."""
 
 from sd3demo.history.atomic_write import write_whole
-from sd3demo.history.location import of_page, own
+from sd3demo.history.location import page_store, user_store
+from sd3demo.history.model_lookup import FoundModel, model_for
 from sd3demo.history.receipts import Receipt, read_pixels, read_receipt, receipts_of, to_png
 from sd3demo.history.store import Run, RunStore
-from sd3demo.history.verifying import Verification, alone, compare
+from sd3demo.history.verifying import Verification, compare, single_request
 
 __all__ = [
+    "FoundModel",
     "Receipt",
     "Run",
     "RunStore",
     "Verification",
-    "alone",
     "compare",
-    "of_page",
-    "own",
+    "model_for",
+    "page_store",
     "read_pixels",
     "read_receipt",
     "receipts_of",
+    "single_request",
     "to_png",
+    "user_store",
     "write_whole",
 ]

@@ -1,4 +1,4 @@
-"""Runs as one zip file, a folder each: written piece by piece, so that its size is no matter of memory."""
+"""Export of runs as one zip file, a folder each, written file by file so that it takes no memory."""
 
 import shutil
 import zipfile
@@ -8,18 +8,18 @@ from pathlib import Path
 from sd3demo.errors import Refusal
 from sd3demo.history.store import RunStore
 
-SPARE = 64 * 2**20  # bytes that stay free on the disk
+RESERVE = 64 * 2**20  # bytes that stay free on the disk
 
 
 def export(store: RunStore, ids: Sequence[str], file: Path) -> int:
-    """Writes the runs of these ids to a zip file and returns how many of them were still there.
+    """Write the runs of these ids to a zip file and return how many of them were still there.
 
     Raises Refusal, and leaves no file, where there is nothing to write or no room.
     """
     if not ids:
         raise Refusal("no run is chosen; mark some, or search for others")
-    needed, free = sum(store.size(id) for id in ids), shutil.disk_usage(_standing(file)).free
-    if needed + SPARE > free:
+    needed, free = sum(store.size(id) for id in ids), shutil.disk_usage(_nearest_folder(file)).free
+    if needed + RESERVE > free:
         raise Refusal(
             f"the zip needs {needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free; "
             "choose fewer runs or free some space"
@@ -28,7 +28,7 @@ def export(store: RunStore, ids: Sequence[str], file: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-            written = sum(_added(archive, store, id) for id in ids)
+            written = sum(_add(archive, store, id) for id in ids)
         part.replace(file)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -39,8 +39,8 @@ def export(store: RunStore, ids: Sequence[str], file: Path) -> int:
     return written
 
 
-def _added(archive: zipfile.ZipFile, store: RunStore, id: str) -> bool:
-    """Whether a run is in the archive: one that is deleted meanwhile is not."""
+def _add(archive: zipfile.ZipFile, store: RunStore, id: str) -> bool:
+    """Add a run to the archive, and return whether it was still there."""
     try:
         folder = store.find(id).folder
         files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -51,6 +51,6 @@ def _added(archive: zipfile.ZipFile, store: RunStore, id: str) -> bool:
         return False
 
 
-def _standing(file: Path) -> Path:
-    """The nearest folder above a file that is there."""
+def _nearest_folder(file: Path) -> Path:
+    """Return the nearest folder above a file that exists."""
     return next(folder for folder in file.absolute().parents if folder.is_dir())

@@ -1,4 +1,4 @@
-"""The store as a gallery asks for it: search, pages, and a run's words. What was read once is remembered."""
+"""The history for a gallery: search, thumbnails, and the settings and results of a run, prompts cached."""
 
 import json
 import unicodedata
@@ -9,29 +9,36 @@ from PIL import Image
 
 from sd3demo.errors import Refusal
 from sd3demo.history.store import THUMBNAIL, Run, RunStore
+from sd3demo.history.stored_json import check_format, from_format_1, request_from
 from sd3demo.history.thumbnails import thumbnail_of
-from sd3demo.settings import Resolved, parse
-from sd3demo.settings.extrapolation import ResolvedExtrapolation
+from sd3demo.settings import Resolved
+
+STORED = ("format", "kind", "versions")
+"""What a run's result.json says of its request.json, which holds settings alone."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """A run with all that it says of itself; `result` is what history.store.result_of has written."""
+class RunRecord:
+    """A run with its settings and its results, the latter as history.store.result_of has written them."""
 
     run: Run
     request: Resolved
     result: Mapping[str, object]
 
+    @property
+    def weights_sha256(self) -> str:
+        return str(self.result.get("weights_sha256", ""))
+
 
 class HistoryIndex:
-    """The runs of a store, in the order of a gallery: the newest first."""
+    """The runs of a store, the newest first."""
 
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self._prompts: dict[str, str | None] = {}  # None where a folder holds no run that can be read
 
     def find(self, wanted: str = "") -> list[str]:
-        """The runs whose prompt holds every word, whatever its case."""
+        """Return the ids of the runs whose prompt holds every word of a search, in any case."""
         parts = _plain(wanted).split()
         found = []
         for id in self.store.ids():
@@ -41,7 +48,7 @@ class HistoryIndex:
         return found
 
     def prompt(self, id: str) -> str | None:
-        """What a run was asked for; None for a folder that somebody has damaged."""
+        """Return the prompt of a run, None for a folder that is damaged."""
         if id not in self._prompts:
             try:
                 values = json.loads((self.store.root / id / "request.json").read_text(encoding="utf-8"))
@@ -53,7 +60,7 @@ class HistoryIndex:
         return self._prompts[id]
 
     def thumbnail(self, id: str) -> bytes:
-        """A small picture, as WebP; b"" where there is none. Runs of older versions have no file of it."""
+        """Return the thumbnail as WebP, b"" where there is none. Runs of older versions have no file."""
         folder = self.store.root / id
         try:
             return (folder / THUMBNAIL).read_bytes()
@@ -64,21 +71,27 @@ class HistoryIndex:
         except (OSError, IndexError, ValueError, SyntaxError, Image.DecompressionBombError):
             return b""
 
-    def record(self, id: str) -> Record:
-        """Everything of one run. Raises Refusal where it is gone or damaged."""
+    def record(self, id: str) -> RunRecord:
+        """Return a run with its settings and results. Raises Refusal where it is gone or damaged."""
         run = self.store.find(id)
         try:
             request = json.loads((run.folder / "request.json").read_text(encoding="utf-8"))
             result = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
             if not isinstance(result, dict) or not isinstance(request, dict) or not run.images:
                 raise ValueError("a part is missing")
-            kind = ResolvedExtrapolation if "method" in request else Resolved
-            return Record(run, parse(kind, request), result)
         except (OSError, ValueError) as error:
             raise Refusal(f"the run {id} cannot be read: {error}; delete it or make it again") from error
+        return RunRecord(run, self._request(request, result, f"the run {id}"), result)
+
+    def _request(self, request: Mapping[str, object], result: Mapping[str, object], what: str) -> Resolved:
+        """Return the settings of a run. A run of format 1 says nothing of its format."""
+        stored = {"format": 1} | {name: result[name] for name in STORED if name in result}
+        check_format(stored, what)
+        stored["request"] = request
+        return request_from(from_format_1(stored) if stored["format"] == 1 else stored, what)
 
     def size(self) -> int:
-        """Bytes of all runs."""
+        """Return the bytes of all runs."""
         return sum(self.store.size(id) for id in self.store.ids())
 
 

@@ -1,4 +1,4 @@
-"""Where runs are kept: in a folder that was named, in the user's own, or, where people share a page, nowhere.
+"""Where runs are saved: in a folder that was named, in the user's own, or nowhere.
 
 The environment decides what no flag does: `SD3DEMO_RUNS` is a folder or `off`, `SD3DEMO_RUNS_GIB` the size
 that all runs together may have, and `SPACE_ID` says that this is a Space of the Hub.
@@ -7,39 +7,35 @@ that all runs together may have, and `SPACE_ID` says that this is a Space of the
 import os
 from pathlib import Path
 
+from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
 from sd3demo.history.store import LIMIT, RunStore
 
 FOLDER, SIZE, SPACE, HOST = "SD3DEMO_RUNS", "SD3DEMO_RUNS_GIB", "SPACE_ID", "GRADIO_SERVER_NAME"
 OFF = "off"
-ALONE = ("127.0.0.1", "localhost", "::1")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-def own(folder: Path | None = None, gib: float | None = None) -> RunStore:
-    """The store of one person: the command line's."""
-    named = os.environ.get(FOLDER, "")
-    place = folder or (Path(named) if named and named != OFF else _home())
-    return RunStore(place.expanduser(), _limit(gib))
+def user_store(runs: str | Path | None = None, gib: float | None = None) -> RunStore | None:
+    """Return the store of one person, the command line's; None where the history is off."""
+    named = str(runs or os.environ.get(FOLDER, ""))
+    if named == OFF:
+        return None
+    return RunStore(Path(named).expanduser() if named else user_data() / "runs", _limit(gib))
 
 
-def of_page(runs: str | None = None, gib: float | None = None, host: str | None = None) -> RunStore | None:
-    """The store of a page, None where it keeps no history.
+def page_store(runs: str | None = None, gib: float | None = None, host: str | None = None) -> RunStore | None:
+    """Return the store of a page, None where it keeps no history.
 
     Whoever opens a page sees all of its history. So it keeps one by itself only where nobody else can come:
     not on a Space, and not on an address that other machines reach. A folder that is named is a wish for it.
     """
     named = runs or os.environ.get(FOLDER, "")
-    if named == OFF:
+    if not named and (
+        os.environ.get(SPACE) or (host or os.environ.get(HOST, LOCAL_HOSTS[0])) not in LOCAL_HOSTS
+    ):
         return None
-    if not named and (os.environ.get(SPACE) or (host or os.environ.get(HOST, ALONE[0])) not in ALONE):
-        return None
-    return own(Path(named) if named else None, gib)
-
-
-def _home() -> Path:
-    """`sd3demo/runs` where the system keeps programs' data."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "sd3demo" / "runs"
+    return user_store(runs, gib)
 
 
 def _limit(gib: float | None) -> int:

@@ -2,14 +2,13 @@
 
 A file is judged by its header before anything is decoded, since a small PNG can unfold to any size. A digest
 inside the receipt finds edits; against a forger who recomputes it there is only the rerun, which `sd3demo
-verify` does.
+verify` does. What a receipt of an older or a newer version comes to is in `stored_json`.
 """
 
-import hashlib
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
@@ -17,13 +16,23 @@ from typing import Annotated, BinaryIO, Literal
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, InstanceOf, SerializeAsAny
 
 from sd3demo import __version__
 from sd3demo.engine.events import ArmFinished, Finished, Pixels
 from sd3demo.errors import Refusal
-from sd3demo.settings import Resolved, Settings, parse
-from sd3demo.settings.extrapolation import ResolvedExtrapolation
+from sd3demo.history.portable import portable_request
+from sd3demo.history.stored_json import (
+    FORMAT,
+    RequestKind,
+    check_sealed,
+    from_format_1,
+    kind_of,
+    parse_stored,
+    request_from,
+    sealed,
+)
+from sd3demo.settings import Resolved, Settings
 
 KEYWORD = "sd3demo"
 SHEET_KEYWORD = "sd3demo-grid"
@@ -35,70 +44,87 @@ MADE_WITH = ("torch", "diffusers", "transformers")
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-def _kind(request: object) -> str:
-    """Which of the two a request is: an extrapolation names its method."""
-    large = "method" in request if isinstance(request, dict) else isinstance(request, ResolvedExtrapolation)
-    return "large" if large else "plain"
+class PictureRecord(Settings):
+    """How one picture was made. `picture` is its place in the batch; its seed is the request's plus that.
 
+    The model in `request` is a catalogue's name or the name of a folder; `weights_sha256` says which it is.
+    """
 
-Either = Annotated[
-    Annotated[Resolved, Tag("plain")] | Annotated[ResolvedExtrapolation, Tag("large")], Discriminator(_kind)
-]
-
-
-class Receipt(Settings):
-    """How one picture was made. `picture` is its place in the batch; its seed is the request's plus that."""
-
-    format: Literal[1] = 1
-    request: Either
+    kind: RequestKind
+    request: SerializeAsAny[InstanceOf[Resolved]]
     picture: Annotated[int, Field(ge=0, le=15)]
     sigmas: Annotated[tuple[float, ...], Field(min_length=2, max_length=111)]
     noise_sha256: Hash
     weights_sha256: Hash
+
+
+class Receipt(PictureRecord):
+    """A picture's record as its file holds it; `parent` is the native picture that it was enlarged from."""
+
+    format: Literal[2] = FORMAT
+    parent: PictureRecord | None = None
     versions: dict[str, str]
-    digest: str = ""
 
 
-def receipts_of(request: Resolved, finished: Finished | ArmFinished) -> list[Receipt]:
-    """One for each picture of a run."""
+def receipts_of(
+    request: Resolved, finished: Finished | ArmFinished, native: Sequence[Receipt] = ()
+) -> list[Receipt]:
+    """Return a receipt for each picture of a run; `native` are those of its native pictures."""
+    parents: Sequence[PictureRecord | None] = [_record(each) for each in native]
+    parents = parents or [None] * len(finished.noise_sha256)
     return [
-        _signed(
-            Receipt(
-                request=request,
-                picture=index,
-                sigmas=finished.sigmas,
-                noise_sha256=noise,
-                weights_sha256=finished.weights_sha256,
-                versions=_versions(),
-            )
+        Receipt(
+            kind=kind_of(request),
+            request=portable_request(request),
+            picture=index,
+            sigmas=finished.sigmas,
+            noise_sha256=noise,
+            weights_sha256=finished.weights_sha256,
+            parent=parent,
+            versions=_versions(),
         )
-        for index, noise in enumerate(finished.noise_sha256)
+        for index, (noise, parent) in enumerate(zip(finished.noise_sha256, parents, strict=True))
     ]
 
 
 def to_png(pixels: Pixels, receipt: Receipt) -> bytes:
-    """A PNG file of a picture with its receipt."""
+    """Return a PNG file of a picture with its receipt."""
     texts, file = PngInfo(), io.BytesIO()
-    texts.add_text(KEYWORD, _json(receipt))
+    texts.add_text(KEYWORD, receipt_json(receipt))
     Image.fromarray(pixels).save(file, format="PNG", pnginfo=texts)
     return file.getvalue()
 
 
+def receipt_json(receipt: Receipt) -> str:
+    """Return the JSON text of a receipt, its digest in it."""
+    return sealed(receipt.model_dump(mode="json"))
+
+
+def receipt_from(values: Mapping[str, object], what: str) -> Receipt:
+    """Return the receipt of a JSON object. Raises Refusal for one edited, or of another version."""
+    check_sealed(values, what)
+    found = {name: value for name, value in values.items() if name != "digest"}
+    if found["format"] == 1:
+        found = from_format_1(found)
+    found["request"] = request_from(found, what)
+    parent = found.get("parent")
+    if isinstance(parent, Mapping):
+        request = request_from({"versions": found.get("versions"), **parent}, what)
+        found["parent"] = {**parent, "request": request}
+    return parse_stored(Receipt, found, what)
+
+
 def read_receipt(path: Path) -> Receipt:
-    """The receipt of a PNG file. Raises Refusal for a file with none, or with one edited or forged."""
+    """Return the receipt of a PNG file. Raises Refusal for a file with none, or with one edited or forged."""
     size, text = _opened(path, KEYWORD)
+    what = f"the receipt in {path}"
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"the receipt in {path} is not JSON; the file was damaged or forged") from error
+        raise Refusal(f"{what} is not JSON; the file was damaged or forged") from error
     if not isinstance(values, dict):
-        raise Refusal(f"the receipt in {path} is not a JSON object; the file was damaged or forged")
-    try:
-        receipt = parse(Receipt, values)
-    except Refusal as error:
-        raise Refusal(f"the receipt in {path} is not valid: {error}") from error
-    if receipt != _signed(receipt):
-        raise Refusal(f"the receipt in {path} was edited: its digest does not match what it says")
+        raise Refusal(f"{what} is not a JSON object; the file was damaged or forged")
+    receipt = receipt_from(values, what)
     asked = (receipt.request.width, receipt.request.height)
     if size != asked:
         raise Refusal(
@@ -109,12 +135,12 @@ def read_receipt(path: Path) -> Receipt:
 
 
 def read_text(path: Path, keyword: str) -> str:
-    """The one text chunk of a name in a PNG file. Raises Refusal where there is none, or more than one."""
+    """Return the text chunk of a name in a PNG file. Raises Refusal where there is none, or more than one."""
     return _opened(path, keyword)[1]
 
 
 def read_pixels(path: Path, receipt: Receipt) -> Pixels:
-    """The decoded picture, (H, W, 3), of a file whose receipt was read: its size is known by then."""
+    """Return the decoded picture, (H, W, 3), of a file whose receipt was read: its size is known by then."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if image.size != (receipt.request.width, receipt.request.height):
@@ -135,7 +161,7 @@ def _opened(path: Path, keyword: str) -> tuple[tuple[int, int], str]:
 
 
 def _header(stream: BinaryIO, path: Path, keyword: str) -> tuple[tuple[int, int], str]:
-    """Width and height, and the text of the one chunk that is ours; picture data are skipped, not read."""
+    """Return width and height, and the text of the one chunk of ours; picture data are skipped."""
     if stream.read(8) != SIGNATURE:
         raise Refusal(f"{path} is not a PNG file; give one that sd3demo wrote")
     size, texts, is_sheet = (0, 0), [], False
@@ -155,7 +181,7 @@ def _header(stream: BinaryIO, path: Path, keyword: str) -> tuple[tuple[int, int]
 
 
 def _chunks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """The small chunks of a PNG, checked; large ones and those of pixels come empty."""
+    """Yield the chunks of a PNG, checked; large ones and those of pixels come empty."""
     damaged = Refusal(f"{path} is a damaged PNG file; copy it again")
     while head := stream.read(8):
         length, kind = int.from_bytes(head[:4]), head[4:]
@@ -174,15 +200,9 @@ def _chunks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
     raise damaged
 
 
-def _signed(receipt: Receipt) -> Receipt:
-    """The receipt with the digest of all else in it."""
-    unsigned = receipt.model_copy(update={"digest": ""})
-    return receipt.model_copy(update={"digest": hashlib.sha256(_json(unsigned).encode()).hexdigest()})
-
-
-def _json(receipt: Receipt) -> str:
-    """In ASCII, so that it fits a text chunk; sorted, so that equal receipts are equal texts."""
-    return json.dumps(receipt.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)
+def _record(receipt: Receipt) -> PictureRecord:
+    """Return a receipt without what belongs to its file."""
+    return PictureRecord(**{name: getattr(receipt, name) for name in PictureRecord.model_fields})
 
 
 def _versions() -> dict[str, str]:

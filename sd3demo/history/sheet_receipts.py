@@ -3,10 +3,9 @@
 It stands in the PNG's text chunk `sd3demo-grid`; every cell's request can be taken out of it again.
 """
 
-import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,37 +16,44 @@ from pydantic import Field
 
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.errors import Refusal
-from sd3demo.history.receipts import SHEET_KEYWORD, Receipt, read_text, receipts_of
-from sd3demo.settings import Resolved, Settings, parse
+from sd3demo.history.receipts import (
+    SHEET_KEYWORD,
+    Receipt,
+    read_text,
+    receipt_from,
+    receipt_json,
+    receipts_of,
+)
+from sd3demo.history.stored_json import FORMAT, check_sealed, parse_stored, sealed
+from sd3demo.settings import Resolved, Settings
 
 MOST_CELLS = 64
 LARGEST_SHEET = 128 * 2**20  # pixels
 
 
-class Along(Settings):
-    """What varies along one side: a setting and its values, in order, as they were given."""
+class SheetAxis(Settings):
+    """A setting that varies along one side, and its values in order, as they were given."""
 
     name: str
     values: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_CELLS)]
 
 
 class SheetReceipt(Settings):
-    """How a grid was made. Cells stand row by row; `places` says which of the pictures each of them shows.
+    """The receipts of a grid's pictures, and the cells, row by row; `places` are the pictures that they show.
 
     `corners` are the left upper pixels of the cells, and each pixel of a picture is `scale` pixels wide.
     """
 
-    format: Literal[1] = 1
-    x: Along
-    y: Along | None
+    format: Literal[2] = FORMAT
+    x: SheetAxis
+    y: SheetAxis | None
     pictures: Annotated[tuple[Receipt, ...], Field(min_length=1, max_length=MOST_CELLS)]
     places: Annotated[tuple[int, ...], Field(min_length=1, max_length=MOST_CELLS)]
     corners: Annotated[tuple[tuple[int, int], ...], Field(min_length=1, max_length=MOST_CELLS)]
     scale: Annotated[int, Field(ge=1, le=64)]
-    digest: str = ""
 
     def cell(self, column: int, row: int) -> Receipt:
-        """The receipt of the picture at a place; counted from 0, from the left upper corner."""
+        """Return the receipt of a cell; columns and rows count from 0, from the upper left."""
         return self.pictures[self.places[row * len(self.x.values) + column]]
 
 
@@ -60,48 +66,61 @@ def sheet_of(
     corners: tuple[tuple[int, int], ...],
     scale: int,
 ) -> SheetReceipt:
-    """The receipt of a grid whose pictures are finished; sides are a setting's name and its values."""
-    return _signed(
-        SheetReceipt(
-            x=Along(name=x[0], values=x[1]),
-            y=Along(name=y[0], values=y[1]) if y else None,
-            pictures=tuple(
-                receipt for request, finished in runs for receipt in receipts_of(request, finished)
-            ),
-            places=places,
-            corners=corners,
-            scale=scale,
-        )
+    """Return the receipt of a grid; its sides are a setting's name and its values."""
+    return SheetReceipt(
+        x=SheetAxis(name=x[0], values=x[1]),
+        y=SheetAxis(name=y[0], values=y[1]) if y else None,
+        pictures=tuple(receipt for request, finished in runs for receipt in receipts_of(request, finished)),
+        places=places,
+        corners=corners,
+        scale=scale,
     )
 
 
 def sheet_png(pixels: Pixels, sheet: SheetReceipt) -> bytes:
-    """A PNG file of a grid with its receipt."""
+    """Return a PNG file of a grid with its receipt."""
     texts, file = PngInfo(), io.BytesIO()
-    texts.add_text(SHEET_KEYWORD, _json(sheet))
+    texts.add_text(SHEET_KEYWORD, sheet_json(sheet))
     Image.fromarray(pixels).save(file, format="PNG", pnginfo=texts)
     return file.getvalue()
 
 
+def sheet_json(sheet: SheetReceipt) -> str:
+    """Return the JSON text of a grid's receipt; each picture's receipt and the whole have their digest."""
+    pictures = [json.loads(receipt_json(receipt)) for receipt in sheet.pictures]
+    return sealed(sheet.model_dump(mode="json") | {"pictures": pictures})
+
+
+def sheet_from(values: Mapping[str, object], what: str) -> SheetReceipt:
+    """Return the receipt of a grid from a JSON object. Raises Refusal as `receipt_from` does."""
+    check_sealed(values, what)
+    found = {name: value for name, value in values.items() if name != "digest"} | {"format": FORMAT}
+    pictures = found.get("pictures")
+    if isinstance(pictures, list):
+        found["pictures"] = [
+            receipt_from(each, what) if isinstance(each, Mapping) else each for each in pictures
+        ]
+    return parse_stored(SheetReceipt, found, what)
+
+
 def read_sheet(path: Path) -> SheetReceipt:
-    """The receipt of a grid. Raises Refusal for a file with none, or with one edited or forged."""
+    """Return the receipt of a grid. Raises Refusal for a file with none, or with one edited or forged."""
+    text, what = read_text(path, SHEET_KEYWORD), f"the receipt in {path}"
     try:
-        values = json.loads(read_text(path, SHEET_KEYWORD))
-        sheet = parse(SheetReceipt, values if isinstance(values, dict) else {})
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, Refusal) and str(path) in str(error):
-            raise
-        raise Refusal(f"the receipt in {path} is not a grid's: it was damaged or forged") from error
+        raise Refusal(f"{what} is not a grid's: it was damaged or forged") from error
+    if not isinstance(values, dict):
+        raise Refusal(f"{what} is not a grid's: it was damaged or forged")
+    sheet = sheet_from(values, what)
     cells = len(sheet.x.values) * (len(sheet.y.values) if sheet.y else 1)
-    if sheet != _signed(sheet):
-        raise Refusal(f"the receipt in {path} was edited: its digest does not match what it says")
     if {len(sheet.places), len(sheet.corners)} != {cells} or max(sheet.places) >= len(sheet.pictures):
-        raise Refusal(f"the receipt in {path} is not a grid's: its cells and its pictures do not agree")
+        raise Refusal(f"{what} is not a grid's: its cells and its pictures do not agree")
     return sheet
 
 
 def read_tiles(path: Path, sheet: SheetReceipt) -> tuple[Pixels, ...]:
-    """Each cell's own pixels, (H, W, 3), out of a grid whose receipt was read."""
+    """Return each cell's own pixels, (H, W, 3), of a grid whose receipt was read."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if image.width * image.height > LARGEST_SHEET:
@@ -119,12 +138,3 @@ def read_tiles(path: Path, sheet: SheetReceipt) -> tuple[Pixels, ...]:
             raise Refusal(f"{path} is smaller than its receipt says; it was resized or forged")
         tiles.append(pixels[top : top + height : scale, left : left + width : scale])
     return tuple(tiles)
-
-
-def _signed(sheet: SheetReceipt) -> SheetReceipt:
-    unsigned = sheet.model_copy(update={"digest": ""})
-    return sheet.model_copy(update={"digest": hashlib.sha256(_json(unsigned).encode()).hexdigest()})
-
-
-def _json(sheet: SheetReceipt) -> str:
-    return json.dumps(sheet.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)

@@ -6,39 +6,46 @@ taken away when the next run is saved.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sd3demo.engine.events import Finished, Pixels
+from sd3demo import __version__
+from sd3demo.engine.events import Finished
 from sd3demo.errors import Refusal
 from sd3demo.history.atomic_write import NEW, OLD, clear, locked, sync, write_through
-from sd3demo.history.receipts import Receipt, receipts_of, to_png
+from sd3demo.history.model_lookup import remember_folder
+from sd3demo.history.portable import portable_request
+from sd3demo.history.receipts import receipts_of, to_png
+from sd3demo.history.stored_json import FORMAT, kind_of
 from sd3demo.history.thumbnails import thumbnail
 from sd3demo.settings import Resolved, identity
 
 NAME = re.compile(r"(\d{8}-\d{6})(-\d{3})?-[0-9a-f]{8}(-\d+)?")
 LIMIT = 4 * 2**30  # bytes of all runs together
 THUMBNAIL = "thumbnail.webp"
+NATIVE = "native"
+"""The name of the arm whose pictures the others of an extrapolation are made from."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it lies on the disk."""
+    """A run on the disk."""
 
     id: str
     folder: Path
     images: tuple[Path, ...]
 
     @property
-    def made(self) -> datetime:
-        return made(self.id)
+    def finished_at(self) -> datetime:
+        return finished_at(self.id)
 
 
 class RunStore:
@@ -51,18 +58,34 @@ class RunStore:
         self.root = root
         self.limit = limit
 
-    def save(self, request: Resolved, finished: Finished, arms: Mapping[str, Resolved] | None = None) -> Run:
-        """Keeps a finished run. Raises Refusal, and leaves nothing, where it cannot be written.
+    def check(self) -> None:
+        """Raise Refusal where no run can be saved, before the work and not after it."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.root, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise self._refusal(error) from error
+        if not writable:
+            raise self._refusal(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+    def save(
+        self,
+        request: Resolved,
+        finished: Finished,
+        arms: Mapping[str, Resolved] | None = None,
+        *,
+        pictures: Mapping[str, bytes] | None = None,
+    ) -> Run:
+        """Save a finished run. Raises Refusal, and leaves nothing, where it cannot be written.
 
         `arms` are the requests of an extrapolation's pictures by their names, which become the files'.
+        `pictures` are the files of `picture_files`, where they are at hand.
         """
-        pictures = {
-            name: to_png(pixels, receipt)
-            for name, pixels, receipt in _pictures(request, finished, arms or {})
-        }
+        pictures = picture_files(request, finished, arms) if pictures is None else pictures
+        stored = {"format": FORMAT, "kind": kind_of(request), "versions": {"sd3demo": __version__}}
         files = {
-            "request.json": _text(request.model_dump(mode="json")),
-            "result.json": _text(result_of(finished) | {"images": list(pictures)}),
+            "request.json": _text(portable_request(request).model_dump(mode="json")),
+            "result.json": _text(result_of(finished) | stored | {"images": list(pictures)}),
             THUMBNAIL: thumbnail(finished.pictures[0]),
             **pictures,
         }
@@ -71,15 +94,13 @@ class RunStore:
         try:
             folder = self._write(f"{moment}-{now % 1000:03}-{identity(request)[:8]}", files)
         except OSError as error:
-            raise Refusal(
-                f"cannot keep the run in {self.root}: {error.strerror}; free some space or choose another"
-                " folder"
-            ) from error
+            raise self._refusal(error) from error
+        remember_folder(request.model, finished.weights_sha256)
         self.tidy(keep=folder.name)
         return Run(folder.name, folder, tuple(folder / name for name in pictures))
 
     def ids(self) -> list[str]:
-        """The names of all runs, the newest first."""
+        """Return the ids of all runs, the newest first."""
         try:
             names = [name for name in os.listdir(self.root) if NAME.fullmatch(name)]
         except (FileNotFoundError, NotADirectoryError):
@@ -87,24 +108,24 @@ class RunStore:
         return sorted(names, key=_age, reverse=True)
 
     def runs(self) -> list[Run]:
-        """All runs, the newest first."""
+        """Return all runs, the newest first."""
         return [self._read(self.root / id) for id in self.ids()]
 
     def find(self, id: str) -> Run:
-        """The run of that id. Raises Refusal where there is none."""
+        """Return the run of an id. Raises Refusal where there is none."""
         folder = self.root / id
         if not NAME.fullmatch(id) or not folder.is_dir():
             raise Refusal(f"there is no run {id!r} in {self.root}")
         return self._read(folder)
 
     def discard(self, run: Run) -> None:
-        """Takes a run away: out of sight in one step, then from the disk."""
+        """Delete a run: out of sight in one step, then from the disk."""
         aside = self.root / f"{OLD}{run.id}-{os.getpid()}"
         os.rename(run.folder, aside)
         shutil.rmtree(aside, ignore_errors=True)
 
     def size(self, id: str) -> int:
-        """Bytes of a run's files; 0 when it is gone meanwhile."""
+        """Return the bytes of a run's files, 0 when it was deleted meanwhile."""
         try:
             with os.scandir(self.root / id) as files:
                 return sum(file.stat().st_size for file in files)
@@ -112,7 +133,7 @@ class RunStore:
             return 0
 
     def tidy(self, keep: str = "") -> None:
-        """Takes away what dead processes left, then the oldest runs above the limit, but for one."""
+        """Delete what dead processes left, then the oldest runs above the limit, but never `keep`."""
         if self.root.is_dir():
             for name in os.listdir(self.root):
                 if name.startswith((NEW, OLD)):
@@ -125,6 +146,11 @@ class RunStore:
             if left < 0:
                 with contextlib.suppress(OSError):  # another process was faster
                     self.discard(Run(id, self.root / id, ()))
+
+    def _refusal(self, error: OSError) -> Refusal:
+        return Refusal(
+            f"cannot keep the run in {self.root}: {error.strerror}; free some space or choose another folder"
+        )
 
     def _read(self, folder: Path) -> Run:
         images = sorted(folder.glob("*.png"), key=lambda image: (len(image.name), image.name))
@@ -151,34 +177,41 @@ class RunStore:
 
 
 def _age(id: str) -> tuple[str, int]:
-    """For sorting: the time, then the number of a run among equal ones of one moment."""
+    """Return a key for sorting: the time, then the number of a run among those of one moment."""
     stem, number = re.fullmatch(r"(.*-[0-9a-f]{8})(?:-(\d+))?", id).groups()  # type: ignore[union-attr]
     return stem, int(number or 1)
 
 
-def _pictures(
-    request: Resolved, finished: Finished, arms: Mapping[str, Resolved]
-) -> Iterator[tuple[str, Pixels, Receipt]]:
-    """Each picture of a run with the name of its file and its receipt."""
-    for receipt, pixels in zip(receipts_of(request, finished), finished.pictures, strict=True):
-        if not arms:
-            yield f"{receipt.picture}.png", pixels, receipt
+def picture_files(
+    request: Resolved, finished: Finished, arms: Mapping[str, Resolved] | None = None
+) -> dict[str, bytes]:
+    """Return the PNG files of a run by their names, a receipt in each."""
+    if not arms:
+        receipts = receipts_of(request, finished)
+        return {
+            f"{receipt.picture}.png": to_png(pixels, receipt)
+            for receipt, pixels in zip(receipts, finished.pictures, strict=True)
+        }
+    native = receipts_of(arms[NATIVE], finished.arms[NATIVE]) if NATIVE in arms else []
+    files: dict[str, bytes] = {}
     for name, asked in arms.items():
-        made = finished.arms[name]
-        if not made.noise_sha256:
+        arm = finished.arms[name]
+        if not arm.noise_sha256:
             continue  # a picture of one's own, or that picture resampled: no run of ours to tell of
-        for receipt, pixels in zip(receipts_of(asked, made), made.pictures, strict=True):
-            place = f"-{receipt.picture + 1}" if len(made.pictures) > 1 else ""
-            yield f"{name}{place}.png", pixels, receipt
+        receipts = native if name == NATIVE else receipts_of(asked, arm, native)
+        for receipt, pixels in zip(receipts, arm.pictures, strict=True):
+            place = f"-{receipt.picture + 1}" if len(arm.pictures) > 1 else ""
+            files[f"{name}{place}.png"] = to_png(pixels, receipt)
+    return files
 
 
-def made(id: str) -> datetime:
-    """When the run of an id was finished."""
+def finished_at(id: str) -> datetime:
+    """Return when the run of an id was finished."""
     return datetime.strptime(id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
 
 
 def result_of(finished: Finished) -> dict[str, object]:
-    """What a run found, as JSON: the pictures aside."""
+    """Return what a run found, but for its pictures, as JSON."""
     return {
         "sigmas": list(finished.sigmas),
         "calls": finished.calls,

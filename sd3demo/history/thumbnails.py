@@ -1,4 +1,4 @@
-"""Small pictures for a gallery: written with a run, so that a page of runs decodes nothing large."""
+"""Thumbnails for a gallery, written with a run, so that a page of runs decodes nothing large."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ LARGEST = 2**25  # pixels of a picture that is decoded for it
 
 
 def thumbnail(pixels: Pixels) -> bytes:
-    """A picture (H, W, 3) as a small WebP file, without loss where it is as small as that already."""
+    """Return a picture (H, W, 3) as a small WebP file, lossless where it is as small already."""
     image, file = Image.fromarray(pixels), io.BytesIO()
     exact = max(image.size) <= SIDE
     image.thumbnail((SIDE, SIDE))
@@ -22,7 +22,7 @@ def thumbnail(pixels: Pixels) -> bytes:
 
 
 def thumbnail_of(file: Path) -> bytes:
-    """The same of a picture's file. Raises what Pillow does for a file that is no picture, or a huge one."""
+    """Return the thumbnail of a PNG file. Raises ValueError for a huge one, and as Pillow does."""
     with Image.open(file, formats=["PNG"]) as image:
         if image.width * image.height > LARGEST:
             raise ValueError(f"{image.width} x {image.height} pixels are too many for a thumbnail")

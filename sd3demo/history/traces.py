@@ -20,19 +20,22 @@ from sd3demo import __version__
 from sd3demo.catalogue import assets
 from sd3demo.engine.record.traces import AttentionRecord, Trace
 from sd3demo.errors import Refusal
+from sd3demo.history.portable import portable_request
 from sd3demo.history.receipts import Hash
-from sd3demo.settings import Resolved, Settings, counted, parse
+from sd3demo.history.stored_json import check_format, parse_stored
+from sd3demo.settings import Resolved, Settings, counted
 
 KEYWORD = "sd3demo.trace"
+FORMAT: Literal[1] = 1
 SUFFIX = ".safetensors"
 LARGEST = 16 * 2**20  # bytes of a file
 SIDE = 256  # pixels of the picture, and patches of a map, at most
 
 
-class Header(Settings):
-    """What the arrays belong to. The rest of a receipt is `request`, the hashes and the version."""
+class TraceHeader(Settings):
+    """The run that the arrays belong to, and what they are of."""
 
-    format: Literal[1] = 1
+    format: Literal[1] = FORMAT
     request: Resolved
     calls: Annotated[int, Field(ge=1)]
     entries: Annotated[int, Field(ge=1)]
@@ -45,30 +48,30 @@ class Header(Settings):
 
 
 @dataclass(frozen=True)
-class Kind:
+class ArraySpec:
     """An array's type and its shape: a letter is a size that all arrays agree on, None any up to SIDE."""
 
     dtype: str
     shape: tuple[str | int | None, ...]
 
 
-ARRAYS: Mapping[str, Kind] = {
-    "sigmas": Kind("F64", ("N+1",)),
-    "gram": Kind("F64", ("N", "N")),
-    "turns": Kind("F32", ("N",)),
-    "guidance": Kind("F32", ("N", 4)),
-    "norms": Kind("F32", ("N", 2)),
-    "film": Kind("U8", ("N+1", 2, None, None, 3)),
-    "picture": Kind("U8", (None, None, 3)),
+ARRAYS: Mapping[str, ArraySpec] = {
+    "sigmas": ArraySpec("F64", ("N+1",)),
+    "gram": ArraySpec("F64", ("N", "N")),
+    "turns": ArraySpec("F32", ("N",)),
+    "guidance": ArraySpec("F32", ("N", 4)),
+    "norms": ArraySpec("F32", ("N", 2)),
+    "film": ArraySpec("U8", ("N+1", 2, None, None, 3)),
+    "picture": ArraySpec("U8", (None, None, 3)),
 }
-MAPS = Kind("F16", ("S", "K", "U", None, None))
+MAPS = ArraySpec("F16", ("S", "K", "U", None, None))
 
 
 def to_file(trace: Trace) -> bytes:
-    """The content of a trace's file."""
+    """Return the content of a trace's file."""
     seen = trace.attention
-    header = Header(
-        request=trace.request,
+    header = TraceHeader(
+        request=portable_request(trace.request),
         calls=trace.calls,
         entries=trace.entries,
         noise_sha256=trace.noise_sha256,
@@ -85,7 +88,7 @@ def to_file(trace: Trace) -> bytes:
 
 
 def read_trace(path: Path) -> Trace:
-    """The trace in a file. Raises Refusal for one that is foreign, damaged or too large."""
+    """Return the trace in a file. Raises Refusal for one that is foreign, damaged or too large."""
     try:
         size = path.stat().st_size
         if size > LARGEST:
@@ -121,11 +124,11 @@ def read_trace(path: Path) -> Trace:
 
 
 def shipped() -> list[Path]:
-    """The traces that come with the package, in the order of their names."""
+    """Return the traces that come with the package, in the order of their names."""
     return sorted((assets() / "traces").glob(f"*{SUFFIX}"))
 
 
-def _header(metadata: Mapping[str, str], path: Path) -> Header:
+def _header(metadata: Mapping[str, str], path: Path) -> TraceHeader:
     if KEYWORD not in metadata:
         raise Refusal(f"{path} is a safetensors file but no trace; give one that `sd3demo trace` wrote")
     try:
@@ -134,22 +137,18 @@ def _header(metadata: Mapping[str, str], path: Path) -> Header:
             raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
         raise Refusal(f"the header of {path} is not JSON; the file was damaged or forged") from error
-    if values.get("format") != 1:
-        raise Refusal(
-            f"{path} is a trace of format {str(values.get('format'))[:20]}; this version reads format 1"
-        )
-    try:
-        return parse(Header, values)
-    except Refusal as error:
-        raise Refusal(f"the header of {path} is not valid: {error}") from error
+    what = f"the header of {path}"
+    check_format(values, what, newest=FORMAT)
+    request = parse_stored(Resolved, values.get("request"), what, written=values)
+    return parse_stored(TraceHeader, values | {"request": request}, what)
 
 
-def _expected(header: Header) -> Mapping[str, Kind]:
+def _expected(header: TraceHeader) -> Mapping[str, ArraySpec]:
     return {**ARRAYS, "attention": MAPS} if header.words else ARRAYS
 
 
-def _shape(file: safe_open, name: str, kind: Kind, path: Path) -> tuple[int, ...]:
-    """The shape of an array whose type is right, before any of it is read."""
+def _shape(file: safe_open, name: str, kind: ArraySpec, path: Path) -> tuple[int, ...]:
+    """Return the shape of an array, checking its type, before any of it is read."""
     found = file.get_slice(name)
     if found.get_dtype() != kind.dtype:
         raise Refusal(f"{name} in {path} is of type {found.get_dtype()}; in a trace it is {kind.dtype}")
@@ -157,7 +156,7 @@ def _shape(file: safe_open, name: str, kind: Kind, path: Path) -> tuple[int, ...
 
 
 def _check_sizes(
-    header: Header, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]], path: Path
+    header: TraceHeader, kinds: Mapping[str, ArraySpec], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
     steps = header.request.steps
     known = {
@@ -182,7 +181,7 @@ def _check_sizes(
 
 
 def _check_numbers(arrays: Mapping[str, NDArray[np.generic]], path: Path) -> None:
-    """Where guidance is off its numbers are missing; all others are there."""
+    """Raise Refusal for numbers that are not finite, but for those of guidance where it is off."""
     for name, array in arrays.items():
         if array.dtype.kind == "f" and name != "guidance" and not np.isfinite(array).all():
             raise Refusal(f"{name} in {path} is not finite; the file was damaged")

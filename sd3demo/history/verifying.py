@@ -1,4 +1,4 @@
-"""A picture against its receipt: what to run again, and what the two pictures say of each other. Pure."""
+"""A picture against its receipt: the request to run again, and the comparison of the two pictures. Pure."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ TOLERANCE = 1 / 255  # one level of eight bits: another machine may round the la
 
 @dataclass(frozen=True)
 class Verification:
-    """What a rerun found. `max_abs_diff` is of all bytes of the two pictures, in [0, 1]."""
+    """The result of a rerun. `max_abs_diff` is over all bytes of the two pictures, in [0, 1]."""
 
     max_abs_diff: float
     noise_equal: bool
@@ -22,18 +22,18 @@ class Verification:
 
     @property
     def equal(self) -> bool:
-        """Whether this is the picture of the receipt. Other weights that give the same picture are no lie."""
+        """Return whether this is the picture of the receipt; other weights may give the same one."""
         return self.max_abs_diff <= TOLERANCE + 1e-9 and self.noise_equal
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """What the rerun has otherwise than the receipt says."""
+        """Return what differs between the rerun and the receipt, beside the picture."""
         found = {"noise": self.noise_equal, "weights": self.weights_equal, "sigmas": self.sigmas_equal}
         return tuple(name for name, same in found.items() if not same)
 
     @property
     def verdict(self) -> str:
-        """In words: `equal: the largest difference is 0/255`."""
+        """Return the result in words: `equal: the largest difference is 0/255`."""
         notes = (
             f"; the {' and the '.join(self.differing)} differ from the receipt's" if self.differing else ""
         )
@@ -41,14 +41,18 @@ class Verification:
         return f"{'equal' if self.equal else 'NOT equal'}: the largest difference is {levels}/255{notes}"
 
 
-def alone(receipt: Receipt) -> Resolved:
-    """The request for the one picture of a receipt: in a batch its seed is the first one's plus its place."""
+def single_request(receipt: Receipt, model: str = "") -> Resolved:
+    """Return the request for the one picture of a receipt, with the model that was found for it.
+
+    In a batch a picture's seed is the first one's plus its place.
+    """
     request = receipt.request
-    return request.model_copy(update={"seed": request.seed + receipt.picture, "count": 1})
+    changed = {"seed": request.seed + receipt.picture, "count": 1, "model": model or request.model}
+    return request.model_copy(update=changed)
 
 
 def compare(receipt: Receipt, shown: Pixels, rerun: Finished) -> Verification:
-    """The picture of a file, (H, W, 3), with what a run of `alone(receipt)` has made."""
+    """Compare the picture of a file, (H, W, 3), with that of a run of `single_request(receipt)`."""
     return Verification(
         max_abs_diff=float(np.abs(rerun.pictures[0].astype(int) - shown).max()) / 255,
         noise_equal=rerun.noise_sha256[0] == receipt.noise_sha256,

@@ -22,6 +22,7 @@ from sd3demo.settings.reflection import (
     sentence,
 )
 from sd3demo.settings.request import (
+    LAST_SEED,
     PictureSettings,
     Request,
     Resolved,
@@ -32,6 +33,7 @@ from sd3demo.settings.request import (
     Steps,
     identity,
     ignored,
+    non_default_values,
     options_of,
     text_inputs,
     without_effect,
@@ -39,6 +41,7 @@ from sd3demo.settings.request import (
 from sd3demo.settings.texts import LONGEST_PROMPT, Prompt, Text
 
 __all__ = [
+    "LAST_SEED",
     "LONGEST_PROMPT",
     "OPTIONS",
     "ClipMode",
@@ -65,6 +68,7 @@ __all__ = [
     "identity",
     "ignored",
     "is_whole",
+    "non_default_values",
     "options_of",
     "parse",
     "quoted",

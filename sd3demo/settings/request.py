@@ -7,7 +7,7 @@ field that is None takes the model's own value, which the plan fills in.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -18,6 +18,8 @@ from sd3demo.flow.solvers import SOLVERS
 from sd3demo.settings.families import OPTIONS, FamilyOptions, SD3Options, Time, Tokens
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 from sd3demo.settings.texts import Prompt, Text
+
+LAST_SEED = 2**32 - 1
 
 
 def _known_solver(name: str) -> str:
@@ -40,7 +42,7 @@ class PictureSettings(Settings):
     negative: Text = Field("", description="What guidance should lead away from; empty is the plain choice.")
     model: Text = Field("tiny", description="A name of the catalogue, or a folder in diffusers format.")
     seed: int = Field(
-        0, ge=0, le=2**32 - 1, description="Draws the initial noise; picture k of a batch has seed + k."
+        0, ge=0, le=LAST_SEED, description="Draws the initial noise; picture k of a batch has seed + k."
     )
     count: int = Field(1, ge=1, le=16, description="How many pictures to make at once.")
     width: Side | None = Field(None, description="In pixels; the model's native size by default.")
@@ -74,6 +76,15 @@ class PictureSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _every_picture_has_a_seed(self) -> "PictureSettings":
+        if self.seed + self.count - 1 > LAST_SEED:
+            raise ValueError(
+                f"seed is {self.seed} and count {self.count}; the last picture's seed, seed + count - 1, "
+                f"must not be above {LAST_SEED}: give a smaller seed"
+            )
+        return self
+
 
 class Request(SD3Options, PictureSettings):
     """A picture, or several from neighbouring seeds: everything that decides how it comes out.
@@ -103,10 +114,12 @@ class Resolved(Request):
 
 
 def identity(settings: BaseModel) -> str:
-    """Sixteen hex digits that name these settings: equal settings have equal ones, on any machine."""
-    text = json.dumps(
-        settings.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, separators=(",", ":")
-    )
+    """Return sixteen hex digits that name these settings: equal settings have equal ones, on any machine.
+
+    They are over what differs from the defaults, so that a new setting leaves the names of old ones as they
+    are.
+    """
+    text = json.dumps(non_default_values(settings), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -153,3 +166,8 @@ def ignored(request: Request, resolved: Resolved, spec: ModelSpec) -> tuple[str,
         for name in Request.model_fields
         if name in given and getattr(request, name) != Request.model_fields[name].default
     )
+
+
+def non_default_values(settings: BaseModel, only: set[str] | None = None) -> dict[str, Any]:
+    """Return, as JSON, the settings that have no default or another value than it; of these names alone."""
+    return settings.model_dump(mode="json", exclude_defaults=True, include=only)

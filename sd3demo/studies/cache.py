@@ -1,30 +1,35 @@
-"""Measured cells on the disk: one line of JSON each, brought out at once, so that a kill costs one cell.
+"""Measured cells on the disk, a line of JSON each, written one by one, so that a kill costs one cell.
 
-A line that a kill has torn is passed over when the file is read again, and the next cell begins a new line.
+A line that a kill has torn is skipped when the file is read again, and the next cell begins a new line.
 """
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
+from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
+
+Rekey: TypeAlias = Callable[[str, Mapping], str]
+"""rekey(measurement, line): the key of a line, as it would be written today."""
 
 
 class ResultCache:
     """The raw values of cells by their keys, from the files of these measurements, or in memory alone.
 
     Values that are added come out as a file would give them back, so that a table is the same to the last
-    digit whether its cells were kept or not.
+    digit whether its cells were cached or not.
     """
 
-    def __init__(self, folder: Path | None, measurements: Iterable[str]) -> None:
+    def __init__(self, folder: Path | None, measurements: Iterable[str], rekey: Rekey | None = None) -> None:
         self._folder = folder
         self._values: dict[str, Mapping] = {}
         if folder is not None:
             for name in sorted(measurements):
                 for line in _lines(folder / f"{name}.jsonl"):
-                    self._values[line["key"]] = line["raw"]
+                    self._values[rekey(name, line) if rekey else line["key"]] = line["raw"]
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -33,7 +38,7 @@ class ResultCache:
         return self._values[key]
 
     def add(self, measurement: str, key: str, given: Mapping, raw: Mapping) -> None:
-        """Keeps a cell. Raises Refusal where the folder cannot be written."""
+        """Add a cell. Raises Refusal where the folder cannot be written."""
         line = json.dumps({"key": key, "given": given, "raw": raw}, ensure_ascii=True)
         self._values[key] = json.loads(line)["raw"]
         if self._folder is not None:
@@ -47,13 +52,12 @@ class ResultCache:
 
 
 def kept_at_home() -> Path:
-    """Where this user's measured cells are kept: `sd3demo/studies` where the system keeps programs' data."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "sd3demo" / "studies"
+    """Return the folder that keeps this user's measured cells."""
+    return user_data() / "studies"
 
 
 def _lines(file: Path) -> Iterator[dict]:
-    """The whole lines of a file, the oldest first."""
+    """Yield the whole lines of a file, the oldest first."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -70,7 +74,7 @@ def _lines(file: Path) -> Iterator[dict]:
 
 
 def _append(file: Path, line: str) -> None:
-    """One write at the end of the file, which other programs may be writing as well."""
+    """Append a line in one write, since other programs may be writing to the file as well."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+b", buffering=0) as stream:
         if stream.seek(0, os.SEEK_END):

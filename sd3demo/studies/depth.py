@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.settings import Steps, Text, parse
-from sd3demo.studies.exam_pictures import MORE, PICTURE, Sampled, cells_of
+from sd3demo.studies.exam_pictures import MORE, PICTURE, SamplingSettings, cells_of
 from sd3demo.studies.path_length import depths_beside
 from sd3demo.studies.score_rows import by_category
 from sd3demo.studies.statistics import error, grouped, mean, numbers
@@ -19,7 +19,7 @@ from sd3demo.studies.value_lists import some, words_of
 from sd3demo.studies.velocity_loss import LOSSES, VelocityLoss, loss, loss_cell
 
 
-class Depth(Sampled):
+class DepthStudy(SamplingSettings):
     """Which models, measured on how much."""
 
     models: Text = Field(
@@ -30,23 +30,23 @@ class Depth(Sampled):
     steps: Steps | None = Field(50, description="Steps of the solver from noise to picture, the paper's 50.")
 
 
-def models(settings: Depth) -> Sequence[str]:
+def models(settings: DepthStudy) -> Sequence[str]:
     return words_of(some(settings.models)) if settings.models else depths_beside(settings.model)
 
 
-def cells(settings: Depth) -> list[Cell]:
+def cells(settings: DepthStudy) -> list[Cell]:
     """Model by model, since each has to be read: its scenes, then its pictures."""
     held_out = parse(VelocityLoss, {"n": settings.scenes, "t5": settings.t5, "device": settings.device})
-    made: list[Cell] = []
+    found: list[Cell] = []
     for model in models(settings):
         for index in range(settings.scenes):
             cell = loss_cell(held_out, index, 1, model)
-            made.append(Cell(cell.measurement, model, cell.given, {"model": model}))
-        made += cells_of(settings, [{"model": model}], at=dict)
-    return made
+            found.append(Cell(cell.measurement, model, cell.given, {"model": model}))
+        found += cells_of(settings, [{"model": model}], at=dict)
+    return found
 
 
-def table(settings: Depth, measured: Sequence[Measured]) -> Table:
+def table(settings: DepthStudy, measured: Sequence[Measured]) -> Table:
     groups = grouped(measured, lambda arm: arm["model"])
     return Table(
         "depth",
@@ -70,7 +70,7 @@ def table(settings: Depth, measured: Sequence[Measured]) -> Table:
     )
 
 
-def _row(settings: Depth, model: str, found: Sequence[Measured]) -> Row:
+def _row(settings: DepthStudy, model: str, found: Sequence[Measured]) -> Row:
     losses = [loss(one.raw, None) for one in found if one.cell.measurement is LOSSES]
     pictures = [one for one in found if one.cell.measurement is PICTURE]
     values: list[Scalar] = [model, find(model).network.depth]
@@ -92,4 +92,4 @@ def _row(settings: Depth, model: str, found: Sequence[Measured]) -> Row:
     return Row((*values, len(losses), len(pictures)), again)
 
 
-STUDY = Study(Depth, models, cells, table, charts=("depth-loss", "depth-score", "depth-length"))
+STUDY = Study(DepthStudy, models, cells, table, charts=("depth-loss", "depth-score", "depth-length"))

@@ -22,7 +22,17 @@ from sd3demo.engine.events import Finished, Pixels
 from sd3demo.engine.plan.device import Device, budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Failure
-from sd3demo.settings import Request, Resolved, Scale, Settings, Shift, Solver, Steps, parse
+from sd3demo.settings import (
+    Request,
+    Resolved,
+    Scale,
+    Settings,
+    Shift,
+    Solver,
+    Steps,
+    non_default_values,
+    parse,
+)
 from sd3demo.studies.study import Cell, Json, Measurement, Raw, Scalar
 from sd3demo.world.prompts import CATEGORIES, Exam, Item, exams
 
@@ -58,15 +68,15 @@ def _known_categories(text: str) -> str:
 Categories = Annotated[str, AfterValidator(_known_categories)]
 
 
-def of_request(name: str) -> Any:  # as pydantic's own Field is typed
+def request_field(name: str) -> Any:  # as pydantic's own Field is typed
     """A setting of a request as the setting of a study."""
     return copy(Request.model_fields[name])
 
 
-class Exams(Settings):
+class ExamSettings(Settings):
     """Which prompts, of which model, from which noise."""
 
-    model: str = of_request("model")
+    model: str = request_field("model")
     n: int = Field(10, ge=1, le=10_000, description=MORE)
     categories: Categories = Field("geneval", description=KINDS)
     exam_seed: int = Field(
@@ -78,18 +88,18 @@ class Exams(Settings):
     device: Device = Field("auto", description="What computes.")
 
 
-class Sampled(Exams):
+class SamplingSettings(ExamSettings):
     """How the pictures are made, beside which."""
 
-    steps: Steps | None = of_request("steps")
-    cfg: Scale | None = of_request("cfg")
-    shift: Shift | Literal["auto"] | None = of_request("shift")
-    solver: Solver = of_request("solver")
-    t5: T5Mode = of_request("t5")
+    steps: Steps | None = request_field("steps")
+    cfg: Scale | None = request_field("cfg")
+    shift: Shift | Literal["auto"] | None = request_field("shift")
+    solver: Solver = request_field("solver")
+    t5: T5Mode = request_field("t5")
 
 
 @cache
-def here(device: Device) -> Budget:
+def local_budget(device: Device) -> Budget:
     """What this machine offers, asked once: what a study itself puts on the device must not change it."""
     return budget(device)
 
@@ -99,10 +109,10 @@ def resolved(settings: Settings, device: Device, changed: Mapping[str, object]) 
     fields = type(settings).model_fields
     values = {name: getattr(settings, name) for name in Request.model_fields if name in fields}
     request = parse(Request, {**values, "prompt": "-", **changed})
-    return resolve(request, find(request.model), here(device))
+    return resolve(request, find(request.model), local_budget(device))
 
 
-def asked(settings: Exams) -> Iterator[tuple[int, Exam]]:
+def indexed_exams(settings: ExamSettings) -> Iterator[tuple[int, Exam]]:
     """The exams of a study with their index in their category, category by category at each index."""
     drawn = {name: exams(name, settings.n, settings.exam_seed) for name in categories_of(settings.categories)}
     for index in range(settings.n):
@@ -111,7 +121,7 @@ def asked(settings: Exams) -> Iterator[tuple[int, Exam]]:
 
 
 def cells_of(
-    settings: Exams, arms: Sequence[Mapping[str, Scalar]], *, at: Callable[..., Mapping]
+    settings: ExamSettings, arms: Sequence[Mapping[str, Scalar]], *, at: Callable[..., Mapping]
 ) -> list[Cell]:
     """A cell for each exam and arm; `at` gives the request's changes from an arm's values.
 
@@ -123,12 +133,12 @@ def cells_of(
     return [
         exam_cell(exam, bases[k], settings.seed + index, settings.device, arms[k])
         for members in groups.values()
-        for index, exam in asked(settings)
+        for index, exam in indexed_exams(settings)
         for k in members
     ]
 
 
-def model_of(settings: Exams) -> tuple[str, ...]:
+def single_model(settings: ExamSettings) -> tuple[str, ...]:
     """The one model of a study that asks no others."""
     return (settings.model,)
 
@@ -142,8 +152,8 @@ def exam_cell(exam: Exam, base: Resolved, seed: int, device: Device, arm: Mappin
     request = base.model_copy(update={"prompt": exam.prompt, "seed": seed % 2**32})
     given: dict[str, Json] = {
         "exam": asdict(exam),
-        "request": request.model_dump(mode="json"),
-        "device": here(device).device,
+        "request": non_default_values(request),
+        "device": local_budget(device).device,
     }
     return Cell(PICTURE, base.model, given, {"category": exam.category, **arm})
 
@@ -151,7 +161,7 @@ def exam_cell(exam: Exam, base: Resolved, seed: int, device: Device, arm: Mappin
 def plan_of(given: Mapping[str, Json]) -> Plan:
     """The plan of what a cell was given."""
     request = parse(Request, cast("Mapping[str, object]", given["request"]))
-    return plan(request, find(request.model), here(cast(Device, given["device"])))
+    return plan(request, find(request.model), local_budget(cast(Device, given["device"])))
 
 
 def exam_of(given: Mapping[str, Json]) -> Exam:
@@ -160,9 +170,9 @@ def exam_of(given: Mapping[str, Json]) -> Exam:
     return Exam(**values | {"items": tuple(Item(**item) for item in values["items"])})
 
 
-def made(engine: Engine, what: Plan, watch: Callable[[Step], None] | None = None) -> Finished:
+def run_to_end(engine: Engine, request_plan: Plan, watch: Callable[[Step], None] | None = None) -> Finished:
     """The end of a run. Raises Failure where it has none, and Refusal for a model that is not here."""
-    for event in engine.run(what, recorders=[watch] if watch else []):
+    for event in engine.run(request_plan, recorders=[watch] if watch else []):
         if isinstance(event, Finished):
             return event
     raise Failure("the run stopped before it was finished")
@@ -172,7 +182,7 @@ def _picture(cell: Cell, engine: Engine) -> Raw:
     from sd3demo.world.judge import read
     from sd3demo.world.prompts import mark
 
-    finished = made(engine, plan_of(cell.given))
+    finished = run_to_end(engine, plan_of(cell.given))
     (pixels,) = finished.pictures
     result = mark(exam_of(cell.given), read(pixels.transpose(2, 0, 1) / 255))
     return {
@@ -181,7 +191,7 @@ def _picture(cell: Cell, engine: Engine) -> Raw:
         "length": finished.path_length[0],
         "chord": finished.chord[0],
         "calls": finished.calls,
-        "picture": written(pixels),
+        "picture": png_base64(pixels),
     }
 
 
@@ -191,7 +201,7 @@ PICTURE = Measurement("picture", 1, _picture)
 LARGEST = 128  # pixels: of a picture that is kept with its marks
 
 
-def written(pixels: Pixels) -> str:
+def png_base64(pixels: Pixels) -> str:
     """A picture, made smaller where it is large, as a PNG in base64."""
     from PIL import Image
 

@@ -15,19 +15,19 @@ from pydantic import Field
 
 from sd3demo.flow.grids import Convention, time_grid
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings import Scale, Shift
+from sd3demo.settings import Scale, Shift, non_default_values
 from sd3demo.studies.exam_pictures import (
     MORE,
-    Exams,
+    ExamSettings,
     T5Mode,
-    asked,
     exam_of,
-    here,
-    made,
-    model_of,
-    of_request,
+    indexed_exams,
+    local_budget,
     plan_of,
+    request_field,
     resolved,
+    run_to_end,
+    single_model,
 )
 from sd3demo.studies.statistics import error, mean, rate_error
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 REFERENCE = 50  # Euler steps
 
 
-class FewSteps(Exams):
+class FewSteps(ExamSettings):
     """How few calls, which solvers, and which pictures."""
 
     budgets: Annotated[str, between(1, 100, whole=True)] = Field(
@@ -56,10 +56,10 @@ class FewSteps(Exams):
         "euler, heun, rk4, ab2", description="Solvers, with commas between."
     )
     n: int = Field(2, ge=1, le=10_000, description=MORE)
-    cfg: Scale | None = of_request("cfg")
-    shift: Shift | Literal["auto"] | None = of_request("shift")
-    schedule: Convention | None = of_request("schedule")
-    t5: T5Mode = of_request("t5")
+    cfg: Scale | None = request_field("cfg")
+    shift: Shift | Literal["auto"] | None = request_field("shift")
+    schedule: Convention | None = request_field("schedule")
+    t5: T5Mode = request_field("t5")
 
 
 def steps_within(solver: str, budget: int) -> int:
@@ -83,17 +83,17 @@ def cells(settings: FewSteps) -> list[Cell]:
         for budget in numbers_of(settings.budgets)
         for solver in words_of(settings.solvers)
     ]
-    made: list[Cell] = []
-    for index, exam in asked(settings):
+    found: list[Cell] = []
+    for index, exam in indexed_exams(settings):
         changed = {"prompt": exam.prompt, "seed": (settings.seed + index) % 2**32}
         given: dict[str, Json] = {
             "exam": asdict(exam),
-            "request": base.model_copy(update=changed).model_dump(mode="json"),
+            "request": non_default_values(base.model_copy(update=changed)),
             "arms": sorted({f"{solver}/{steps}" for solver, steps in arms}),
-            "device": here(settings.device).device,
+            "device": local_budget(settings.device).device,
         }
-        made.append(Cell(DISTANCES, base.model, given, {"category": exam.category}))
-    return made
+        found.append(Cell(DISTANCES, base.model, given, {"category": exam.category}))
+    return found
 
 
 def table(settings: FewSteps, measured: Sequence[Measured]) -> Table:
@@ -153,7 +153,7 @@ def _distances(cell: Cell, engine: Engine) -> Raw:
             last[:] = [step]
 
         changed = {**cell.given, "request": {**request, "solver": solver, "steps": steps}}
-        finished = made(engine, plan_of(changed), watch)
+        finished = run_to_end(engine, plan_of(changed), watch)
         return last[0].x_next, finished.pictures[0]
 
     reference = run("euler", REFERENCE)
@@ -182,4 +182,4 @@ def _compared(exam: Exam, one: tuple[Tensor, Pixels], other: tuple[Tensor, Pixel
 
 
 DISTANCES = Measurement("few-steps", 1, _distances)
-STUDY = Study(FewSteps, model_of, cells, table, charts=("few-steps-latent", "few-steps-score"))
+STUDY = Study(FewSteps, single_model, cells, table, charts=("few-steps-latent", "few-steps-score"))

@@ -15,7 +15,7 @@ from sd3demo.catalogue import depths
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.settings import Steps, Text
-from sd3demo.studies.exam_pictures import MORE, Sampled, cells_of, of_request, plan_of
+from sd3demo.studies.exam_pictures import MORE, SamplingSettings, cells_of, plan_of, request_field
 from sd3demo.studies.statistics import error, grouped, mean, number, numbers
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
 from sd3demo.studies.value_lists import numbers_of, words_of
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 
-class PathLengthStudy(Sampled):
+class PathLengthStudy(SamplingSettings):
     """What is varied, over which pictures."""
 
     along: Literal["steps", "shift", "cfg", "t5", "model"] = Field(
@@ -47,7 +47,7 @@ class PathLengthStudy(Sampled):
     steps: Steps | None = Field(
         50, description="Steps of the solver from noise to picture, the paper's 50; not read along steps."
     )
-    schedule: Convention | None = of_request("schedule")
+    schedule: Convention | None = request_field("schedule")
 
 
 def values_of(settings: PathLengthStudy) -> tuple[Scalar, ...]:
@@ -106,9 +106,9 @@ def straight_length(given: Mapping) -> float:
     """sqrt(2 D) for the latent of a cell."""
     from sd3demo.flow.path.lengths import expected_straight_length
 
-    made = plan_of(given)
-    spec, request = made.spec, made.request
-    return expected_straight_length(prod(spec.latent.shape(request.width, request.height)))
+    plan = plan_of(given)
+    request = plan.request
+    return expected_straight_length(prod(plan.spec.latent.shape(request.width, request.height)))
 
 
 STUDY = Study(PathLengthStudy, models, cells, table, charts=("path-length", "straightness"))

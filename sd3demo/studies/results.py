@@ -41,7 +41,7 @@ class _Result(BaseModel):
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedStudy:
     """A table with what it was measured under: settings, hash of the weights by model, and version here."""
 
     table: Table
@@ -78,7 +78,7 @@ def place(name: str) -> Path:
     return assets() / "studies" / f"{name}.json"
 
 
-def recorded(name: str) -> Recorded | None:
+def recorded(name: str) -> RecordedStudy | None:
     """What was recorded of a study; None where nothing was, or nothing that can be read."""
     file = place(name)
     try:
@@ -95,7 +95,7 @@ def recorded(name: str) -> Recorded | None:
     return found
 
 
-def read(values: object) -> Recorded:
+def read(values: object) -> RecordedStudy:
     """A result from its JSON. Raises ValueError with what does not fit."""
     try:
         found = _Result.model_validate(values)
@@ -103,7 +103,7 @@ def read(values: object) -> Recorded:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from error
     settings = parse(find_study(found.study).settings, found.settings)
-    return Recorded(_table(found.study, found.table), settings, found.weights, found.version)
+    return RecordedStudy(_table(found.study, found.table), settings, found.weights, found.version)
 
 
 def _table(study: str, found: _Table) -> Table:

@@ -29,7 +29,7 @@ PART_COLUMNS = tuple(Column(part, "", f"mean of the softer mark for {part}") for
 
 
 @dataclass(frozen=True)
-class Marks:
+class CategoryScore:
     """What the pictures of one kind came to."""
 
     score: float
@@ -45,17 +45,17 @@ class Marks:
         return (self.score, self.score_error, self.soft, self.soft_error, self.n)
 
 
-def marks_of(found: Sequence[Measured]) -> Marks:
+def category_score(found: Sequence[Measured]) -> CategoryScore:
     """The marks of pictures of one category."""
     score = mean(numbers(found, "passed"))
     parts = [_parts(one) for one in found]
     soft = [mean(tuple(each.values())) for each in parts]
     names = {name: [each[name] for each in parts if name in each] for name in PARTS}
     means = {name: mean(values) for name, values in names.items() if values}
-    return Marks(score, rate_error(score, len(found)), mean(soft), error(soft), len(found), means)
+    return CategoryScore(score, rate_error(score, len(found)), mean(soft), error(soft), len(found), means)
 
 
-def mean_of(marks: Sequence[Marks]) -> Marks:
+def mean_score(marks: Sequence[CategoryScore]) -> CategoryScore:
     """The plain mean over categories, as GenEval takes it."""
     score, score_error = mean_of_rates([one.score for one in marks], [one.score_error for one in marks])
     errors = [one.soft_error for one in marks if one.soft_error is not None]
@@ -63,28 +63,29 @@ def mean_of(marks: Sequence[Marks]) -> Marks:
     names = {name: [one.parts[name] for one in marks if name in one.parts] for name in PARTS}
     parts = {name: mean(values) for name, values in names.items() if values}
     known = soft_error if len(errors) == len(marks) else None
-    return Marks(score, score_error, soft, known, sum(one.n for one in marks), parts)
+    return CategoryScore(score, score_error, soft, known, sum(one.n for one in marks), parts)
 
 
-def by_category(found: Sequence[Measured]) -> dict[str, Marks]:
+def by_category(found: Sequence[Measured]) -> dict[str, CategoryScore]:
     """Marks by category, and under `mean` that of several categories."""
-    marks = {str(name): marks_of(here) for name, here in grouped(found, lambda arm: arm["category"]).items()}
-    return marks | ({"mean": mean_of(tuple(marks.values()))} if len(marks) > 1 else {})
+    groups = grouped(found, lambda arm: arm["category"])
+    marks = {str(name): category_score(group) for name, group in groups.items()}
+    return marks | ({"mean": mean_score(tuple(marks.values()))} if len(marks) > 1 else {})
 
 
-def rows(found: Sequence[Measured], field: str, again: Mapping[str, Json]) -> tuple[Row, ...]:
+def rows_of(found: Sequence[Measured], field: str, again: Mapping[str, Json]) -> tuple[Row, ...]:
     """A row for each value of one part of the arm and each category.
 
     `again` are the study's settings, of which `field` and `categories` are narrowed for each row.
     """
-    made: list[Row] = []
-    for value, here in grouped(found, lambda arm: arm[field]).items():
-        for category, marks in by_category(here).items():
+    rows: list[Row] = []
+    for value, group in grouped(found, lambda arm: arm[field]).items():
+        for category, marks in by_category(group).items():
             settings = {**again, field: str(value)}
             if category != "mean":
                 settings["categories"] = category
-            made.append(Row((value, category, *marks.values), settings))
-    return tuple(made)
+            rows.append(Row((value, category, *marks.values), settings))
+    return tuple(rows)
 
 
 def _parts(found: Measured) -> dict[str, float]:

@@ -5,7 +5,9 @@ is kept as soon as it is measured, and the table is made of what was kept: so a 
 on where it stood, another n extends it, and studies that ask for the same measurement share it.
 
 A cell is known by all that its values depend on: the measurement and its version, what was given to it, and
-the weights of the model. Nothing heavy is imported before the first cell is measured.
+the weights of the model. Of a request it is given what differs from the defaults, so that a new setting
+leaves the keys of old cells as they are; where a default changes, the versions must. Nothing heavy is
+imported before the first cell is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +23,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import find, fingerprint
 from sd3demo.errors import Refusal
-from sd3demo.settings import Settings
+from sd3demo.settings import Resolved, Settings
+from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies.cache import ResultCache
 
 if TYPE_CHECKING:
@@ -143,7 +146,7 @@ class Study:
     charts: tuple[str, ...]
 
 
-News: TypeAlias = "Measured | Table"
+StudyEvent: TypeAlias = "Measured | Table"
 
 
 def find_study(name: str) -> Study:
@@ -164,7 +167,7 @@ def _module(name: str) -> str:
 
 def run(
     study: Study, settings: Settings, engine: Engine, keep: Path | None, *, anew: bool = False
-) -> Generator[News, None, None]:
+) -> Generator[StudyEvent, None, None]:
     """Each cell as it is measured, or found under `keep`, and at last the table.
 
     To stop, close the generator: what was measured is kept. `anew` measures again what was kept. Raises
@@ -172,7 +175,7 @@ def run(
     """
     cells = study.cells(settings)
     keys = keys_of(cells)
-    kept = ResultCache(keep, {cell.measurement.name for cell in cells})
+    kept = _cached(keep, cells)
     missing = len(set(keys)) if anew else len({key for key in keys if key not in kept})
     renewed: set[str] = set()
     measured: list[Measured] = []
@@ -193,25 +196,70 @@ def run(
 def standing(study: Study, settings: Settings, keep: Path | None) -> tuple[int, int]:
     """How many cells of a study are kept already, and how many there are; nothing is measured."""
     cells = study.cells(settings)
-    kept = ResultCache(keep, {cell.measurement.name for cell in cells})
+    kept = _cached(keep, cells)
     return sum(key in kept for key in keys_of(cells)), len(cells)
 
 
 def keys_of(cells: Sequence[Cell]) -> list[str]:
-    """32 hex digits for each cell, by which its values are known again.
+    """Return 32 hex digits for each cell, by which its values are known again.
 
     Raises Refusal for a model that is not here.
     """
-    weights = {model: fingerprint(find(model)) for model in {cell.model for cell in cells}}
-    return [_key(cell, weights[cell.model]) for cell in cells]
+    weights = _weights(cells)
+    return [_key(cell.measurement, cell.given, weights[cell.model]) for cell in cells]
 
 
-def _key(cell: Cell, weights: str) -> str:
+def _weights(cells: Iterable[Cell]) -> dict[str, str]:
+    return {model: fingerprint(find(model)) for model in {cell.model for cell in cells}}
+
+
+def _key(measurement: Measurement, given: Mapping[str, Json], weights: str) -> str:
     identity = {
-        "measurement": cell.measurement.name,
-        "version": cell.measurement.version,
+        "measurement": measurement.name,
+        "version": measurement.version,
         "weights": weights,
-        "given": cell.given,
+        "given": given,
     }
     text = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _cached(folder: Path | None, cells: Sequence[Cell]) -> ResultCache:
+    """Return what is cached of the measurements of these cells.
+
+    Version 0.1 took a key over all settings of a request. Where such a key is the one of these weights, the
+    line is known by that over what differs from the defaults.
+    """
+    weights = _weights(cells)
+    measurements = {cell.measurement.name: cell.measurement for cell in cells}
+
+    def rekey(name: str, line: Mapping) -> str:
+        given = dict(line.get("given") or {})
+        model, key = given.pop("model", None), str(line["key"])
+        reduced = _without_defaults(given)
+        if reduced == given or model not in weights:
+            return key
+        of_all_settings = _key(measurements[name], given, weights[model])
+        return _key(measurements[name], reduced, weights[model]) if key == of_all_settings else key
+
+    return ResultCache(folder, measurements, rekey)
+
+
+def _without_defaults(given: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what a cell was given, its requests without the settings that have their defaults."""
+
+    def reduced(kind: type[Settings], values: object) -> Json:
+        defaults = {
+            name: field.default for name, field in kind.model_fields.items() if not field.is_required()
+        }
+        assert isinstance(values, Mapping)
+        return {
+            name: value for name, value in values.items() if name not in defaults or value != defaults[name]
+        }
+
+    found = dict(given)
+    if isinstance(request := given.get("request"), Mapping):
+        found["request"] = reduced(Resolved, request)
+    if isinstance(arms := given.get("arms"), Mapping):
+        found["arms"] = {name: reduced(Extrapolation, arm) for name, arm in arms.items()}
+    return found

@@ -14,17 +14,17 @@ from sd3demo.studies.exam_pictures import (
     KINDS,
     MORE,
     Categories,
-    Exams,
+    ExamSettings,
     cells_of,
-    model_of,
-    of_request,
+    request_field,
+    single_model,
 )
-from sd3demo.studies.score_rows import BUILT_IN, COLUMNS, rows
+from sd3demo.studies.score_rows import BUILT_IN, COLUMNS, rows_of
 from sd3demo.studies.study import Cell, Column, Measured, Scalar, Study, Table
 from sd3demo.studies.value_lists import several, words_of
 
 
-class T5Off(Exams):
+class T5Off(ExamSettings):
     """Which meanings of off, and which pictures."""
 
     t5: Annotated[str, several("t5")] = Field(
@@ -33,10 +33,10 @@ class T5Off(Exams):
     )
     n: int = Field(4, ge=1, le=10_000, description=MORE)
     categories: Categories = Field("all", description=KINDS)
-    steps: Steps | None = of_request("steps")
-    cfg: Scale | None = of_request("cfg")
-    shift: Shift | Literal["auto"] | None = of_request("shift")
-    solver: Solver = of_request("solver")
+    steps: Steps | None = request_field("steps")
+    cfg: Scale | None = request_field("cfg")
+    shift: Shift | Literal["auto"] | None = request_field("shift")
+    solver: Solver = request_field("solver")
 
 
 def cells(settings: T5Off) -> list[Cell]:
@@ -48,10 +48,10 @@ def table(settings: T5Off, measured: Sequence[Measured]) -> Table:
     return Table(
         "t5-off",
         (Column("t5"), *COLUMNS),
-        rows(measured, "t5", settings.model_dump(mode="json")),
+        rows_of(measured, "t5", settings.model_dump(mode="json")),
         f"Score of {settings.model} by category with T5 and without it, in the three meanings of that; "
         f"standard errors over prompts. {BUILT_IN}",
     )
 
 
-STUDY = Study(T5Off, model_of, cells, table, charts=("t5-off", "t5-off-soft"))
+STUDY = Study(T5Off, single_model, cells, table, charts=("t5-off", "t5-off-soft"))

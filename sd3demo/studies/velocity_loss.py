@@ -15,8 +15,8 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.engine.plan.device import Device
-from sd3demo.settings import Settings
-from sd3demo.studies.exam_pictures import T5Mode, here, of_request, plan_of, resolved
+from sd3demo.settings import Settings, non_default_values
+from sd3demo.studies.exam_pictures import T5Mode, local_budget, plan_of, request_field, resolved
 from sd3demo.studies.statistics import error, in_arm, mean, ratio
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
 from sd3demo.studies.value_lists import between, numbers_of
@@ -36,9 +36,9 @@ class VelocityLoss(Settings):
     scales: Annotated[str, between(1, 8)] = Field(
         "1, 2, 4", description="Sizes in native sides, from 1 on, with commas between."
     )
-    model: str = of_request("model")
+    model: str = request_field("model")
     n: int = Field(16, ge=1, le=10_000, description="Scenes; a larger n extends what was kept.")
-    t5: T5Mode = of_request("t5")
+    t5: T5Mode = request_field("t5")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Draws the scenes and the noise.")
     device: Device = Field("auto", description="What computes.")
 
@@ -67,8 +67,8 @@ def loss_cell(settings: VelocityLoss, index: int, scale: float, model: str) -> C
     given: dict[str, Json] = {
         "scene": seed,
         "noise": (settings.seed + 1_000_003 * (index + 1)) % 2**32,
-        "request": request.model_dump(mode="json", include=read),
-        "device": here(settings.device).device,
+        "request": non_default_values(request, read),
+        "device": local_budget(settings.device).device,
     }
     return Cell(LOSSES, model, given, {"scale": scale, "index": index})
 
@@ -136,15 +136,15 @@ def _losses(cell: Cell, engine: Engine) -> Raw:
     from sd3demo.world.render import render
 
     given: Mapping[str, Json] = cell.given
-    made = plan_of({**given, "request": {"cfg": 1.0, **cast("Mapping[str, Json]", given["request"])}})
+    plan = plan_of({**given, "request": {"cfg": 1.0, **cast("Mapping[str, Json]", given["request"])}})
     scene, _ = drawn(cast(str, given["scene"]))
     noise = torch.Generator().manual_seed(cast(int, given["noise"]))
     found: list[float] = []
-    with engine.hold(made) as ready, torch.inference_mode():
+    with engine.hold(plan) as ready, torch.inference_mode():
         model = ready.model
-        text = model.encode(text_inputs(made.request, made.spec))
+        text = model.encode(text_inputs(plan.request, plan.spec))
         velocity = model.network([text], Dials(LEVELS))
-        picture = render([scene], made.request.width).to(ready.device) * 2 - 1
+        picture = render([scene], plan.request.width).to(ready.device) * 2 - 1
         x0 = model.to_latent(picture).float()
         for index, t in enumerate(LEVELS):
             eps = torch.randn(x0.shape, generator=noise).to(x0)

@@ -9,7 +9,7 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from sd3demo.errors import Refusal
-from sd3demo.history import of_page
+from sd3demo.history import page_store
 from sd3demo.ui.about import about
 from sd3demo.ui.api.infer import infer
 from sd3demo.ui.context import Core, core
@@ -57,7 +57,7 @@ LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing large
 
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
-    chosen = work or core(history=of_page())
+    chosen = work or core(history=page_store())
     return sparing(lambda: _built(chosen))
 
 

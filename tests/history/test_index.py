@@ -29,12 +29,12 @@ def save(store: RunStore, prompt: str) -> Run:
 def test_every_word_of_a_search_must_be_in_the_prompt_whatever_its_case(store: RunStore) -> None:
     names = ["a red circle", "A RED Square", "Straße und Kreis", "red <b>circle</b>", "ﬁg tree"]
     ids = {name: save(store, name).id for name in names}
-    shelf = HistoryIndex(store)
+    index = HistoryIndex(store)
 
     def found(wanted: str) -> list[str]:
-        return [name for name in names if ids[name] in shelf.find(wanted)]
+        return [name for name in names if ids[name] in index.find(wanted)]
 
-    assert shelf.find() == [ids[name] for name in reversed(names)]
+    assert index.find() == [ids[name] for name in reversed(names)]
     assert found("Red") == ["a red circle", "A RED Square", "red <b>circle</b>"]
     assert found("circle red") == ["a red circle", "red <b>circle</b>"]
     assert found("STRASSE") == ["Straße und Kreis"]
@@ -44,13 +44,13 @@ def test_every_word_of_a_search_must_be_in_the_prompt_whatever_its_case(store: R
 
 
 def test_new_and_deleted_runs_are_seen_at_once(store: RunStore) -> None:
-    shelf = HistoryIndex(store)
-    assert shelf.find() == []
+    index = HistoryIndex(store)
+    assert index.find() == []
     first, second = save(store, "one"), save(store, "two")
-    assert shelf.find() == [second.id, first.id]
+    assert index.find() == [second.id, first.id]
     store.discard(first)
-    assert shelf.find() == [second.id]
-    assert shelf.size() == store.size(second.id) > 0
+    assert index.find() == [second.id]
+    assert index.size() == store.size(second.id) > 0
 
 
 def test_a_run_says_all_of_itself(store: RunStore) -> None:
@@ -66,10 +66,10 @@ def test_a_damaged_run_is_not_listed_and_is_refused(store: RunStore, content: by
     kept, other = save(store, "red"), save(store, "blue")
     file = kept.folder / "request.json"
     file.unlink() if content is None else file.write_bytes(content)
-    shelf = HistoryIndex(store)
-    assert shelf.find() == [other.id]
-    with pytest.raises(Refusal, match=r"cannot be read: .*; delete it or make it again"):
-        shelf.record(kept.id)
+    index = HistoryIndex(store)
+    assert index.find() == [other.id]
+    with pytest.raises(Refusal, match=r"cannot be read: "):
+        index.record(kept.id)
 
 
 @pytest.mark.parametrize("id", ["", "..", "20200101-000000-00000000"])
@@ -90,12 +90,12 @@ def test_small_pictures_are_small_and_of_the_same_shape(size: tuple[int, int]) -
 
 def test_a_run_without_a_small_picture_gets_one_and_a_damaged_picture_none(store: RunStore) -> None:
     kept = save(store, "red")
-    shelf = HistoryIndex(store)
-    written = shelf.thumbnail(kept.id)
+    index = HistoryIndex(store)
+    written = index.thumbnail(kept.id)
     (kept.folder / "thumbnail.webp").unlink()
-    assert shelf.thumbnail(kept.id) == written
+    assert index.thumbnail(kept.id) == written
     kept.images[0].write_bytes(b"no picture")
-    assert shelf.thumbnail(kept.id) == b""
+    assert index.thumbnail(kept.id) == b""
 
 
 def test_a_huge_picture_is_not_decoded_for_a_small_one(tmp_path: Path) -> None:
@@ -106,10 +106,12 @@ def test_a_huge_picture_is_not_decoded_for_a_small_one(tmp_path: Path) -> None:
         thumbnail_of(file)
 
 
-def test_requests_of_other_versions_are_refused_with_a_sentence(store: RunStore) -> None:
+def test_a_run_of_a_newer_version_is_refused_with_a_sentence(store: RunStore) -> None:
     kept = save(store, "red")
     values = json.loads((kept.folder / "request.json").read_text()) | {"flavour": "salt"}
     (kept.folder / "request.json").write_text(json.dumps(values))
     assert HistoryIndex(store).find("red") == [kept.id]
-    with pytest.raises(Refusal, match="unknown setting 'flavour'"):
+    with pytest.raises(
+        Refusal, match="was written by a newer version of sd3demo: it has the setting 'flavour'"
+    ):
         HistoryIndex(store).record(kept.id)

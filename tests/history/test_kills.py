@@ -1,10 +1,8 @@
-"""A process that is killed while it saves, or while the oldest run makes room, leaves no torn run."""
+"""A process that is killed between two writes of a run, or in a deletion, leaves no torn run."""
 
 import json
-import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +14,21 @@ from sd3demo.history import Run, RunStore, read_pixels, read_receipt
 from sd3demo.settings import Resolved
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 20
 SIDE, COUNT = 96, 3
+FILES = ("request.json", "result.json", "thumbnail.webp", "0.png", "1.png", "2.png")
+POINTS = (*(f"before {name}" for name in FILES), "before the rename", "after the rename", "in a deletion")
+"""Where a process is killed, in the order in which a save comes by."""
 
-# For each line that it reads it starts a child that saves one run after another until it is killed.
+# For each point that it reads it starts a child that saves a run, which goes as far as the point and waits
+# there; the next line kills it.
 WRITER = """
-import os, sys
+import os, shutil, signal, sys
 from pathlib import Path
 import numpy as np
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, plan
 from sd3demo.engine.events import Finished
-from sd3demo.history import RunStore
+from sd3demo.history import RunStore, store as module
 from sd3demo.settings import Request, parse
 
 side, count = int(sys.argv[2]), int(sys.argv[3])
@@ -38,13 +39,43 @@ found = dict(calls=4, encoder_calls=3, seconds={"flow": 1.0})
 found |= dict(path_length=(1.0,) * count, chord=(1.0,) * count)
 hashes = dict(noise_sha256=("0" * 64,) * count, weights_sha256="1" * 64)
 finished = Finished(pictures=tuple(noise), sigmas=(1.0, 0.5, 0.0), **found, **hashes)
-store = RunStore(Path(sys.argv[1]), limit=6 * noise.nbytes)
+root = Path(sys.argv[1])
+
+def wait_here():
+    print("here", flush=True)
+    signal.pause()
+
+def save(point):
+    write, rename, delete = module.write_through, os.rename, shutil.rmtree
+    def write_or_wait(path, content):
+        if point == f"before {path.name}":
+            half = path.open("wb")
+            half.write(content[: len(content) // 2])
+            half.flush()
+            wait_here()
+        write(path, content)
+    def rename_or_wait(source, target):
+        if point == "before the rename":
+            wait_here()
+        rename(source, target)
+        if point == "after the rename":
+            wait_here()
+    def delete_or_wait(folder, **how):
+        if point == "in a deletion":
+            next(folder.iterdir()).unlink()
+            wait_here()
+        delete(folder, **how)
+    module.write_through, os.rename, shutil.rmtree = write_or_wait, rename_or_wait, delete_or_wait
+    RunStore(root, limit=1 if point == "in a deletion" else 2**30).save(request, finished)
+
+RunStore(root).save(request, finished)
+print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        while True:
-            store.save(request, finished)
-    print(child, flush=True)
+        save(line.strip())
+        print("passed", flush=True)
+        os._exit(0)
     sys.stdin.readline()
     os.kill(child, 9)
     os.waitpid(child, 0)
@@ -52,19 +83,26 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("history") / "runs"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def writer(root: Path) -> Iterator[subprocess.Popen[str]]:
     words = [sys.executable, "-c", WRITER, str(root), str(SIDE), str(COUNT)]
     with subprocess.Popen(
         words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout.readline() == "ready\n"
         yield process
         process.stdin.close()
+
+
+def said(writer: subprocess.Popen[str], line: str) -> str:
+    writer.stdin.write(f"{line}\n")
+    writer.stdin.flush()
+    return writer.stdout.readline().strip()
 
 
 def assert_whole(run: Run) -> None:
@@ -80,24 +118,25 @@ def assert_whole(run: Run) -> None:
         assert np.asarray(small).std() > 0
 
 
-def test_a_history_killed_at_twenty_random_moments_holds_whole_runs_alone(
-    root: Path, writer: subprocess.Popen[str]
+def leftovers(root: Path) -> list[str]:
+    return [path.name[:5] for path in root.iterdir() if path.name.startswith((".new-", ".old-"))]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_history_killed_at_any_point_of_a_save_holds_whole_runs_alone(
+    point: str, root: Path, writer: subprocess.Popen[str]
 ) -> None:
-    moments, torn = random.Random(7), 0
-    root.mkdir()
-    for _ in range(KILLS):
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-        assert writer.stdout.readline().strip().isdigit()
-        time.sleep(moments.uniform(0.02, 0.4))
-        writer.stdin.write("stop\n")
-        writer.stdin.flush()
-        assert writer.stdout.readline() == "killed\n"
-        for run in RunStore(root).runs():
-            assert_whole(run)
-        torn += any(path.name.startswith((".new-", ".old-")) for path in root.iterdir())
-    assert torn > 0  # some of the kills did come in the middle of a run
     store = RunStore(root)
-    assert store.runs()
+    before = store.ids()
+    assert said(writer, point) == "here"
+    assert leftovers(root) == (
+        [] if point == "after the rename" else [".old-" if "deletion" in point else ".new-"]
+    )
+    assert said(writer, "kill") == "killed"
+    new = {id for id in store.ids() if id not in before}
+    assert len(new) == (1 if point in ("after the rename", "in a deletion") else 0)
+    for run in store.runs():
+        assert_whole(run)
     store.tidy()
-    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+    assert leftovers(root) == []
+    assert store.ids()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sd3demo.errors import Refusal
-from sd3demo.history import Run, RunStore, of_page, own, read_receipt, write_whole
+from sd3demo.history import Run, RunStore, page_store, read_receipt, user_store, write_whole
 from sd3demo.settings import Resolved
 from tests.engine.runs import EXACT, exactly, run
 
@@ -135,12 +135,15 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_the_home_of_runs_is_where_the_system_keeps_programs_data(
     tmp_path: Path, bare: pytest.MonkeyPatch
 ) -> None:
-    assert own().root == tmp_path / "sd3demo" / "runs"
+    assert user_store().root == tmp_path / "sd3demo" / "runs"
     bare.setenv("SD3DEMO_RUNS", str(tmp_path / "named"))
-    assert own().root == tmp_path / "named"
-    assert own(tmp_path / "flag").root == tmp_path / "flag"
-    bare.setenv("SD3DEMO_RUNS", "off")  # a wish for the page; the command line has to keep its pictures
-    assert own().root == tmp_path / "sd3demo" / "runs"
+    assert user_store().root == tmp_path / "named"
+    assert user_store(tmp_path / "flag").root == tmp_path / "flag"
+    bare.setenv("SD3DEMO_RUNS", "off")
+    assert user_store() is None
+    assert user_store(tmp_path / "flag").root == tmp_path / "flag"
+    bare.delenv("SD3DEMO_RUNS")
+    assert user_store("off") is None
 
 
 @pytest.mark.parametrize(
@@ -161,21 +164,21 @@ def test_visitors_see_no_history_of_others_unless_somebody_asked_for_it(
 ) -> None:
     for name, value in environment.items():
         bare.setenv(name, value)
-    assert (of_page(runs, host=host) is not None) is kept
+    assert (page_store(runs, host=host) is not None) is kept
 
 
 def test_the_limit_of_all_runs_can_be_set(bare: pytest.MonkeyPatch) -> None:
-    assert own().limit == 4 * 2**30
-    assert own(gib=0.5).limit == 2**29
+    assert user_store().limit == 4 * 2**30
+    assert user_store(gib=0.5).limit == 2**29
     bare.setenv("SD3DEMO_RUNS_GIB", "2")
-    assert (own().limit, own(gib=0.5).limit) == (2**31, 2**29)
+    assert (user_store().limit, user_store(gib=0.5).limit) == (2**31, 2**29)
 
 
 @pytest.mark.parametrize("given", ["much", "-1", "0", "nan", "inf"])
 def test_a_limit_that_is_none_is_a_sentence(given: str, bare: pytest.MonkeyPatch) -> None:
     bare.setenv("SD3DEMO_RUNS_GIB", given)
     with pytest.raises(Refusal, match=r"SD3DEMO_RUNS_GIB is .* must be a number of GiB above 0"):
-        own()
+        user_store()
 
 
 def test_the_oldest_runs_make_room_and_never_the_one_just_made(store: RunStore) -> None:
@@ -194,12 +197,12 @@ def test_the_oldest_runs_make_room_and_never_the_one_just_made(store: RunStore) 
 def test_runs_are_listed_from_the_newest_whenever_they_were_made(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
+    ids = []
     for moment in (1.0e9, 1.0e9 + 0.001, 1.0e9 + 0.25, 1.0e9 + 3600, *[2.0e9] * 11):
         monkeypatch.setattr("time.time_ns", lambda at=moment: int(at * 1e9) + 1)
-        made.append(save(store).id)
-    assert store.ids() == made[::-1]
-    assert store.find(made[0]).made.isoformat() == "2001-09-09T01:46:40+00:00"
+        ids.append(save(store).id)
+    assert store.ids() == ids[::-1]
+    assert store.find(ids[0]).finished_at.isoformat() == "2001-09-09T01:46:40+00:00"
 
 
 def test_a_run_of_an_older_version_is_listed_too(store: RunStore) -> None:
@@ -207,7 +210,7 @@ def test_a_run_of_an_older_version_is_listed_too(store: RunStore) -> None:
     old = store.root / "20240101-000000-0123abcd"
     kept.folder.rename(old)
     assert store.ids() == [old.name]
-    assert store.find(old.name).made.year == 2024
+    assert store.find(old.name).finished_at.year == 2024
 
 
 def test_what_dead_processes_left_is_swept_and_what_is_being_written_is_not(store: RunStore) -> None:

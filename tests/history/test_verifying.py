@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sd3demo.history import alone, compare, receipts_of
+from sd3demo.history import compare, receipts_of, single_request
 from tests.engine.runs import EXACT, exactly, run
 
 RAN = run(exactly("red", count=3, seed=5, steps=3), EXACT)
 RECEIPT = receipts_of(RAN.plan.request, RAN.finished)[2]
 PIXELS = RAN.finished.pictures[2]
-AGAIN = run(alone(RECEIPT), EXACT).finished
+AGAIN = run(single_request(RECEIPT), EXACT).finished
 
 
 def test_one_picture_of_a_batch_is_made_again_alone() -> None:
-    assert (alone(RECEIPT).seed, alone(RECEIPT).count) == (7, 1)
+    assert (single_request(RECEIPT).seed, single_request(RECEIPT).count) == (7, 1)
     found = compare(RECEIPT, PIXELS, AGAIN)
     assert found.equal
     assert (found.max_abs_diff, found.differing) == (0, ())

@@ -18,6 +18,8 @@ from sd3demo.models.sd3.streamed import Streamed
 from sd3demo.models.sd3.text_encoders import SD3Text
 from tests.checkpoints import KINDS, pipeline
 
+pytestmark = pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
+
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 EVERYWHERE = [*ATTENTION, "net.0.proj", "net.2", "linear", "proj_out", "context_embedder", "linear_1"]
 TARGETS = {"attention": ATTENTION, "everywhere": EVERYWHERE}

@@ -19,7 +19,9 @@ STEPS = 5
 PROMPT, NEGATIVE = "a red circle above a blue square", "a red square"
 
 
-def reference(folder: Path, ran: Ran, *, t5: bool = True, output: str = "latent", **words: str) -> np.ndarray:
+def reference(
+    folder: Path, ran: Ran, *, t5: bool = True, output: str = "latent", **words: object
+) -> np.ndarray:
     """What the pipeline makes of a plan: the same prompt, seed, size, guidance and sigmas."""
     request = ran.plan.request
     parts = {} if t5 else {"text_encoder_3": None, "tokenizer_3": None}
@@ -85,6 +87,30 @@ def test_texts_of_their_own_reach_the_encoders_that_the_pipeline_gives_them_to(
     words = {"prompt_2": "a blue square", "prompt_3": "a square on a circle"}
     ran = run(asked(folder, **words))
     np.testing.assert_allclose(ran.latents.numpy(), reference(folder, ran, **words), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["sd3.5-medium", "sd3-medium"])
+@pytest.mark.parametrize("placement", ["resident", "streamed"])
+def test_skip_layer_guidance_is_the_pipelines(
+    checkpoint: Callable[..., Path], kind: str, placement: str
+) -> None:
+    """The pipeline counts steps, strictly between two shares of them; here it is an interval in t."""
+    folder = checkpoint(kind)
+    plain = run(asked(folder)).latents
+    sigmas = run(asked(folder, steps=STEPS, cfg=1)).plan.sigmas
+    skipping = {"skip_scale": 2.8, "skip_layers": "0,2", "skip_from": sigmas[2], "skip_to": sigmas[1]}
+    ran = run(asked(folder, placement=placement, **skipping))
+    expected = reference(
+        folder,
+        ran,
+        skip_guidance_layers=[0, 2],
+        skip_layer_guidance_scale=2.8,
+        skip_layer_guidance_start=0.01,
+        skip_layer_guidance_stop=0.6,
+    )
+    np.testing.assert_allclose(ran.latents.numpy(), expected, rtol=0, atol=1e-4)
+    assert np.abs(plain.numpy() - expected).max() > 1e-2
+    assert ran.finished.calls == 2 * STEPS + 2
 
 
 def test_the_picture_is_the_pipelines_to_one_level_of_eight_bits(checkpoint: Callable[..., Path]) -> None:

@@ -250,3 +250,12 @@ def test_options_of_another_family_are_refused() -> None:
 
     with pytest.raises(Refusal, match="t5 is 'zeros'; exact has no such setting"):
         plan(Request(prompt="red", model="exact", t5="zeros"), EXACT, Budget())
+
+
+@pytest.mark.parametrize(("seed", "count"), [(2**32 - 1, 2), (2**32 - 3, 4), (2**32 - 1, 16)])
+def test_a_batch_whose_last_picture_has_no_seed_is_refused(seed: int, count: int) -> None:
+    with pytest.raises(
+        Refusal, match=rf"^seed is {seed} and count {count}; .* must not be above 4294967295: give"
+    ):
+        parse(Request, {"prompt": "a", "seed": seed, "count": count})
+    assert parse(Request, {"prompt": "a", "seed": 2**32 - count, "count": count}).count == count

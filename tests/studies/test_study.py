@@ -1,5 +1,6 @@
 """What every study can rely on: cells are measured once, kept as they come, and a stop costs nothing."""
 
+import hashlib
 import json
 import os
 import signal
@@ -11,12 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
+from pydantic_core import PydanticUndefined
 
+from sd3demo.catalogue import find, fingerprint
 from sd3demo.engine import Engine
+from sd3demo.engine.plan import resolve as resolving
 from sd3demo.errors import Refusal
-from sd3demo.settings import Settings
+from sd3demo.settings import Resolved, Settings, parse
+from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies import study as framework
+from sd3demo.studies.imax import larger_pictures as imax_prompts
 from sd3demo.studies.study import (
     STUDIES,
     Cell,
@@ -194,3 +200,103 @@ def test_a_killed_command_costs_one_cell_at_most(checkpoint, tmp_path: Path) -> 
         return json.loads(done.stdout.splitlines()[-1])["table"]
 
     assert table("kept") == table("fresh")
+
+
+WITH_DEFAULTS = {
+    "negative": "",
+    "model": "tiny",
+    "seed": 0,
+    "count": 1,
+    "cfg_from": 0.0,
+    "cfg_to": 1.0,
+    "solver": "euler",
+    "t5": "on",
+    "clip_l": "on",
+    "clip_g": "on",
+    "prompt_2": "",
+    "prompt_3": "",
+    "placement": "auto",
+    "method": "projected",
+    "strength": "paper",
+    "low_pass": "haar",
+    "level": "auto",
+    "cutoff": "auto",
+    "cascade": "straight",
+    "tail": 0,
+    "reshift": "auto",
+    "lift": "bicubic",
+    "posterior": "mean",
+    "positions": "interpolate",
+    "attention": "off",
+    "text_copies": 1.0,
+    "half_patch": False,
+    "upscaler": "",
+}
+"""The defaults of version 0.1. Another one is another picture under the same key."""
+
+
+def test_a_default_that_keys_leave_out_never_changes() -> None:
+    """Where one has to: raise `version` of every Measurement, and change it here."""
+    found = {name: Extrapolation.model_fields[name].default for name in WITH_DEFAULTS}
+    assert found == WITH_DEFAULTS
+
+
+def picture_cells() -> list[Cell]:
+    """A cell of each measurement of the two studies that hold most of them."""
+    cells: dict[str, Cell] = {}
+    for name, asked in {
+        "score": {"n": 1, "categories": "colours"},
+        "few-steps": {"n": 1, "categories": "colours"},
+        "velocity-loss": {"n": 1},
+        "imax-steps": {"n": 1, "categories": "colours"},
+    }.items():
+        study = find_study(name)
+        for cell in study.cells(parse(study.settings, {"model": "tiny", **asked})):
+            cells.setdefault(cell.measurement.name, cell)
+    return list(cells.values())
+
+
+def test_a_new_setting_leaves_the_keys_of_old_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def grown(kind: type[Settings]) -> type[Settings]:
+        return create_model(kind.__name__, __base__=kind, flavour=(float, 0.5))
+
+    before = keys_of(picture_cells())
+    assert len(set(before)) == 5
+    monkeypatch.setattr(resolving, "Resolved", grown(resolving.Resolved))
+    monkeypatch.setattr(imax_prompts, "Extrapolation", grown(Extrapolation))
+    monkeypatch.setattr(imax_prompts, "_planned", lambda arms, device: None)  # it knows the other kind alone
+    assert keys_of(picture_cells()) == before
+
+
+def test_cells_of_version_0_1_are_not_measured_again(tmp_path: Path) -> None:
+    """Its keys were over all settings of a request, and its lines hold all of them."""
+    cells = picture_cells()
+    for cell in cells:
+        given = dict(cell.given)
+        if "arms" in given and isinstance(given["arms"], dict):
+            given["arms"] = {
+                name: parse(Extrapolation, arm).model_dump(mode="json") for name, arm in given["arms"].items()
+            }
+        else:
+            dropped = {"model": "tiny", "placement": "auto", "t5": "on"}
+            whole = {name: field.default for name, field in Resolved.model_fields.items()}
+            if "cfg" not in given["request"]:  # a measurement that takes a few settings alone
+                whole = dropped if cell.measurement.name == "velocity-loss" else {**dropped, "t5": None}
+            rest = {
+                name: value
+                for name, value in whole.items()
+                if value is not None and value is not PydanticUndefined
+            }
+            given["request"] = {**rest, **given["request"]}
+        identity = {"measurement": cell.measurement.name, "version": cell.measurement.version}
+        identity |= {"weights": fingerprint(find("tiny")), "given": given}
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        line = {"key": key, "given": {"model": "tiny", **given}, "raw": {"a": 1}}
+        file = tmp_path / f"{cell.measurement.name}.jsonl"
+        file.write_text(json.dumps(line) + "\n" + json.dumps({**line, "key": "0" * 32}) + "\n")
+        assert key not in keys_of([cell]), cell.measurement.name
+    study = replace(counted()[0], cells=lambda settings: cells)
+    assert standing(study, Squares(), tmp_path) == (5, 5)
+    other = [replace(cell, measurement=replace(cell.measurement, version=9)) for cell in cells]
+    assert standing(replace(study, cells=lambda settings: other), Squares(), tmp_path) == (0, 5)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sd3demo.engine.events import Pixels
-from sd3demo.studies.grid.plan import Grid, names
+from sd3demo.studies.grid.grid_plan import Grid, names
 
 LEGIBLE = 160  # pixels a side, at least, that a cell is enlarged to in whole pixels
 GAP, MARGIN, SIZE = 8, 16, 15  # pixels: between cells, round the sheet, of the letters
@@ -15,7 +15,7 @@ PAPER, INK, EMPTY = (255, 255, 255), (40, 37, 34), (230, 226, 219)
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class SheetImage:
     """The sheet, and where each cell lies in it: its left upper corner, each pixel `scale` wide."""
 
     pixels: Pixels
@@ -23,7 +23,7 @@ class Drawn:
     scale: int
 
 
-def sheet(grid: Grid, pictures: Mapping[int, Pixels], title: str) -> Drawn:
+def draw_sheet(grid: Grid, pictures: Mapping[int, Pixels], title: str) -> SheetImage:
     """The sheet of the cells that are there; places of others stay empty."""
     across, down = names(grid)
     font = ImageFont.load_default(SIZE)
@@ -58,7 +58,7 @@ def sheet(grid: Grid, pictures: Mapping[int, Pixels], title: str) -> Drawn:
             paper.paste(Image.fromarray(large), corner)
         else:
             draw.rectangle((*corner, corner[0] + cell[0] - 1, corner[1] + cell[1] - 1), EMPTY)
-    return Drawn(np.asarray(paper), tuple(corners), scale)
+    return SheetImage(np.asarray(paper), tuple(corners), scale)
 
 
 def _width(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str) -> int:

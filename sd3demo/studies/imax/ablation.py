@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sd3demo.settings.extrapolation import PLAIN
-from sd3demo.studies.exam_pictures import model_of
-from sd3demo.studies.imax.prompts import Extrapolated, cells_of, full
+from sd3demo.studies.exam_pictures import single_model
+from sd3demo.studies.imax.larger_pictures import ImaxSettings, cells_of, full
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 
@@ -28,17 +28,17 @@ PARTS: Mapping[str, tuple[str, object]] = {
 paper lists to the first."""
 
 
-class Ablation(Extrapolated):
+class ImaxAblation(ImaxSettings):
     """Of which settings, over which prompts."""
 
 
-def parts_of(settings: Ablation) -> dict[str, tuple[str, object]]:
+def parts_of(settings: ImaxAblation) -> dict[str, tuple[str, object]]:
     """The parts that the preset has."""
     chosen = full(settings)
     return {name: (field, off) for name, (field, off) in PARTS.items() if chosen[field] != off}
 
 
-def arms_of(settings: Ablation) -> dict[str, dict[str, object]]:
+def arms_of(settings: ImaxAblation) -> dict[str, dict[str, object]]:
     """The upsampled picture, all parts, one part after another taken away, and each alone."""
     whole, parts = full(settings), parts_of(settings)
     arms = {"upsampled": whole | {"method": "upsample"}, ALL: whole}
@@ -49,11 +49,11 @@ def arms_of(settings: Ablation) -> dict[str, dict[str, object]]:
     return arms | {f"without {name}": whole | {field: off} for name, (field, off) in parts.items()}
 
 
-def cells(settings: Ablation) -> list[Cell]:
+def cells(settings: ImaxAblation) -> list[Cell]:
     return cells_of(settings, lambda scale: arms_of(settings))
 
 
-def table(settings: Ablation, measured: Sequence[Measured]) -> Table:
+def table(settings: ImaxAblation, measured: Sequence[Measured]) -> Table:
     return table_of(
         "imax-ablation",
         settings,
@@ -67,8 +67,8 @@ def table(settings: Ablation, measured: Sequence[Measured]) -> Table:
 
 
 STUDY = Study(
-    Ablation,
-    model_of,
+    ImaxAblation,
+    single_model,
     cells,
     table,
     charts=("imax-patches", "imax-spectrum", "imax-drift", "imax-obeyed", "imax-wins"),

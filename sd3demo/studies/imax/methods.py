@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import Field
 
 from sd3demo.flow.extrapolation.methods import METHODS
-from sd3demo.studies.exam_pictures import model_of
-from sd3demo.studies.imax.prompts import Extrapolated, cells_of, full
+from sd3demo.studies.exam_pictures import single_model
+from sd3demo.studies.imax.larger_pictures import ImaxSettings, cells_of, full
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import among, words_of
@@ -22,7 +22,7 @@ OURS = "projected"
 HERE = tuple(name for name in METHODS if name != "super-resolution")  # that one needs a file of the user's
 
 
-class Methods(Extrapolated):
+class ImaxMethods(ImaxSettings):
     """Which methods, over which prompts."""
 
     methods: Annotated[str, among(*HERE)] = Field(
@@ -31,16 +31,16 @@ class Methods(Extrapolated):
     )
 
 
-def arms_of(settings: Methods) -> dict[str, dict[str, object]]:
+def arms_of(settings: ImaxMethods) -> dict[str, dict[str, object]]:
     names = dict.fromkeys((OURS, *words_of(settings.methods)))
     return {name: full(settings) | {"method": name} for name in names}
 
 
-def cells(settings: Methods) -> list[Cell]:
+def cells(settings: ImaxMethods) -> list[Cell]:
     return cells_of(settings, lambda scale: arms_of(settings))
 
 
-def table(settings: Methods, measured: Sequence[Measured]) -> Table:
+def table(settings: ImaxMethods, measured: Sequence[Measured]) -> Table:
     return table_of(
         "imax-methods",
         settings,
@@ -53,8 +53,8 @@ def table(settings: Methods, measured: Sequence[Measured]) -> Table:
 
 
 STUDY = Study(
-    Methods,
-    model_of,
+    ImaxMethods,
+    single_model,
     cells,
     table,
     charts=("imax-patches", "imax-spectrum", "imax-drift", "imax-obeyed", "imax-wins"),

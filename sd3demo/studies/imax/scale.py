@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sd3demo.studies.exam_pictures import model_of
-from sd3demo.studies.imax.prompts import UPSAMPLE, Extrapolated, cells_of, full
+from sd3demo.studies.exam_pictures import single_model
+from sd3demo.studies.imax.larger_pictures import UPSAMPLE, ImaxSettings, cells_of, full
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import between
@@ -19,7 +19,7 @@ from sd3demo.studies.value_lists import between
 METHODS = (UPSAMPLE, "direct", "projected")
 
 
-class ByScale(Extrapolated):
+class ImaxScale(ImaxSettings):
     """Which scales, over which prompts."""
 
     scales: Annotated[str, between(1, 16)] = Field(
@@ -27,11 +27,11 @@ class ByScale(Extrapolated):
     )
 
 
-def cells(settings: ByScale) -> list[Cell]:
+def cells(settings: ImaxScale) -> list[Cell]:
     return cells_of(settings, lambda scale: {name: full(settings) | {"method": name} for name in METHODS})
 
 
-def table(settings: ByScale, measured: Sequence[Measured]) -> Table:
+def table(settings: ImaxScale, measured: Sequence[Measured]) -> Table:
     return table_of(
         "imax-scale",
         settings,
@@ -44,5 +44,9 @@ def table(settings: ByScale, measured: Sequence[Measured]) -> Table:
 
 
 STUDY = Study(
-    ByScale, model_of, cells, table, charts=("imax-patches", "imax-spectrum", "imax-obeyed", "imax-wins")
+    ImaxScale,
+    single_model,
+    cells,
+    table,
+    charts=("imax-patches", "imax-spectrum", "imax-obeyed", "imax-wins"),
 )

@@ -10,14 +10,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sd3demo.studies.exam_pictures import model_of
-from sd3demo.studies.imax.prompts import UPSAMPLE, Extrapolated, cells_of, full
+from sd3demo.studies.exam_pictures import single_model
+from sd3demo.studies.imax.larger_pictures import UPSAMPLE, ImaxSettings, cells_of, full
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import between, numbers_of
 
 
-class BySteps(Extrapolated):
+class ImaxSteps(ImaxSettings):
     """Which numbers of steps, over which prompts."""
 
     counts: Annotated[str, between(1, 1000, whole=True)] = Field(
@@ -25,17 +25,17 @@ class BySteps(Extrapolated):
     )
 
 
-def arms_of(settings: BySteps) -> dict[str, dict[str, object]]:
+def arms_of(settings: ImaxSteps) -> dict[str, dict[str, object]]:
     counts = (int(count) for count in numbers_of(settings.counts))
     arms = {f"{count} steps": full(settings) | {"large_steps": count} for count in counts}
     return {UPSAMPLE: full(settings) | {"method": UPSAMPLE}, **arms}
 
 
-def cells(settings: BySteps) -> list[Cell]:
+def cells(settings: ImaxSteps) -> list[Cell]:
     return cells_of(settings, lambda scale: arms_of(settings))
 
 
-def table(settings: BySteps, measured: Sequence[Measured]) -> Table:
+def table(settings: ImaxSteps, measured: Sequence[Measured]) -> Table:
     counts = {f"{count} steps": count for count in map(int, numbers_of(settings.counts))}
     return table_of(
         "imax-steps",
@@ -50,5 +50,9 @@ def table(settings: BySteps, measured: Sequence[Measured]) -> Table:
 
 
 STUDY = Study(
-    BySteps, model_of, cells, table, charts=("imax-patches", "imax-spectrum", "imax-wins", "imax-operations")
+    ImaxSteps,
+    single_model,
+    cells,
+    table,
+    charts=("imax-patches", "imax-spectrum", "imax-wins", "imax-operations"),
 )

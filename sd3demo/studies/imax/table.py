@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sd3demo.studies.imax.prompts import REFERENCES, Extrapolated
+from sd3demo.studies.imax.larger_pictures import REFERENCES, ImaxSettings
 from sd3demo.studies.statistics import error, grouped, mean, rate_error
 from sd3demo.studies.study import Column, Measured, Row, Scalar, Table
 
@@ -31,7 +31,7 @@ COLUMNS = (
 
 def table_of(
     study: str,
-    settings: Extrapolated,
+    settings: ImaxSettings,
     measured: Sequence[Measured],
     *,
     compared: str,
@@ -54,7 +54,7 @@ def table_of(
 
 
 def _row(
-    settings: Extrapolated,
+    settings: ImaxSettings,
     scale: Scalar,
     arm: str,
     found: Sequence[Measured],

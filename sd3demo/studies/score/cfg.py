@@ -6,23 +6,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sd3demo.settings import Shift, Solver, Steps
-from sd3demo.studies.exam_pictures import MORE, Exams, T5Mode, cells_of, model_of, of_request
-from sd3demo.studies.score_rows import COLUMNS, rows
+from sd3demo.studies.exam_pictures import MORE, ExamSettings, T5Mode, cells_of, request_field, single_model
+from sd3demo.studies.score_rows import COLUMNS, rows_of
 from sd3demo.studies.study import Cell, Column, Measured, Scalar, Study, Table
 from sd3demo.studies.value_lists import numbers_of, several
 
 
-class ScoreCfg(Exams):
+class ScoreCfg(ExamSettings):
     """How much guidance, and which pictures."""
 
     cfg: Annotated[str, several("cfg")] = Field(
         "1, 2, 4, 6, 10", description="Guidance scales, with commas between; 1 is none."
     )
     n: int = Field(4, ge=1, le=10_000, description=MORE)
-    steps: Steps | None = of_request("steps")
-    shift: Shift | Literal["auto"] | None = of_request("shift")
-    solver: Solver = of_request("solver")
-    t5: T5Mode = of_request("t5")
+    steps: Steps | None = request_field("steps")
+    shift: Shift | Literal["auto"] | None = request_field("shift")
+    solver: Solver = request_field("solver")
+    t5: T5Mode = request_field("t5")
 
 
 def cells(settings: ScoreCfg) -> list[Cell]:
@@ -34,10 +34,10 @@ def table(settings: ScoreCfg, measured: Sequence[Measured]) -> Table:
     return Table(
         "score-cfg",
         (Column("cfg"), *COLUMNS),
-        rows(measured, "cfg", settings.model_dump(mode="json")),
+        rows_of(measured, "cfg", settings.model_dump(mode="json")),
         f"Score of {settings.model} by the world's judge against the guidance scale; standard "
         "errors over prompts.",
     )
 
 
-STUDY = Study(ScoreCfg, model_of, cells, table, charts=("score-cfg", "soft-cfg"))
+STUDY = Study(ScoreCfg, single_model, cells, table, charts=("score-cfg", "soft-cfg"))

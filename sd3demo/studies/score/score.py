@@ -15,24 +15,32 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from sd3demo.flow.grids import Convention
-from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted
+from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted, non_default_values
 from sd3demo.studies.exam_pictures import (
     GENEVAL,
     KINDS,
     MORE,
     PICTURE,
     Categories,
-    Sampled,
-    asked,
+    SamplingSettings,
     exam_cell,
     exam_of,
-    here,
-    model_of,
-    of_request,
+    indexed_exams,
+    local_budget,
     plan_of,
+    request_field,
     resolved,
+    single_model,
 )
-from sd3demo.studies.score_rows import BUILT_IN, COLUMNS, PART_COLUMNS, PARTS, Marks, by_category, mean_of
+from sd3demo.studies.score_rows import (
+    BUILT_IN,
+    COLUMNS,
+    PART_COLUMNS,
+    PARTS,
+    CategoryScore,
+    by_category,
+    mean_score,
+)
 from sd3demo.studies.statistics import grouped, mean, numbers
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
 
@@ -40,22 +48,22 @@ if TYPE_CHECKING:
     from sd3demo.engine import Engine
 
 
-class Score(Sampled):
+class ScoreStudy(SamplingSettings):
     """Which prompts, and every setting of a picture but its text."""
 
     n: int = Field(100, ge=1, le=10_000, description=MORE)
     categories: Categories = Field("all", description=KINDS)
-    schedule: Convention | None = of_request("schedule")
-    clip_l: Literal["on", "zeros"] = of_request("clip_l")
-    clip_g: Literal["on", "zeros"] = of_request("clip_g")
-    negative: Text = of_request("negative")
-    cfg_from: Time = of_request("cfg_from")
-    cfg_to: Time = of_request("cfg_to")
-    width: Side | None = of_request("width")
-    height: Side | None = of_request("height")
-    max_sequence_length: Tokens | None = of_request("max_sequence_length")
-    precision: Literal["auto", "float32", "bfloat16"] = of_request("precision")
-    placement: Literal["auto", "resident", "by-model", "streamed"] = of_request("placement")
+    schedule: Convention | None = request_field("schedule")
+    clip_l: Literal["on", "zeros"] = request_field("clip_l")
+    clip_g: Literal["on", "zeros"] = request_field("clip_g")
+    negative: Text = request_field("negative")
+    cfg_from: Time = request_field("cfg_from")
+    cfg_to: Time = request_field("cfg_to")
+    width: Side | None = request_field("width")
+    height: Side | None = request_field("height")
+    max_sequence_length: Tokens | None = request_field("max_sequence_length")
+    precision: Literal["auto", "float32", "bfloat16"] = request_field("precision")
+    placement: Literal["auto", "resident", "by-model", "streamed"] = request_field("placement")
 
 
 @dataclass(frozen=True)
@@ -79,25 +87,24 @@ class Scores:
     settings: Resolved
 
 
-def cells(settings: Score) -> list[Cell]:
+def cells(settings: ScoreStudy) -> list[Cell]:
     """A picture for each prompt, and after it what the autoencoder leaves of a true one."""
     base = resolved(settings, settings.device, {})
-    made: list[Cell] = []
-    for index, exam in asked(settings):
-        made.append(exam_cell(exam, base, settings.seed + index, settings.device, {}))
+    read = {"model", "prompt", "width", "height", "precision", "placement"}
+    found: list[Cell] = []
+    for index, exam in indexed_exams(settings):
+        found.append(exam_cell(exam, base, settings.seed + index, settings.device, {}))
         given: dict[str, Json] = {
             "exam": asdict(exam),
             "scene": f"truth/{exam.category}/{settings.exam_seed}/{index}",
-            "request": base.model_copy(update={"cfg": 1.0}).model_dump(
-                mode="json", include={"model", "prompt", "width", "height", "precision", "placement"}
-            ),
-            "device": here(settings.device).device,
+            "request": non_default_values(base, read),
+            "device": local_budget(settings.device).device,
         }
-        made.append(Cell(CEILING, base.model, given, {"category": exam.category}))
-    return made
+        found.append(Cell(CEILING, base.model, given, {"category": exam.category}))
+    return found
 
 
-def scores_of(settings: Score, measured: Sequence[Measured]) -> Scores:
+def scores_of(settings: ScoreStudy, measured: Sequence[Measured]) -> Scores:
     """The rates of the pictures that were marked so far."""
     pictures = [one for one in measured if one.cell.measurement is PICTURE]
     ceilings = grouped(
@@ -113,18 +120,18 @@ def scores_of(settings: Score, measured: Sequence[Measured]) -> Scores:
     return Scores(rates, overall, resolved(settings, settings.device, {}))
 
 
-def table(settings: Score, measured: Sequence[Measured]) -> Table:
+def table(settings: ScoreStudy, measured: Sequence[Measured]) -> Table:
     """Scores and their ceilings by category."""
     found = by_category([one for one in measured if one.cell.measurement is PICTURE])
     rates = scores_of(settings, measured).scores
     if all(name in found for name in GENEVAL):
-        found["mean"] = mean_of([found[name] for name in GENEVAL])
+        found["mean"] = mean_score([found[name] for name in GENEVAL])
     rows: list[Row] = []
     for name, one in found.items():
         again = settings.model_dump(mode="json") | ({} if name == "mean" else {"categories": name})
         ceiling: Scalar = rates[name].ceiling if name in rates else None
         rows.append(Row((name, *one.values, ceiling, *(one.parts.get(part) for part in PARTS)), again))
-    made = scores_of(settings, measured).settings
+    used = scores_of(settings, measured).settings
     return Table(
         "score",
         (
@@ -133,14 +140,14 @@ def table(settings: Score, measured: Sequence[Measured]) -> Table:
             *PART_COLUMNS,
         ),
         tuple(rows),
-        f"Score of {settings.model} by the world's judge: {counted(made.steps, f'{made.solver} step')}, "
-        f"guidance {made.cfg:g}, shift {made.shift:g}, T5 {made.t5}, {made.width} x {made.height} px; "
+        f"Score of {settings.model} by the world's judge: {counted(used.steps, f'{used.solver} step')}, "
+        f"guidance {used.cfg:g}, shift {used.shift:g}, T5 {used.t5}, {used.width} x {used.height} px; "
         "standard errors over prompts; mean is that of GenEval's six where all were asked."
-        + ("" if made.t5 == "on" else f" {BUILT_IN}"),
+        + ("" if used.t5 == "on" else f" {BUILT_IN}"),
     )
 
 
-def _rate(marks: Marks, ceilings: Sequence[Measured]) -> Rate:
+def _rate(marks: CategoryScore, ceilings: Sequence[Measured]) -> Rate:
     ceiling = mean(numbers(ceilings, "passed")) if ceilings else None
     parts = {name: round(value, 4) for name, value in marks.parts.items()}
     return Rate(marks.score, marks.score_error, ceiling, marks.n, parts)
@@ -154,14 +161,14 @@ def _ceiling(cell: Cell, engine: Engine) -> Raw:
     from sd3demo.world.prompts import mark, truth
     from sd3demo.world.render import render
 
-    exam, made = exam_of(cell.given), plan_of(cell.given)
+    exam, plan = exam_of(cell.given), plan_of(cell.given)
     scene = truth(exam, random.Random(cast(str, cell.given["scene"])))
-    with engine.hold(made) as ready, torch.inference_mode():
-        picture = render([scene], made.request.width).to(ready.device)
+    with engine.hold(plan) as ready, torch.inference_mode():
+        picture = render([scene], plan.request.width).to(ready.device)
         again = ready.model.to_image(ready.model.to_latent(picture * 2 - 1)).float().cpu()
     result = mark(exam, read((again[0] / 2 + 0.5).clamp(0, 1)))
     return {"passed": result.passed, "parts": result.parts}
 
 
 CEILING = Measurement("ceiling", 1, _ceiling)
-STUDY = Study(Score, model_of, cells, table, charts=("score", "soft"))
+STUDY = Study(ScoreStudy, single_model, cells, table, charts=("score", "soft"))

@@ -10,14 +10,14 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.settings import Scale, Solver, Steps
-from sd3demo.studies.exam_pictures import MORE, Exams, T5Mode, cells_of, model_of, of_request
+from sd3demo.studies.exam_pictures import MORE, ExamSettings, T5Mode, cells_of, request_field, single_model
 from sd3demo.studies.score_rows import COLUMNS, by_category
 from sd3demo.studies.statistics import in_arm
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table
 from sd3demo.studies.value_lists import between, numbers_of, several
 
 
-class ScoreShift(Exams):
+class ScoreShift(ExamSettings):
     """Which shifts at which sizes, and which pictures."""
 
     shift: Annotated[str, several("shift")] = Field(
@@ -27,10 +27,10 @@ class ScoreShift(Exams):
         "1, 2", description="Sizes in native sides, from 1 on, with commas between."
     )
     n: int = Field(2, ge=1, le=10_000, description=MORE)
-    steps: Steps | None = of_request("steps")
-    cfg: Scale | None = of_request("cfg")
-    solver: Solver = of_request("solver")
-    t5: T5Mode = of_request("t5")
+    steps: Steps | None = request_field("steps")
+    cfg: Scale | None = request_field("cfg")
+    solver: Solver = request_field("solver")
+    t5: T5Mode = request_field("t5")
 
 
 def cells(settings: ScoreShift) -> list[Cell]:
@@ -73,4 +73,4 @@ def table(settings: ScoreShift, measured: Sequence[Measured]) -> Table:
     )
 
 
-STUDY = Study(ScoreShift, model_of, cells, table, charts=("score-shift", "soft-shift"))
+STUDY = Study(ScoreShift, single_model, cells, table, charts=("score-shift", "soft-shift"))

@@ -18,8 +18,8 @@ from sd3demo.engine.events import Loading
 from sd3demo.errors import Refusal
 from sd3demo.history.sheet_receipts import sheet_of, sheet_png
 from sd3demo.settings import Request, Settings, Text, bounds_of, choices_of, is_whole, quoted
-from sd3demo.studies.grid import plan as grids
-from sd3demo.studies.grid.plan import AXES, Done, Forming, Grid, GridAxis, Planned, Waiting
+from sd3demo.studies.grid import grid_plan as grids
+from sd3demo.studies.grid.grid_plan import AXES, Grid, GridAxis, GridLoading, GridPicture, GridPlan, GridStep
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import form
 from sd3demo.ui.controls.deep_links import written
@@ -126,7 +126,7 @@ def run_grid(core: Core, x: str, across: str, y: str, down: str, *values: object
     try:
         base = dict(zip(answers.NAMES, values, strict=True))
         grid = Grid(_axis(x, across), _axis(y, down) if y and y != NONE else None)
-        made = grids.planned(grid, base, partial(prepare, core=core))
+        made = grids.plan_grid(grid, base, partial(prepare, core=core))
         with closing(grids.run(made, core.together or grids.one_by_one(core.run))) as news:
             sides = {"grid": True, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}
             yield from _shown(core, made, news, sides)
@@ -173,34 +173,34 @@ def _values(text: str, elem_id: str) -> gr.Textbox:
 
 def _axis(name: str, values: str) -> GridAxis:
     found = tuple(value.strip() for value in (values or "").split(",") if value.strip())
-    return grids.checked(GridAxis(name, found))
+    return grids.check_axis(GridAxis(name, found))
 
 
 def _shown(
-    core: Core, made: Planned, news: Iterator[grids.News], sides: Mapping[str, object]
+    core: Core, made: GridPlan, news: Iterator[grids.GridEvent], sides: Mapping[str, object]
 ) -> Iterator[list[object]]:
     tiles: dict[int, gridded.Tile] = {}
-    ended: dict[int, Done] = {}
+    ended: dict[int, GridPicture] = {}
     started = told = time.perf_counter()
     steps = 0
     for one in news:
         match one:
-            case Waiting(event=event):
+            case GridLoading(event=event):
                 said = (
                     words.loading(event.model, event.bytes) if isinstance(event, Loading) else words.waking()
                 )
                 yield [said, gr.skip(), gr.skip()]
                 continue
-            case Forming(cells=cells, event=step):
+            case GridStep(cells=cells, event=step):
                 steps += 1
                 tiles |= dict.fromkeys(cells, gridded.Tile(gridded.uri(step.previews[0])))
-            case Done(cells=cells, plan=plan, finished=finished):
+            case GridPicture(cells=cells, plan=plan, finished=finished):
                 ended[made.places[cells[0]]] = one
                 request = plan.request
                 link = written("generate", {**request.model_dump(), **sides}, partial(start, core))
                 (kept,) = answers.keep(request, finished)
                 tiles |= dict.fromkeys(cells, gridded.Tile(kept.source, link))
-        if isinstance(one, Done) or time.perf_counter() - told > PAUSE:
+        if isinstance(one, GridPicture) or time.perf_counter() - told > PAUSE:
             told = time.perf_counter()
             yield [gridded.progress(made, steps, len(ended)), gridded.table(made.grid, tiles), gr.skip()]
     path = _keep(made, [ended[place] for place in range(len(made.plans))])
@@ -209,13 +209,13 @@ def _shown(
     yield [said, gridded.table(made.grid, tiles), path]
 
 
-def _keep(made: Planned, ended: Sequence[Done]) -> str:
+def _keep(made: GridPlan, ended: Sequence[GridPicture]) -> str:
     """The grid as one file, where gradio serves it."""
-    from sd3demo.studies.grid.sheet import sheet
+    from sd3demo.studies.grid.sheet import draw_sheet
 
     x, y = made.grid.x, made.grid.y
     pictures = {cell: ended[place].finished.pictures[0] for cell, place in enumerate(made.places)}
-    drawn = sheet(made.grid, pictures, made.plans[0].request.prompt)
+    drawn = draw_sheet(made.grid, pictures, made.plans[0].request.prompt)
     receipt = sheet_of(
         (x.name, x.values),
         (y.name, y.values) if y else None,

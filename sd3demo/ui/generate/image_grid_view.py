@@ -10,7 +10,7 @@ from PIL import Image
 
 from sd3demo.engine.events import Pixels
 from sd3demo.settings import counted
-from sd3demo.studies.grid.plan import Grid, Planned
+from sd3demo.studies.grid.grid_plan import Grid, GridPlan
 from sd3demo.ui.controls.labels import face
 from sd3demo.ui.run import status as words
 
@@ -44,7 +44,7 @@ def table(grid: Grid, tiles: Mapping[int, Tile]) -> str:
     )
 
 
-def progress(made: Planned, steps: int, done: int) -> str:
+def progress(made: GridPlan, steps: int, done: int) -> str:
     """How far all pictures are."""
     total = sum(len(plan.sigmas) - 1 for plan in made.plans)
     return words.bar(
@@ -52,7 +52,7 @@ def progress(made: Planned, steps: int, done: int) -> str:
     )
 
 
-def finished(made: Planned, source: str, name: str, seconds: float) -> str:
+def finished(made: GridPlan, source: str, name: str, seconds: float) -> str:
     """What was done, and the one file of it."""
     count, cells = len(made.plans), made.grid.count
     same = f", {cells - count} of them the same as another" if cells > count else ""

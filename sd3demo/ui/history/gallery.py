@@ -8,8 +8,8 @@ from typing import SupportsFloat
 
 from sd3demo.catalogue import find
 from sd3demo.errors import Refusal
-from sd3demo.history.index import HistoryIndex, Record
-from sd3demo.history.store import RunStore, made
+from sd3demo.history.index import HistoryIndex, RunRecord
+from sd3demo.history.store import RunStore, finished_at
 from sd3demo.settings import Resolved, counted
 from sd3demo.ui.controls import form
 from sd3demo.ui.controls.labels import face
@@ -65,7 +65,7 @@ def nothing(wanted: str) -> str:
     return f'<p class="nothing">No prompt holds “{escape(_cut(wanted, 60))}”. Search for fewer words.</p>'
 
 
-def told(record: Record) -> str:
+def told(record: RunRecord) -> str:
     """A run's figures, then its settings in words: first how it was made, then what is not the model's."""
     request, result = record.request, record.result
     rows = {
@@ -83,14 +83,14 @@ def told(record: Record) -> str:
     guidance = f"guidance {request.cfg:g}" if request.cfg != 1 else "no guidance"
     shift = "" if request.schedule == "linear" else f" at shift {request.shift:.4g}"
     text = (
-        f"{moment(record.run.made)}, {escape(_model(request))}: {request.width} × {request.height} px, "
-        f"{request.schedule} schedule{shift}, {guidance}."
+        f"{moment(record.run.finished_at)}, {escape(_model(request))}: {request.width} × {request.height} "
+        f"px, {request.schedule} schedule{shift}, {guidance}."
     )
     title = escape(_cut(request.prompt, 300))
     return f'<h2>{title}</h2><dl class="figures">{figures}</dl><p>{text}</p>{_own(request)}'
 
 
-def actions(record: Record, link: str, why: str = "") -> str:
+def actions(record: RunRecord, link: str, why: str = "") -> str:
     """What leads elsewhere: the settings into the form, and each picture to its check.
 
     Without a link it says why the form cannot hold them.
@@ -122,7 +122,7 @@ def kept_in(store: RunStore) -> str:
 def _tile(shelf: HistoryIndex, id: str, chosen: bool) -> str:
     prompt = shelf.prompt(id) or ""
     small = base64.b64encode(shelf.thumbnail(id)).decode()
-    when = moment(made(id))
+    when = moment(finished_at(id))
     short = escape(_cut(prompt, 80))
     image = (
         f'<img src="data:image/webp;base64,{small}" alt="Picture for: {escape(_cut(prompt, 200))}">'

@@ -11,7 +11,7 @@ from gradio.utils import get_upload_folder
 
 from sd3demo.errors import Refusal
 from sd3demo.history.export import export
-from sd3demo.history.index import HistoryIndex, Record
+from sd3demo.history.index import HistoryIndex, RunRecord
 from sd3demo.settings import Resolved
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core
@@ -149,7 +149,7 @@ class Books:
         runs = "One run is" if done == 1 else f"{done:,} runs"
         return [f'<p class="done" role="status">{runs} exported as {name}.</p>', str(folder / name)]
 
-    def _served(self, record: Record) -> tuple[list[str], list[str], list[str]]:
+    def _served(self, record: RunRecord) -> tuple[list[str], list[str], list[str]]:
         """The pictures where the browser gets them: their sources, their names, and their paths."""
         request, paths, names = record.request, [], []
         for place, image in enumerate(record.run.images):

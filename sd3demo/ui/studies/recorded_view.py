@@ -10,7 +10,7 @@ import gradio as gr
 
 from sd3demo.catalogue import find, fingerprint
 from sd3demo.errors import Refusal
-from sd3demo.studies.results import Recorded, recorded
+from sd3demo.studies.results import RecordedStudy, recorded
 from sd3demo.studies.study import Study, Table, find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls import build as controls
@@ -79,7 +79,7 @@ def empty(study: Study) -> str:
     )
 
 
-def said(core: Core, found: Recorded) -> str:
+def said(core: Core, found: RecordedStudy) -> str:
     """When, how much, under which settings and with which weights it was measured, in one sentence."""
     own = controls.opening(type(found.settings), core.models)
     held = found.settings.model_dump()
@@ -96,7 +96,7 @@ def said(core: Core, found: Recorded) -> str:
     )
 
 
-def weights(found: Recorded) -> str:
+def weights(found: RecordedStudy) -> str:
     """Whether the weights that were measured are those that are here."""
     try:
         same = all(fingerprint(find(model)) == known for model, known in found.weights.items())

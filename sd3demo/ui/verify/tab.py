@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sd3demo.engine.events import Encoded, Finished, Loading, StepDone, Stopped
 from sd3demo.errors import Failure, Refusal
-from sd3demo.history import alone, compare, read_pixels, read_receipt
+from sd3demo.history import compare, model_for, read_pixels, read_receipt, single_request
 from sd3demo.settings import Settings, Text, parse
 from sd3demo.ui.context import Core, prepared
 from sd3demo.ui.controls.deep_links import linked
@@ -104,7 +104,7 @@ def answer(core: Core, file: str | None, run: str) -> Iterator[list[object]]:
 
 def _rerun(core: Core, path: Path) -> Iterator[Seen]:
     receipt = read_receipt(path)
-    request = alone(receipt)
+    request = single_request(receipt, model_for(receipt, core.models, everywhere=False).model)
     size = (request.width, request.height)
     if request.width * request.height > LARGEST:
         raise Refusal(

@@ -14,8 +14,8 @@ from sd3demo.engine import Engine
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, parse
 from sd3demo.studies.exam_pictures import GENEVAL, PICTURE, exam_of
-from sd3demo.studies.score.score import CEILING, STUDY, Score, scores_of
-from sd3demo.studies.score_rows import BUILT_IN, marks_of, mean_of
+from sd3demo.studies.score.score import CEILING, STUDY, ScoreStudy, scores_of
+from sd3demo.studies.score_rows import BUILT_IN, category_score, mean_score
 from sd3demo.studies.study import Cell, Measured, Table, run
 from sd3demo.world.judge import read
 from sd3demo.world.prompts import CATEGORIES, exams, mark
@@ -24,7 +24,7 @@ QUICK = {"steps": 2, "cfg": 1.0}
 
 
 def scored(**settings: object) -> tuple[list[Measured], Table]:
-    *measured, table = run(STUDY, parse(Score, QUICK | settings), Engine(), None)
+    *measured, table = run(STUDY, parse(ScoreStudy, QUICK | settings), Engine(), None)
     return measured, table
 
 
@@ -49,22 +49,22 @@ def test_each_picture_is_marked_and_the_rate_is_their_mean() -> None:
 
 
 def test_a_rate_is_the_share_that_passed_with_its_binomial_error() -> None:
-    marks = marks_of([marked(passed, {"count": float(passed)}) for passed in (True, False, True, True)])
+    marks = category_score([marked(passed, {"count": float(passed)}) for passed in (True, False, True, True)])
     assert (marks.score, marks.n, marks.parts) == (0.75, 4, {"count": 0.75})
     assert marks.score_error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
 
 
 def test_the_mean_is_over_categories_and_not_over_pictures() -> None:
-    one = marks_of([marked(True, {"count": 1.0})] * 9)
-    other = marks_of([marked(False, {"count": 0.0}), marked(True, {"count": 1.0})])
-    both = mean_of([one, other])
+    one = category_score([marked(True, {"count": 1.0})] * 9)
+    other = category_score([marked(False, {"count": 0.0}), marked(True, {"count": 1.0})])
+    both = mean_score([one, other])
     assert both.score == pytest.approx(0.75)
     assert both.score_error == pytest.approx((0.25 / 2) ** 0.5 / 2)
     assert both.n == 11
 
 
 def test_one_category_is_not_genevals_six() -> None:
-    settings = parse(Score, {"categories": "geneval"})
+    settings = parse(ScoreStudy, {"categories": "geneval"})
     six = [marked(k % 2 == 0, {"count": 1.0}, name) for k, name in enumerate(GENEVAL)]
     assert scores_of(settings, six).overall == pytest.approx(0.5)
     assert scores_of(settings, six[:5]).overall is None
@@ -85,12 +85,12 @@ def test_what_is_built_in_stands_beside_a_score_without_t5(t5: str, said: bool) 
 
 def test_every_setting_of_a_request_but_its_text_and_number_is_a_setting_of_the_score() -> None:
     own = {"prompt", "prompt_2", "prompt_3", "count"}
-    assert set(Request.model_fields) - own <= set(Score.model_fields)
+    assert set(Request.model_fields) - own <= set(ScoreStudy.model_fields)
 
 
 def test_the_ceiling_depends_on_the_model_and_the_size_alone() -> None:
     few, many = (
-        STUDY.cells(parse(Score, {"n": 1, "steps": steps, "t5": t5}))
+        STUDY.cells(parse(ScoreStudy, {"n": 1, "steps": steps, "t5": t5}))
         for steps, t5 in ((2, "on"), (9, "omit"))
     )
     ceilings = [[cell.given for cell in cells if cell.measurement is CEILING] for cells in (few, many)]
@@ -117,4 +117,4 @@ def test_the_command_line_gives_every_category_and_keeps_what_it_measured(
 
 def test_an_unknown_category_is_refused_before_any_work() -> None:
     with pytest.raises(Refusal, match="unknown category 'zebras'; choose one or several of single"):
-        parse(Score, {"categories": "zebras"})
+        parse(ScoreStudy, {"categories": "zebras"})

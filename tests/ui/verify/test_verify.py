@@ -14,8 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from sd3demo.catalogue import find
 from sd3demo.cli import main
 from sd3demo.engine import Budget, plan
-from sd3demo.history import RunStore, own, read_receipt, receipts_of, to_png
-from sd3demo.history.receipts import KEYWORD
+from sd3demo.history import RunStore, read_receipt, receipts_of, to_png, user_store
+from sd3demo.history.receipts import KEYWORD, receipt_json
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core, core
 from sd3demo.ui.context import prepare
@@ -107,9 +107,7 @@ def test_a_sound_receipt_of_other_noise_or_weights_is_told(
     change: dict[str, str], sentence: str, rehearsed: Core, file: Path
 ) -> None:
     """A forger who recomputes the digest is found by the rerun."""
-    from sd3demo.history import receipts
-
-    receipt = receipts._signed(read_receipt(file).model_copy(update=change))
+    receipt = read_receipt(file).model_copy(update=change)
     with Image.open(file) as image:
         file.write_bytes(to_png(np.array(image.convert("RGB")), receipt))
     assert sentence in str(told(rehearsed, file)[3])
@@ -126,12 +124,10 @@ def huge(path: Path) -> None:
 
 def signed_and_huge(path: Path) -> None:
     """The same with a receipt that agrees."""
-    from sd3demo.history import receipts
-
     receipt = read_receipt(path)
     request = receipt.request.model_copy(update={"width": 8192, "height": 8192})
     info = PngInfo()
-    info.add_text(KEYWORD, receipts._json(receipts._signed(receipt.model_copy(update={"request": request}))))
+    info.add_text(KEYWORD, receipt_json(receipt.model_copy(update={"request": request})))
     Image.new("1", (8192, 8192)).save(path, pnginfo=info)
 
 
@@ -148,10 +144,8 @@ def of_another_model(path: Path) -> None:
     with Image.open(path) as image:
         pixels = np.array(image.convert("RGB"))
     receipt = read_receipt(path)
-    from sd3demo.history import receipts
-
     request = receipt.request.model_copy(update={"model": "/etc"})
-    path.write_bytes(to_png(pixels, receipts._signed(receipt.model_copy(update={"request": request}))))
+    path.write_bytes(to_png(pixels, receipt.model_copy(update={"request": request})))
 
 
 def cut(path: Path) -> None:
@@ -175,7 +169,7 @@ def lying(path: Path) -> None:
         (edited, "The receipt in “picture.png” was edited"),
         (huge, "“picture.png” has 10000 x 10000 pixels and its receipt says"),
         (signed_and_huge, "“picture.png” has 8192 x 8192 pixels, too many for this page"),
-        (of_another_model, "Unknown model &#x27;/etc&#x27;"),
+        (of_another_model, "The picture was made with the model &#x27;/etc&#x27;"),
         (cut, "“picture.png” is a damaged PNG file"),
         (lying, "“picture.png” has 100000 x 100000 pixels"),
     ],
@@ -227,11 +221,11 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = str(write_checkpoint(tmp_path / "model", KINDS["sd3-medium"]))
-    page = core((model,), own())
+    page = core((model,), user_store())
     given = {"prompt": "a red circle", "model": model, "steps": 2, "count": 2, "seed": 5}
     values = form.held(parse(Request, given), find(model))
     list(answers.run(page, None, False, *[values[name] for name in answers.NAMES]))
-    (kept,) = own().runs()
+    (kept,) = user_store().runs()
     for image in kept.images:
         assert main(["verify", str(image)]) == 0
     words = [part for name, value in given.items() if name != "prompt" for part in (f"--{name}", str(value))]
@@ -240,4 +234,4 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     mine = tmp_path / "mine-2.png"
     assert mine.read_bytes() == kept.images[1].read_bytes()
     assert "not one byte differs" in str(told(page, mine)[3])
-    assert len(own().runs()) == 2  # what the command line has made is in the page's history
+    assert len(user_store().runs()) == 2  # what the command line has made is in the page's history

@@ -19,9 +19,17 @@ from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.plan.device import Device
 from sd3demo.errors import Refusal
-from sd3demo.settings import Scale, Steps, parse
+from sd3demo.settings import Scale, Steps, non_default_values, parse
 from sd3demo.settings.extrapolation import PLAIN, PRESETS, Extrapolation
-from sd3demo.studies.exam_pictures import MORE, Exams, asked, exam_of, here, made, of_request
+from sd3demo.studies.exam_pictures import (
+    MORE,
+    ExamSettings,
+    exam_of,
+    indexed_exams,
+    local_budget,
+    request_field,
+    run_to_end,
+)
 from sd3demo.studies.study import Cell, Json, Measurement, Raw
 from sd3demo.studies.value_lists import between, numbers_of
 
@@ -40,7 +48,7 @@ Arms: TypeAlias = Mapping[str, Mapping[str, object]]
 """By name, what an arm changes in the settings."""
 
 
-class Extrapolated(Exams):
+class ImaxSettings(ExamSettings):
     """Which prompts are made how large."""
 
     n: int = Field(2, ge=1, le=10_000, description=MORE)
@@ -50,22 +58,22 @@ class Extrapolated(Exams):
     preset: Literal["paper", "release", "ours"] = Field(
         "paper", description="Which settings of the projected flow are looked at."
     )
-    steps: Steps | None = of_request("steps")
+    steps: Steps | None = request_field("steps")
     large_steps: Steps = Field(
         8, description="Steps of each larger stage from t = 1; at 4x a step costs as much as 17 native ones."
     )
-    cfg: Scale | None = of_request("cfg")
-    precision: Literal["auto", "float32", "bfloat16"] = of_request("precision")
+    cfg: Scale | None = request_field("cfg")
+    precision: Literal["auto", "float32", "bfloat16"] = request_field("precision")
 
 
-def full(settings: Extrapolated) -> dict[str, object]:
+def full(settings: ImaxSettings) -> dict[str, object]:
     """The preset's settings, the defaults among them."""
     said = ("method", "start", *PLAIN)
     defaults = {name: Extrapolation.model_fields[name].default for name in said}
     return defaults | dict(PRESETS[settings.preset])
 
 
-def cells_of(settings: Extrapolated, arms: Callable[[float], Arms]) -> list[Cell]:
+def cells_of(settings: ImaxSettings, arms: Callable[[float], Arms]) -> list[Cell]:
     """A cell for each prompt and scale, all its arms within; arms may differ by scale.
 
     Raises Refusal for arms that cannot be, before anything is made.
@@ -75,15 +83,15 @@ def cells_of(settings: Extrapolated, arms: Callable[[float], Arms]) -> list[Cell
         _planned({name: _asked(settings, scale, change) for name, change in chosen.items()}, settings.device)
     return [
         _cell(settings, exam, index, scale, chosen)
-        for index, exam in asked(settings)
+        for index, exam in indexed_exams(settings)
         for scale, chosen in scales
     ]
 
 
-def _cell(settings: Extrapolated, exam: Exam, index: int, scale: float, arms: Arms) -> Cell:
+def _cell(settings: ImaxSettings, exam: Exam, index: int, scale: float, arms: Arms) -> Cell:
     common = {"prompt": exam.prompt, "seed": (settings.seed + index) % 2**32}
     requests: dict[str, Json] = {
-        name: _asked(settings, scale, {**change, **common}).model_dump(mode="json")
+        name: non_default_values(_asked(settings, scale, {**change, **common}))
         for name, change in arms.items()
     }
     given: dict[str, Json] = {
@@ -91,12 +99,12 @@ def _cell(settings: Extrapolated, exam: Exam, index: int, scale: float, arms: Ar
         "arms": requests,
         "order": list(requests),  # the arms' own order is lost in a key
         "real": REAL,
-        "device": here(settings.device).device,
+        "device": local_budget(settings.device).device,
     }
     return Cell(LARGER, settings.model, given, {"category": exam.category, "scale": scale})
 
 
-def _asked(settings: Extrapolated, scale: float, changed: Mapping[str, object]) -> Extrapolation:
+def _asked(settings: ImaxSettings, scale: float, changed: Mapping[str, object]) -> Extrapolation:
     fields = type(settings).model_fields
     held = {name: getattr(settings, name) for name in Extrapolation.model_fields if name in fields}
     return parse(Extrapolation, {"prompt": "-", **held, "scale": scale, **changed})
@@ -104,7 +112,7 @@ def _asked(settings: Extrapolated, scale: float, changed: Mapping[str, object]) 
 
 def _planned(arms: Mapping[str, Extrapolation], device: Device) -> Plan:
     *_, last = arms.values()
-    return plan(last, find(last.model), here(device), arms=arms)
+    return plan(last, find(last.model), local_budget(device), arms=arms)
 
 
 def plan_of(cell: Cell) -> Plan:
@@ -116,7 +124,7 @@ def plan_of(cell: Cell) -> Plan:
 
 def _larger(cell: Cell, engine: Engine) -> Raw:
     plans, exam = plan_of(cell), exam_of(cell.given)
-    finished = made(engine, plans)
+    finished = run_to_end(engine, plans)
     native = finished.arms["native"].pictures[0] / 255
     real = list(_renders(exam, plans, REAL + 1))
     again = _through_autoencoder(real[0], plans, engine)

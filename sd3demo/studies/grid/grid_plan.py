@@ -1,8 +1,7 @@
 """A grid: two settings of a request varied against each other, each cell a picture. It knows no page.
 
-Any setting that is a number or a choice can lie along a side. Cells that come to the same settings are made
-once; all that ask one model go abreast and share their network calls (`engine.together`), their texts and
-what else is equal.
+Any setting that is a number or a choice can lie along a side. Cells with the same settings are made once; all
+of one model run as a batch, which shares network calls and texts.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -22,8 +21,8 @@ AXES = tuple(
 )
 """The settings that can vary: all that are numbers or choices, and the model, for its depth."""
 
-Prepare: TypeAlias = Callable[[Mapping[str, object]], Plan]
-Together: TypeAlias = Callable[[Sequence[Plan]], Generator[BatchEvent, None, None]]
+MakePlan: TypeAlias = Callable[[Mapping[str, object]], Plan]
+RunBatch: TypeAlias = Callable[[Sequence[Plan]], Generator[BatchEvent, None, None]]
 
 
 @dataclass(frozen=True)
@@ -57,28 +56,28 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """The plans of a grid, each made once; `places` says for each cell which of them it shows."""
+class GridPlan:
+    """The plans of a grid, each once; `places` says for each cell which of them it shows."""
 
     grid: Grid
     plans: tuple[Plan, ...]
     places: tuple[int, ...]
 
     def cells(self, place: int) -> tuple[int, ...]:
-        """The cells that show a picture."""
+        """Return the cells that show a picture."""
         return tuple(cell for cell, shown in enumerate(self.places) if shown == place)
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """The model is being read, or its texts are."""
+class GridLoading:
+    """The model is loading, or the texts are being encoded."""
 
     event: Loading | Encoded
 
 
 @dataclass(frozen=True)
-class Forming:
-    """A picture went on by a step; `done` of `count` pictures are finished."""
+class GridStep:
+    """A step of a picture; `done` of `count` pictures are finished."""
 
     cells: tuple[int, ...]
     event: StepDone
@@ -87,8 +86,8 @@ class Forming:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A picture is finished."""
+class GridPicture:
+    """A finished picture."""
 
     cells: tuple[int, ...]
     plan: Plan
@@ -97,21 +96,21 @@ class Done:
     count: int
 
 
-News: TypeAlias = Waiting | Forming | Done
+GridEvent: TypeAlias = GridLoading | GridStep | GridPicture
 
 
 def axis(text: str) -> GridAxis:
-    """`cfg=1,2,4` as an axis. Raises Refusal for what cannot vary; values are checked with their cells."""
+    """Parse `cfg=1,2,4`. Raises Refusal for what cannot vary; values are checked with their cells."""
     name, sign, values = text.partition("=")
     name = name.strip().replace("-", "_")
     found = tuple(value.strip() for value in values.split(",") if value.strip())
     if not sign or not found:
         raise Refusal(f"{text!r} is no axis; give a setting and its values, such as cfg=1,2,4")
-    return checked(GridAxis(name, found))
+    return check_axis(GridAxis(name, found))
 
 
-def checked(one: GridAxis) -> GridAxis:
-    """The same axis. Raises Refusal for a setting that cannot vary, no values, or one value twice."""
+def check_axis(one: GridAxis) -> GridAxis:
+    """Return the axis. Raises Refusal for a setting that cannot vary, no values, or one value twice."""
     if one.name not in AXES:
         raise Refusal(f"unknown axis {one.name!r}; choose one of {', '.join(AXES)}")
     if not one.values:
@@ -124,8 +123,8 @@ def checked(one: GridAxis) -> GridAxis:
     return one
 
 
-def planned(grid: Grid, base: Mapping[str, object], prepare: Prepare) -> Planned:
-    """What a grid over these settings will do. Raises Refusal for the first cell that cannot be made."""
+def plan_grid(grid: Grid, base: Mapping[str, object], make_plan: MakePlan) -> GridPlan:
+    """Return the plans of a grid over these settings. Raises Refusal for the first cell that cannot be."""
     if grid.y and grid.y.name == grid.x.name:
         raise Refusal(f"{grid.x.name} is on both sides of the grid; choose another setting for one of them")
     if grid.count > MOST_CELLS:
@@ -136,38 +135,40 @@ def planned(grid: Grid, base: Mapping[str, object], prepare: Prepare) -> Planned
     plans: list[Plan] = []
     places: list[int] = []
     for cell in range(grid.count):
-        made = prepare({**base, **grid.settings(cell)})
-        key = identity(made.request)
+        grid_plan = make_plan({**base, **grid.settings(cell)})
+        key = identity(grid_plan.request)
         if key not in found:
             found[key] = len(plans)
-            plans.append(made)
+            plans.append(grid_plan)
         places.append(found[key])
-    return Planned(grid, tuple(plans), tuple(places))
+    return GridPlan(grid, tuple(plans), tuple(places))
 
 
-def run(made: Planned, together: Together) -> Generator[News, None, None]:
-    """The pictures as they form and as they are finished. To stop, close the generator.
+def run(grid_plan: GridPlan, run_batch: RunBatch) -> Generator[GridEvent, None, None]:
+    """Yield the steps and the finished pictures. To stop, close the generator.
 
     Raises Failure where the engine was stopped by somebody else.
     """
-    done, count = 0, len(made.plans)
-    for group in groups(made.plans):
-        for of in _closing(together([made.plans[place] for place in group])):
-            place = group[of.run]
-            match of.event:
+    done, count = 0, len(grid_plan.plans)
+    for group in groups(grid_plan.plans):
+        for batch_event in _closing(run_batch([grid_plan.plans[place] for place in group])):
+            place = group[batch_event.run]
+            match batch_event.event:
                 case Loading() | Encoded():
-                    yield Waiting(of.event)
+                    yield GridLoading(batch_event.event)
                 case StepDone():
-                    yield Forming(made.cells(place), of.event, done, count)
+                    yield GridStep(grid_plan.cells(place), batch_event.event, done, count)
                 case Finished():
                     done += 1
-                    yield Done(made.cells(place), made.plans[place], of.event, done, count)
+                    yield GridPicture(
+                        grid_plan.cells(place), grid_plan.plans[place], batch_event.event, done, count
+                    )
                 case Stopped():
                     raise Failure("the grid stopped before it was finished")
 
 
 def groups(plans: Sequence[Plan]) -> list[list[int]]:
-    """The places of plans that can go together: of one model, in one precision and one placement."""
+    """Return the places of plans that can form a batch: of one model, one precision and one placement."""
     found: dict[tuple[object, ...], list[int]] = {}
     for place, plan in enumerate(plans):
         key = (plan.spec.name, plan.request.precision, plan.placement)
@@ -177,32 +178,32 @@ def groups(plans: Sequence[Plan]) -> list[list[int]]:
 
 def one_by_one(
     run: Callable[[Plan], Generator],
-) -> Together:
-    """The same for a run of single plans: nothing is shared, the news are the same."""
+) -> RunBatch:
+    """Return a batch function that runs the plans one after another, with the same events."""
 
-    def together(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
+    def run_batch(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
         for place, plan in enumerate(plans):
             yield from (BatchEvent(place, event) for event in _closing(run(plan)))
 
-    return together
+    return run_batch
 
 
 def names(grid: Grid) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The labels of the columns and of the rows."""
+    """Return the labels of the columns and of the rows."""
     across = tuple(f"{grid.x.name} {value}" for value in grid.x.values)
     down = tuple(f"{grid.y.name} {value}" for value in grid.y.values) if grid.y else ("",)
     return across, down
 
 
 def described(grid: Grid) -> str:
-    """A grid in a few words."""
+    """Return a description of a grid in a few words."""
     sides = [side for side in (grid.x, grid.y) if side]
     return " by ".join(f"{side.name} ({', '.join(side.values)})" for side in sides)
 
 
-def _closing(news: Generator) -> Generator:
-    """The same news; closing this closes their source."""
+def _closing(events: Generator) -> Generator:
+    """Yield the same events; closing this closes their source."""
     try:
-        yield from news
+        yield from events
     finally:
-        news.close()
+        events.close()

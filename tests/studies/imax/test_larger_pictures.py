@@ -10,9 +10,9 @@ from sd3demo.engine.events import ArmFinished, Finished
 from sd3demo.errors import Refusal
 from sd3demo.settings import parse
 from sd3demo.settings.extrapolation import PLAIN, PRESETS
-from sd3demo.studies.imax import prompts as imax
-from sd3demo.studies.imax.ablation import ALL, PARTS, Ablation, arms_of, cells, parts_of, table
-from sd3demo.studies.imax.methods import HERE, Methods
+from sd3demo.studies.imax import larger_pictures as imax
+from sd3demo.studies.imax.ablation import ALL, PARTS, ImaxAblation, arms_of, cells, parts_of, table
+from sd3demo.studies.imax.methods import HERE, ImaxMethods
 from sd3demo.studies.imax.methods import arms_of as methods_of
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Column, Measured, Table
@@ -27,8 +27,8 @@ LITTLE = {
 }
 
 
-def settings(**changed: object) -> Ablation:
-    return parse(Ablation, {**LITTLE, **changed})
+def settings(**changed: object) -> ImaxAblation:
+    return parse(ImaxAblation, {**LITTLE, **changed})
 
 
 def measured(engine: Engine, **changed: object) -> list[Measured]:
@@ -78,7 +78,7 @@ def test_a_prompt_has_one_native_stage_for_all_of_its_arms(engine: Engine) -> No
 
 
 def test_methods_differ_in_nothing_but_their_name() -> None:
-    arms = methods_of(parse(Methods, {**LITTLE, "preset": "release"}))
+    arms = methods_of(parse(ImaxMethods, {**LITTLE, "preset": "release"}))
     assert set(arms) == set(HERE)
     for name, arm in arms.items():
         assert arm == {**arms["projected"], "method": name}

@@ -15,9 +15,9 @@ from sd3demo.history import read_receipt
 from sd3demo.history.sheet_receipts import read_sheet, read_tiles, sheet_of, sheet_png
 from sd3demo.models.exact import EXACT
 from sd3demo.settings import Request, parse
-from sd3demo.studies.grid import plan as grids
-from sd3demo.studies.grid.plan import AXES, Done, Forming, Grid, GridAxis, Planned, Waiting
-from sd3demo.studies.grid.sheet import sheet
+from sd3demo.studies.grid import grid_plan as grids
+from sd3demo.studies.grid.grid_plan import AXES, Grid, GridAxis, GridLoading, GridPicture, GridPlan, GridStep
+from sd3demo.studies.grid.sheet import draw_sheet
 from tests.engine.runs import HERE
 from tests.ui.fake_page import Rehearsal, finished
 
@@ -28,22 +28,24 @@ def prepare(values: Mapping[str, object]) -> Plan:
     return plan(parse(Request, values), EXACT, HERE)
 
 
-def made(x: str, y: str = "", **base: object) -> Planned:
-    return grids.planned(Grid(grids.axis(x), grids.axis(y) if y else None), BASE | base, prepare)
+def made(x: str, y: str = "", **base: object) -> GridPlan:
+    return grids.plan_grid(Grid(grids.axis(x), grids.axis(y) if y else None), BASE | base, prepare)
 
 
-def pictures(planned: Planned) -> dict[int, Done]:
+def pictures(planned: GridPlan) -> dict[int, GridPicture]:
     found = {}
     for news in grids.run(planned, Engine().run_batch):
-        if isinstance(news, Done):
+        if isinstance(news, GridPicture):
             found[planned.places[news.cells[0]]] = news
     return found
 
 
-def write(planned: Planned, file: Path) -> tuple[int, ...]:
+def write(planned: GridPlan, file: Path) -> tuple[int, ...]:
     done = pictures(planned)
     cells = {cell: done[place].finished.pictures[0] for cell, place in enumerate(planned.places)}
-    drawn = sheet(planned.grid, cells, "a prompt of several words, which is long enough to be wrapped twice")
+    drawn = draw_sheet(
+        planned.grid, cells, "a prompt of several words, which is long enough to be wrapped twice"
+    )
     x, y = planned.grid.x, planned.grid.y
     runs = [(planned.plans[place].request, done[place].finished) for place in range(len(planned.plans))]
     sides = (x.name, x.values), ((y.name, y.values) if y else None)
@@ -74,11 +76,11 @@ def test_cells_that_come_to_the_same_are_made_once() -> None:
 def test_pictures_form_step_by_step_and_each_ends_once() -> None:
     planned = made("cfg=1,2", "steps=2,5")
     news = list(grids.run(planned, Engine().run_batch))
-    assert isinstance(news[0], Waiting)
-    done = [one for one in news if isinstance(one, Done)]
+    assert isinstance(news[0], GridLoading)
+    done = [one for one in news if isinstance(one, GridPicture)]
     assert [one.done for one in done] == [1, 2, 3, 4]
     assert [one.plan.request.steps for one in done] == [2, 2, 5, 5]
-    assert sum(isinstance(one, Forming) for one in news) == 2 * (2 + 5)
+    assert sum(isinstance(one, GridStep) for one in news) == 2 * (2 + 5)
 
 
 def test_closing_a_grid_closes_its_runs() -> None:
@@ -139,7 +141,7 @@ def test_every_cell_comes_back_from_the_sheet(tmp_path: Path) -> None:
 def test_a_sheet_shows_what_is_finished_and_leaves_the_rest_empty() -> None:
     grid = Grid(GridAxis("cfg", ("1", "2")), GridAxis("steps", ("4", "8")))
     red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
-    drawn = sheet(grid, {3: red}, "a" * 3000)
+    drawn = draw_sheet(grid, {3: red}, "a" * 3000)
     (left, top), (right, bottom) = drawn.corners[0], drawn.corners[3]
     assert drawn.scale * 8 >= 160
     assert tuple(drawn.pixels[bottom, right]) == (255, 0, 0)
