@@ -112,7 +112,7 @@ def test_the_command_line_gives_every_category_and_keeps_what_it_measured(
     assert main(words) == 0
     again = capsys.readouterr()
     assert again.out.splitlines()[-1] == said
-    assert again.err.count("(kept)") == 2 * len(CATEGORIES)
+    assert again.err.count("(cached)") == 2 * len(CATEGORIES)
 
 
 def test_an_unknown_category_is_refused_before_any_work() -> None:
