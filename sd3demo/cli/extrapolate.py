@@ -36,7 +36,7 @@ class ComparisonOptions(Settings):
         "", description="Several methods, such as direct,sdedit,hiflow, or all that need no file."
     )
     own: Path | None = Field(
-        None, description="A picture of your own, PNG, JPEG or WebP, in place of the native one."
+        None, description="Use your own picture, a PNG, JPEG or WebP file, instead of a native one."
     )
     preset: Literal["paper", "release", "ours"] = Field(
         "ours",

@@ -24,7 +24,7 @@ from sd3demo.engine.plan.plan import resolve
 from sd3demo.errors import Failure
 from sd3demo.settings import Request, Resolved, Scale, Settings, Shift, Solver, Steps, parse
 from sd3demo.studies.study import Cell, Json, Measurement, Raw, Scalar
-from sd3demo.world.prompts import CATEGORIES, Exam, Item, exams
+from sd3demo.world.exam import CATEGORIES, Exam, Item, exams
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -169,8 +169,8 @@ def made(engine: Engine, what: Plan, watch: Callable[[Step], None] | None = None
 
 
 def _picture(cell: Cell, engine: Engine) -> Raw:
+    from sd3demo.world.exam import mark
     from sd3demo.world.judge import read
-    from sd3demo.world.prompts import mark
 
     finished = made(engine, plan_of(cell.given))
     (pixels,) = finished.pictures

@@ -4,7 +4,7 @@ helps).
 What a caption leaves out is free in the picture, with these defaults: things without a stated relation or
 place stand side by side and are named from left to right; a single thing or a word stands in the middle, and
 a single thing has a medium size. A few phrasings are never used in training: HELD_OUT_FRAMES and the
-phrasings of `prompts.py` test whether the model understands the words rather than the sentence.
+phrasings of `exam.py` test whether the model understands the words rather than the sentence.
 """
 
 from __future__ import annotations

@@ -110,13 +110,13 @@ def test_a_recorded_trace_changes_the_plots_and_is_compared(page: Page) -> None:
     before = numbers(page, "move-lengths", "move")
     page.get_by_role("button", name="Without guidance").click()
     expect(page.locator("#path-told")).to_contain_text(re.compile(r"Guidance scale [\d.]+ → 1"))
-    page.wait_for_selector("#plot-move-lengths .legend >> text=the one before")
+    page.wait_for_selector("#plot-move-lengths .legend >> text=previous run")
     assert numbers(page, "move-lengths", "move") != before
-    assert numbers(page, "move-lengths", "the one before") == before
+    assert numbers(page, "move-lengths", "previous run") == before
     expect(page).to_have_url(re.compile("#/trajectories\\?recorded=without-guidance(&t=[0-9.]+)?$"))
     page.get_by_label("Draw the trace before in grey").uncheck()
-    page.wait_for_selector("#plot-move-lengths .legend >> text=the one before", state="detached")
-    assert numbers(page, "move-lengths", "the one before") == []
+    page.wait_for_selector("#plot-move-lengths .legend >> text=previous run", state="detached")
+    assert numbers(page, "move-lengths", "previous run") == []
 
 
 def test_a_generation_fills_the_tab(page: Page) -> None:
@@ -199,4 +199,4 @@ def test_a_link_opens_the_trace_that_it_names(blank: Page, address: str) -> None
     page.goto(address + "#/trajectories?recorded=a-written-word")
     expect(page.locator("#path-told")).to_contain_text("FLOW", timeout=FIRST)
     expect(page.locator("#plot-guidance-angle .js-plotly-plot .legend")).to_be_visible(timeout=FIRST)
-    assert page.locator("#plot-move-lengths .legend").get_by_text("the one before").count() == 0
+    assert page.locator("#plot-move-lengths .legend").get_by_text("previous run").count() == 0

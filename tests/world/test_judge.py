@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sd3demo.world.exam import CATEGORIES, Exam, Item, exams, mark, truth
 from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, Exam, Item, exams, mark, truth
 from sd3demo.world.render import render
 from sd3demo.world.scenes import MIX, Scene, Thing, arrange, draw, write
 from sd3demo.world.vocabulary import COLOURS, LETTERS, SHAPES

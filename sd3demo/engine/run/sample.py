@@ -15,7 +15,7 @@ from sd3demo.engine.run.noise import initial_noise
 from sd3demo.engine.run.state import RunState, Trajectory
 from sd3demo.errors import Failure
 from sd3demo.flow.extrapolation.lowpass import low_pass_named
-from sd3demo.flow.extrapolation.methods import Given
+from sd3demo.flow.extrapolation.methods import MethodInputs
 from sd3demo.flow.extrapolation.projection import Correction
 from sd3demo.flow.extrapolation.strengths import strength_of
 from sd3demo.flow.guidance import Branch, Branches, guided
@@ -109,7 +109,7 @@ def _field(
     native = velocity
     if stage.native_visits:
         native = guided(network(Dials(stage.native_visits)), stage.guidance)
-    given = Given(
+    given = MethodInputs(
         velocity=velocity,
         guide=lifts[0] if lifts else noise,
         noise=noise,

@@ -17,8 +17,8 @@ from sd3demo.studies.exam_pictures import GENEVAL, PICTURE, exam_of
 from sd3demo.studies.score.score import CEILING, STUDY, Score, scores_of
 from sd3demo.studies.score_rows import BUILT_IN, marks_of, mean_of
 from sd3demo.studies.study import Cell, Measured, Table, run
+from sd3demo.world.exam import CATEGORIES, exams, mark
 from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, exams, mark
 
 QUICK = {"steps": 2, "cfg": 1.0}
 
