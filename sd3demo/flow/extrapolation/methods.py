@@ -102,8 +102,8 @@ def _skip_residual(inputs: MethodInputs) -> Velocity:
 def _upsample_guidance(inputs: MethodInputs) -> Velocity:
     """x0 += w U(X - D x0), D the mean over m x m and U its repetition, X the native network's prediction.
 
-    That network is evaluated at tau = t / (m (1 - t) + t) on y = D(z) / ((1 - t) + t / m): the mean divides the
-    noise by m and keeps the picture, which is a smaller t.
+    That network is evaluated at tau = t / (m (1 - t) + t) on y = D(z) / ((1 - t) + t / m): the mean divides
+    the noise by m and keeps the picture, which is a smaller t.
     """
     m = inputs.factor
 
