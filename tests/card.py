@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from sd3demo.catalogue import find
-from sd3demo.cli.study import Kept
+from sd3demo.cli.study import CacheOptions
 from sd3demo.engine import Engine
 from sd3demo.studies.results import read
 from sd3demo.studies.score.score import STUDY, Rate, Scores, ScoreStudy, scores_of
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="prompts a category (default 100)")
     settings = ScoreStudy(n=parser.parse_args().n)
     measured: list[Measured] = []
-    for news in run(STUDY, settings, Engine(), Kept().place):
+    for news in run(STUDY, settings, Engine(), CacheOptions().folder):
         if isinstance(news, Measured):
             measured.append(news)
             if news.done % 50 == 0:

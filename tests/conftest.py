@@ -28,6 +28,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs `chromium` on the PATH (Debian: apt-get install chromium)")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what passed only when it was run again: each is a wait that a busy machine breaks."""
+    again = [report.nodeid for report in terminalreporter.stats.get("rerun", [])]
+    terminalreporter.write_line("\n".join([f"reruns: {len(again)}", *sorted(set(again))]))
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes a small random checkpoint of one of tests.checkpoints.KINDS, once; answers with its folder."""

@@ -13,7 +13,7 @@ from PIL import Image
 from sd3demo.catalogue import depths as models
 from sd3demo.studies.exam_pictures import PICTURE
 from sd3demo.studies.study import Cell, Measured
-from sd3demo.world.prompts import CATEGORIES
+from sd3demo.world.exam import CATEGORIES
 from sd3demo.world.render import render
 from sd3demo.world.scenes import draw
 from tests.card import (

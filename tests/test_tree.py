@@ -1,9 +1,13 @@
-"""The shape of the tree, read from its syntax: who imports whom, where a library lives, sizes and names."""
+"""The shape of the tree, read from its syntax: who imports whom, where a library lives, sizes and names.
+
+`python -m tests.test_tree` lists what the two lists of REMAINING names still cover.
+"""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +15,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Who may import whom. `engine.events` allows that module alone; the package's own version is everybody's.
-BASE = {"errors", "catalogue", "flow", "world"}
+# Names that stand for two ideas today, and go as soon as one of the two is renamed.
+REMAINING_CLASSES = frozenset(
+    [
+        "Actions",
+        "Bench",
+        "Frame",
+        "Linked",
+        "Panel",
+        "Past",
+        "Place",
+        "Scene",
+        "Section",
+        "Seen",
+        "Shown",
+        "Trained",
+        "View",
+    ]
+)
+REMAINING_MODULES = frozenset(("context", "prompts"))  # of engine.record and ui; of engine.run and studies
+
+# Who may import whom, by ARCHITECTURE's table. `engine.events` allows that module alone; the package's own
+# version may be imported anywhere.
+BASE = {"errors", "catalogue", "flow"}
 ENGINE = BASE | {"settings", "models", "engine"}
 RECORDS = {"settings", "catalogue", "errors", "engine.events", "engine.record.traces"}
 ALLOWED: dict[str, set[str]] = {
@@ -23,13 +48,13 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors", "catalogue", "flow"},
     "models": {"errors", "catalogue", "flow"},
     "engine": ENGINE,
-    "studies": ENGINE,
-    "training": ENGINE,
+    "studies": ENGINE | {"world"},
+    "training": ENGINE | {"world"},
     "history": RECORDS,
-    "deploy": RECORDS,
+    "deploy": {"settings", "catalogue", "errors", "engine.events"},
     "plots": {"flow", "engine", "studies"},  # of the last two the types alone: see `breaches`
-    "ui": ENGINE | {"studies", "training", "history", "deploy", "plots"},
-    "cli": ENGINE | {"studies", "training", "history", "deploy", "plots", "ui"},
+    "ui": ENGINE | {"world", "studies", "training", "history", "deploy", "plots"},
+    "cli": ENGINE | {"world", "studies", "training", "history", "deploy", "plots", "ui"},
     "__main__": {"cli"},
     "__init__": set(),
     "app": {"cli", "ui"},
@@ -51,6 +76,82 @@ QUICK = (*LIGHT, "cli", "ui")
 
 BANNED_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "base"}
 LONGEST = 400
+
+# Module names that say the same role in each folder that has one.
+ROLES: Mapping[str, str] = {
+    "adapter": "a model family behind the protocol of models",
+    "attention_maps": "a model family's attention, recorded",
+    "compare_view": "two pictures beside each other, as a tab shows them",
+    "form": "the controls of a tab",
+    "handlers": "what a tab's buttons call",
+    "loading": "a model family's files read into modules",
+    "modulation": "a model family's modulation",
+    "positions": "a model family's positions",
+    "rows": "a model family's one network call",
+    "run": "what carries this folder's work out",
+    "settings": "the settings of this folder",
+    "story": "what happened in this tab's run, in sentences",
+    "stream": "the events of a run as updates of a tab",
+    "studies": "recorded studies in this folder",
+    "tab": "a tab of the page",
+    "transformer": "a model family's network: run here, trained in training",
+}
+
+# Other modules of one name, which is one idea in several layers, with the reason.
+ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
+    name: (frozenset(modules.split()), reason)
+    for name, modules, reason in (
+        (
+            "densities",
+            "flow.densities plots.densities ui.densities ui.api.densities",
+            "eq. 19 to 22: maths, charts, tab, endpoint",
+        ),
+        ("app", "app ui.app", "the page, and the file that opens it"),
+        ("engine", "engine engine.run.engine", "the class, in the folder of its name"),
+        ("plots", "plots ui.run.plots", "charts, and the component that shows one"),
+        ("exact", "flow.exact models.exact", "the closed-form flow, and the model that answers with it"),
+        ("extrapolate", "cli.extrapolate ui.extrapolate", "the command and the tab"),
+        (
+            "extrapolation",
+            "flow.extrapolation settings.extrapolation engine.plan.extrapolation",
+            "its maths, settings and plan",
+        ),
+        ("flow", "flow training.flow", "the flow, and its training"),
+        ("generate", "cli.generate ui.generate", "the command and the tab"),
+        ("grid", "cli.grid studies.grid", "the command and its study"),
+        ("history", "history ui.history", "finished runs, and their tab"),
+        ("imax", "studies.imax plots.imax", "the I-Max studies and their charts"),
+        ("lengths", "flow.path.lengths flow.lengths", "the second is the name that scripts import"),
+        (
+            "methods",
+            "flow.extrapolation.methods studies.imax.methods",
+            "the methods, and the study that compares them",
+        ),
+        ("models", "models cli.models", "the models, and the command that lists them"),
+        (
+            "plan",
+            "engine.plan engine.plan.plan cli.plan studies.grid.plan",
+            "what will be done: of a run, shown, of a grid",
+        ),
+        (
+            "projection",
+            "flow.extrapolation.projection flow.projection",
+            "the second is the name that scripts import",
+        ),
+        (
+            "score",
+            "studies.score studies.score.score cli.score ui.score",
+            "the study, its command and its tab",
+        ),
+        ("steps", "studies.score.steps studies.imax.steps", "the number of steps as what a study varies"),
+        ("study", "studies.study cli.study", "the protocol of a study, and the command that runs one"),
+        ("traces", "engine.record.traces history.traces", "a trace, and its file"),
+        ("training", "training ui.flow_lab.training", "training, and the Flow lab's view of it"),
+        ("trajectories", "plots.trajectories ui.trajectories", "the charts and their tab"),
+        ("verify", "cli.verify ui.verify history.verify", "the check, its command and its tab"),
+        ("xray", "engine.record.xray plots.xray ui.extrapolate.xray", "the record, its charts and its view"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -146,6 +247,30 @@ def sources(root: Path) -> list[Path]:
     return sorted([*root.glob("sd3demo/**/*.py"), *root.glob("app.py")])
 
 
+def shared_classes(root: Path) -> dict[str, list[str]]:
+    """Class names that occur more than once -> where."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sources(root):
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(module_name(path, root))
+    return {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
+def shared_modules(modules: Iterable[str]) -> dict[str, list[str]]:
+    """Module names that occur more than once and are neither a role nor one idea -> where."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for module in modules:
+        found[module.split(".")[-1]].append(module)
+    return {
+        name: sorted(places)
+        for name, places in found.items()
+        if len(places) > 1
+        and name not in ROLES
+        and (name not in ONE_IDEA or not set(places) <= ONE_IDEA[name][0])
+    }
+
+
 def loaded_by(module: str, cwd: Path) -> set[str]:
     """Which of the heavy libraries a fresh interpreter has loaded after importing one module."""
     code = f"import sys, {module}; print(*set({HEAVY!r}) & set(sys.modules))"
@@ -157,6 +282,39 @@ def loaded_by(module: str, cwd: Path) -> set[str]:
 @pytest.mark.parametrize("path", sources(ROOT), ids=lambda path: module_name(path, ROOT))
 def test_every_file_keeps_to_the_architecture(path: Path) -> None:
     assert list(breaches(path, ROOT)) == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    shared = {name: where for name, where in shared_classes(ROOT).items() if name not in REMAINING_CLASSES}
+    assert shared == {}
+
+
+def test_no_two_modules_have_one_name_unless_it_is_one_idea() -> None:
+    names = [module_name(path, ROOT) for path in sources(ROOT)]
+    shared = {name: where for name, where in shared_modules(names).items() if name not in REMAINING_MODULES}
+    assert shared == {}
+
+
+def test_two_classes_of_one_name_are_found(tmp_path: Path) -> None:
+    for name, source in (("one", "class Row: ..."), ("two", "def f():\n    class Row: ..."), ("three", "")):
+        path = tmp_path / "sd3demo" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
+    assert shared_classes(tmp_path) == {"Row": ["one", "two"]}
+
+
+@pytest.mark.parametrize(
+    ("modules", "shared"),
+    [
+        (["engine.cache", "studies.cache"], ["cache"]),
+        (["ui.generate.tab", "ui.history.tab"], []),  # a role
+        (["flow.densities", "plots.densities"], []),  # one idea
+        (["flow.densities", "plots.densities", "studies.densities"], ["densities"]),  # and another one
+        (["flow.grids", "engine.sizes"], []),
+    ],
+)
+def test_two_modules_of_one_name_are_found(modules: list[str], shared: list[str]) -> None:
+    assert list(shared_modules(modules)) == shared
 
 
 @pytest.mark.parametrize(
@@ -177,6 +335,11 @@ def test_plans_and_the_page_are_there_before_torch_is_loaded(module: str) -> Non
         ("world/scenes.py", "from sd3demo import catalogue", "world may not import catalogue"),
         ("models/sd3.py", "def f():\n    from sd3demo.settings import Request", "line 2: models may not"),
         ("engine/run.py", "from sd3demo import studies", "engine may not import studies"),
+        ("engine/run.py", "from sd3demo.world import scenes", "engine may not import world.scenes"),
+        ("settings.py", "from sd3demo.models import load", "settings may not import models.load"),
+        ("studies/shift.py", "from sd3demo.training import run", "studies may not import training.run"),
+        ("deploy/card.py", "from sd3demo.engine.run import batch", "deploy may not import engine.run"),
+        ("history/store.py", "from sd3demo.plots import chart", "history may not import plots.chart"),
         ("studies/shift.py", "from sd3demo.plots import lines", "studies may not import plots.lines"),
         ("training/lab.py", "from sd3demo.studies import shift", "training may not import studies.shift"),
         ("history.py", "from sd3demo.engine import StepDone", "history may not import engine.StepDone"),
@@ -235,3 +398,8 @@ def test_a_heavy_library_is_seen_however_deep_it_is_imported(tmp_path: Path) -> 
     (tmp_path / "inner.py").write_text("import torch")
     (tmp_path / "outer.py").write_text("import inner")
     assert loaded_by("outer", tmp_path) == {"torch"}
+
+
+if __name__ == "__main__":
+    print("classes:", shared_classes(ROOT))
+    print("modules:", shared_modules([module_name(path, ROOT) for path in sources(ROOT)]))

@@ -135,7 +135,7 @@ def find(name: str) -> ModelSpec:
     spec = CATALOGUE.get(name) or by_hub.get(name)
     if spec is not None:
         return _embedded(spec) if spec in _EMBEDDED else spec
-    if name and Path(name).expanduser().is_dir():
+    if name and os.path.isdir(os.path.expanduser(name)):  # False too for a name that no file system takes
         return read_folder(Path(name))
     raise Refusal(
         f"unknown model {name!r}; choose one of {', '.join(CATALOGUE)}, or give a folder in diffusers format"
@@ -146,9 +146,12 @@ def locate(spec: ModelSpec) -> Path:
     """Where a model's files are on this disk; nothing is fetched. Raises Refusal with what to do."""
     if spec.folder:
         return Path(spec.folder)
-    folder = _hub_cache() / f"models--{spec.hub.replace('/', '--')}" / "snapshots" / spec.revision
-    if spec.hub and (folder / "model_index.json").is_file():
-        return folder
+    if spec.hub:
+        from huggingface_hub import try_to_load_from_cache  # here, since it takes half a second to import
+
+        index = try_to_load_from_cache(spec.hub, "model_index.json", revision=spec.revision)
+        if isinstance(index, str):
+            return Path(index).parent
     raise Refusal(how_to_get(spec))
 
 
@@ -220,11 +223,3 @@ def assets() -> Path:
     package = Path(__file__).resolve().parent.parent
     installed = package / "_assets"
     return installed if installed.is_dir() else package.parent / "assets"
-
-
-def _hub_cache() -> Path:
-    """Where huggingface_hub keeps its files, by its own rule."""
-    home = os.environ.get("HF_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "huggingface"
-    )
-    return Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()

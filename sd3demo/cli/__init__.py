@@ -1,4 +1,4 @@
-"""The command line: `sd3demo COMMAND`. A command is one file here, read when it is called, and one line
+"""The command line: `sd3demo COMMAND`. A command is one file here, imported when it is called, and one line
 below.
 
 Exit codes: 0 for success, 2 for bad input with one sentence on stderr, 1 for work that failed.
@@ -16,15 +16,15 @@ from sd3demo.errors import Failure, Refusal
 
 COMMANDS: Mapping[str, str] = {
     "generate": "Make a picture, or several, from a text.",
-    "trace": "Record a run for the page's Trajectories tab, which shows it without any weights.",
-    "extrapolate": "Make a picture larger than the model's own, by projected flow or a rival.",
-    "grid": "Vary two settings against each other, a picture a cell.",
-    "verify": "Make a picture again from the receipt inside it, and compare.",
+    "trace": "Record a run for the page's Trajectories tab, which shows it without weights.",
+    "extrapolate": "Make a picture larger than the model's native size, by projected flow or another method.",
+    "grid": "Make an X/Y grid: two settings varied, a picture a cell.",
+    "verify": "Run a picture again from the receipt inside it, and compare.",
     "plan": "Say what a request would do, without doing it.",
-    "models": "List the models that are known by name.",
+    "models": "List the models of the catalogue.",
     "study": "Run an experiment to its table and its charts.",
     "score": "Score a model on the embedded world, category by category.",
-    "train": "Train the embedded model until the clock stops.",
+    "train": "Train the embedded model for a number of minutes.",
     "space": "Check, build or upload the Hugging Face Space.",
     "serve": "Open the app in a browser; the same as `python app.py`.",
 }
@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, str] = {
 
 
 class Program(click.Group):
-    """All commands, none of them imported before it is wanted."""
+    """All commands, each imported only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -72,25 +72,27 @@ PROGRAM.params.append(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs one command and answers with its exit code."""
+    """Run one command and return its exit code."""
     try:
         code = PROGRAM.main(
             None if words is None else list(words), prog_name="sd3demo", standalone_mode=False
         )
         return int(code or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        return _say(error.format_message(), 2)
+        return _print_error(error.format_message(), 2)
     except click.ClickException as error:
-        return _say(f"{_one_line(error.format_message()).rstrip('.')}; see `{_command_of(error)} --help`", 2)
+        return _print_error(
+            f"{_one_line(error.format_message()).rstrip('.')}; see `{_command_of(error)} --help`", 2
+        )
     except Refusal as error:
-        return _say(_one_line(str(error)), 2)
+        return _print_error(_one_line(str(error)), 2)
     except Failure as error:
-        return _say(_one_line(str(error)), 1)
+        return _print_error(_one_line(str(error)), 1)
     except (click.Abort, KeyboardInterrupt):
-        return _say("stopped", 130)
+        return _print_error("stopped", 130)
 
 
-def _say(text: str, code: int) -> int:
+def _print_error(text: str, code: int) -> int:
     encoding = sys.stderr.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code

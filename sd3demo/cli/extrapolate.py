@@ -1,5 +1,7 @@
 """`sd3demo extrapolate PROMPT --scale S`: the native picture and a larger one, by one method or several."""
 
+import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -7,14 +9,15 @@ from pydantic import Field
 
 from sd3demo.catalogue import find, locate
 from sd3demo.cli.flags import Command
-from sd3demo.cli.generate import Where, check_places, save_run
+from sd3demo.cli.generate import OutputOptions, check_places, save_run
+from sd3demo.cli.output_files import numbered
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import ArmFinished, Encoded, Finished, Loading, Pixels, StepDone
 from sd3demo.engine.input_image import own_of, read_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.device import budget
-from sd3demo.errors import Failure
+from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.history import Run, RunStore, write_whole
 from sd3demo.history.store import picture_files, result_of
@@ -22,7 +25,7 @@ from sd3demo.settings import Settings, counted
 from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
 
 
-class Comparison(Settings):
+class ComparisonOptions(Settings):
     """What is shown beside the one picture that was asked for."""
 
     compare: bool = Field(
@@ -33,7 +36,7 @@ class Comparison(Settings):
         "", description="Several methods, such as direct,sdedit,hiflow, or all that need no file."
     )
     own: Path | None = Field(
-        None, description="A picture of your own, PNG, JPEG or WebP, in place of the native one."
+        None, description="Use your own picture, a PNG, JPEG or WebP file, instead of a native one."
     )
     preset: Literal["paper", "release", "ours"] = Field(
         "ours",
@@ -41,20 +44,27 @@ class Comparison(Settings):
     )
 
 
-def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, report: Report) -> int:
-    store = check_places(where)
+def extrapolate(
+    request: Extrapolation, comparison: ComparisonOptions, output: OutputOptions, report: Report
+) -> int:
+    store = check_places(output)
     spec = find(request.model)
     request = with_preset(request, comparison.preset)
     arms = method_arms(request, _methods(comparison, request))
     own_pixels = None if comparison.own is None else read_own(comparison.own)
-    known = None if own_pixels is None else own_of(own_pixels)
-    made = plan(arms[request.method], spec, budget(where.device), arms=arms, own=known)
+    own_image = None if own_pixels is None else own_of(own_pixels)
+    run_plan = plan(arms[request.method], spec, budget(output.device), arms=arms, own=own_image)
     locate(spec)  # a model that is not here is refused before anything heavy is imported
-    refuse_unless_it_fits(made)
-    for note in made.notes:
+    refuse_unless_it_fits(run_plan)
+    if output.out is None and not _is_any_generated(run_plan):
+        raise Refusal(
+            f"out is missing: {request.method} resamples your own picture without the model, and the history "
+            "keeps what the model made; give a name that ends in .png"
+        )
+    for note in run_plan.notes:
         report.progress(note)
-    finished = _to_end(made, store, where, report, own_pixels)
-    run, images = _keep(made, finished, store, where, report)
+    finished = _run_to_end(run_plan, store, output, report, own_pixels)
+    run, images = _save(run_plan, finished, store, output, report)
     values = {
         "images": images,
         **result_of(finished),
@@ -69,16 +79,16 @@ def extrapolate(request: Extrapolation, comparison: Comparison, where: Where, re
             }
             for name, arm in finished.arms.items()
         },
-        "stages": [stage.key for stage in made.stages],
-        "request": made.request.model_dump(mode="json"),
-        "run": run.id if run else None,
+        "stages": [stage.key for stage in run_plan.stages],
+        "request": run_plan.request.model_dump(mode="json"),
+        "run": None if run is None else run.id,
     }
-    lines = [f"{name}: {_said(files)}" for name, files in images.items()]
+    lines = [f"{name}: {_joined(files)}" for name, files in images.items()]
     report.result(values, "\n".join(lines))
     return 0
 
 
-def _methods(comparison: Comparison, request: Extrapolation) -> tuple[str, ...]:
+def _methods(comparison: ComparisonOptions, request: Extrapolation) -> tuple[str, ...]:
     names: tuple[str, ...] = (*COMPARED,) if comparison.compare else ()
     if comparison.methods == "all":
         fits = [
@@ -90,15 +100,20 @@ def _methods(comparison: Comparison, request: Extrapolation) -> tuple[str, ...]:
     return names
 
 
-def _to_end(
-    made: Plan, store: RunStore | None, where: Where, report: Report, own_pixels: Pixels | None
+def _is_any_generated(run_plan: Plan) -> bool:
+    """Whether a picture comes from the model: one of a person's own has no receipt, nor has it resampled."""
+    return any(run_plan.flow_of(run_plan.stage(arm.stage)).kind == "flow" for arm in run_plan.arms)
+
+
+def _run_to_end(
+    run_plan: Plan, store: RunStore | None, output: OutputOptions, report: Report, own_pixels: Pixels | None
 ) -> Finished:
-    """The result; where a stage fails, what was finished before it is kept all the same."""
+    """Run a plan and return the result; where a stage fails, save the pictures that were finished before."""
     from sd3demo.engine.run.engine import Engine
 
-    pictures: dict[str, ArmFinished] = {}
+    arms: dict[str, ArmFinished] = {}
     try:
-        for event in Engine().run(made, own=own_pixels):
+        for event in Engine().run(run_plan, own=own_pixels):
             match event:
                 case Loading(model=model):
                     report.progress(f"loading {model}")
@@ -106,67 +121,85 @@ def _to_end(
                     report.progress(f"encoded the text with {counted(calls, 'encoder call')}")
                 case StepDone(stage=stage, index=index, count=count):
                     report.progress(f"{stage}: step {index + 1} of {count}")
-                case ArmFinished(arm=arm):
-                    pictures[arm] = event
+                case ArmFinished(arm=name):
+                    arms[name] = event
                 case Finished():
                     return event
     except Failure as error:
-        if not pictures:
+        if not any(arm.noise_sha256 for arm in arms.values()):
             raise
-        run, images = _keep(made, _so_far(pictures), store, where, report)
-        place = run.folder if run else _said([file for files in images.values() for file in _listed(files)])
-        raise Failure(f"{error}; what was finished, {', '.join(pictures)}, is kept in {place}") from error
+        run, images = _save(run_plan, _partial_result(arms), store, output, report)
+        place = run.folder if run else "; ".join(_joined(files) for files in images.values())
+        raise Failure(f"{error}; what was finished, {', '.join(images)}, is kept in {place}") from error
     raise Failure("the run stopped before it was finished")
 
 
-def _so_far(pictures: dict[str, ArmFinished]) -> Finished:
-    """A run that ended early, as if it had ended with the last of its pictures."""
-    *_, last = pictures.values()
+def _partial_result(arms: Mapping[str, ArmFinished]) -> Finished:
+    """The result of a run that ended early, as if the last finished picture had been the last planned."""
+    *_, last = arms.values()
     return Finished(
         pictures=last.pictures,
         sigmas=last.sigmas,
-        calls=sum(each.calls for each in pictures.values()),
+        calls=sum(arm.calls for arm in arms.values()),
         encoder_calls=0,
         path_length=last.path_length,
         chord=last.chord,
         noise_sha256=last.noise_sha256,
         weights_sha256=last.weights_sha256,
-        seconds={"flow": sum(each.seconds for each in pictures.values())},
-        arms=pictures,
+        seconds={"flow": sum(arm.seconds for arm in arms.values())},
+        arms=arms,
     )
 
 
-def _keep(
-    made: Plan, finished: Finished, store: RunStore | None, where: Where, report: Report
+def _save(
+    run_plan: Plan, finished: Finished, store: RunStore | None, output: OutputOptions, report: Report
 ) -> tuple[Run | None, dict[str, str | list[str]]]:
-    """Write the pictures where the user wants them, and the run in the history; return files by method."""
-    kept = {name: arm for name, arm in finished.arms.items() if arm.noise_sha256}
-    requests = {arm.name: arm.request for arm in made.arms if arm.name in kept}
-    request = requests[next(reversed(requests))]
-    pictures = picture_files(request, finished, requests)
+    """Save what the model made in the history, and every picture under --out; return the files by method.
+
+    A picture of a person's own is not written again. Resampled it goes to --out, as a PNG without a receipt.
+    """
+    generated = {name: arm for name, arm in finished.arms.items() if arm.noise_sha256}
+    resampled = {
+        name: arm for name, arm in finished.arms.items() if name not in generated and name in METHODS
+    }
+    requests = {arm.name: arm.request for arm in run_plan.arms if arm.name in generated}
+    request = requests[next(reversed(requests))] if requests else None
+    pictures = picture_files(request, finished, requests) if request else {}
     files: dict[str, Path] = {}
-    if where.out is not None:
-        out = where.out
-        files = {name: out.with_name(f"{out.stem}-{name}") for name in pictures}
-        write_whole({files[name]: content for name, content in pictures.items()})
-    run = save_run(store, report, where, request, finished, requests, pictures=pictures)
+    if output.out is not None:
+        contents = pictures | {name: _png(pixels) for name, pixels in _named(resampled)}
+        files = {name: output.out.with_name(f"{output.out.stem}-{name}") for name in contents}
+        write_whole({files[name]: content for name, content in contents.items()})
+    run = None
+    if request is not None:
+        run = save_run(store, report, output, request, finished, requests, pictures=pictures)
     if not files and run:
         files = {image.name: image for image in run.images}
     images: dict[str, str | list[str]] = {}
-    for name, arm in kept.items():
-        count = len(arm.pictures)
-        names = [f"{name}.png"] if count == 1 else [f"{name}-{k}.png" for k in range(1, count + 1)]
-        paths = [str(files[each]) for each in names]
-        images[name] = paths[0] if count == 1 else paths
+    for name in finished.arms:
+        paths = [str(files[each]) for each, _ in _named({name: finished.arms[name]}) if each in files]
+        if paths:
+            images[name] = paths[0] if len(paths) == 1 else paths
     return run, images
 
 
-def _listed(files: str | list[str]) -> list[str]:
-    return [files] if isinstance(files, str) else files
+def _named(arms: Mapping[str, ArmFinished]) -> Iterator[tuple[str, Pixels]]:
+    """Every picture with the name of its file."""
+    for name, arm in arms.items():
+        paths = numbered(Path(f"{name}.png"), len(arm.pictures))
+        yield from zip([path.name for path in paths], arm.pictures, strict=True)
 
 
-def _said(files: str | list[str]) -> str:
+def _png(pixels: Pixels) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _joined(files: str | list[str]) -> str:
     return files if isinstance(files, str) else ", ".join(files)
 
 
-COMMAND = Command(extrapolate, (Extrapolation, Comparison, Where), arguments=("prompt",))
+COMMAND = Command(extrapolate, (Extrapolation, ComparisonOptions, OutputOptions), arguments=("prompt",))

@@ -1,7 +1,6 @@
 """Flags out of settings: every field of a pydantic model is a flag with its help, its bounds and its choices.
 
-Nothing is parsed or checked here: what was typed goes to the settings as text, and they answer with their
-sentence.
+Nothing is parsed or checked here: the typed text goes to the settings, which raise the Refusal.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from sd3demo.settings import bounds_of, choices_of, is_whole, parse
 class Command:
     """`run` is called with one instance of each of the settings and a Report; it returns the exit code.
 
-    The fields named in `arguments` are given by position.
+    The fields named in `arguments` are positional.
     """
 
     run: Callable[..., int]
@@ -29,7 +28,7 @@ class Command:
 
 
 def as_click(name: str, help: str, command: Command) -> click.Command:
-    """The command as click runs it, with `--json` beside its own flags."""
+    """Return the click command, with `--json` beside its own flags."""
 
     def call(json: bool, **typed: object) -> int:
         report = Report(json)
@@ -52,7 +51,7 @@ def as_click(name: str, help: str, command: Command) -> click.Command:
 
 
 def _arguments(command: Command) -> Iterator[str]:
-    """A line of help for each argument given by position, of which click shows the name alone."""
+    """Yield a line of help for each positional argument, of which click shows only the name."""
     for kind in command.settings:
         for name, field in kind.model_fields.items():
             if name in command.arguments:
@@ -82,7 +81,7 @@ def _metavar(field: FieldInfo) -> str:
 
 
 def _help(field: FieldInfo) -> str:
-    """The field's own sentence, then its bounds and its default."""
+    """Return the field's description, then its bounds and its default."""
     notes = []
     if bounds := bounds_of(field):
         notes.append(f"{bounds[0]:.12g} to {bounds[1]:.12g}")
@@ -92,7 +91,7 @@ def _help(field: FieldInfo) -> str:
 
 
 def _typed(value: object) -> str:
-    """A default as one would type it."""
+    """Return a default as one would type it."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={part:g}" for name, part in value.items())
     return str(value)

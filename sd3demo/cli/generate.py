@@ -1,4 +1,4 @@
-"""`sd3demo generate PROMPT`: a request through the engine, into the history and to a file."""
+"""`sd3demo generate PROMPT`: run a request, save it in the history, and write the pictures to a file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sd3demo.catalogue import find, locate
 from sd3demo.cli.flags import Command
+from sd3demo.cli.output_files import check_file, numbered
 from sd3demo.cli.report import Report
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Encoded, Finished, Loading, Pixels, StepDone
@@ -18,50 +19,52 @@ from sd3demo.history.store import picture_files, result_of
 from sd3demo.settings import Request, Resolved, Settings, counted
 
 
-class Where(Settings):
-    """Where a run works and where its pictures go."""
+class OutputOptions(Settings):
+    """The device of a run, and where its pictures go."""
 
     out: Path | None = Field(None, description="A PNG file for the picture; several are numbered.")
     runs: str | None = Field(
         None, description="The folder that keeps runs, or off; the user's data folder by default."
     )
-    device: Device = Field("auto", description="What computes.")
+    device: Device = Field("auto", description="The device to compute on.")
 
 
-def generate(request: Request, where: Where, report: Report) -> int:
-    store = check_places(where)
+def generate(request: Request, output: OutputOptions, report: Report) -> int:
+    store = check_places(output)
     spec = find(request.model)
-    made = plan(request, spec, budget(where.device))
+    run_plan = plan(request, spec, budget(output.device))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
-    if not made.fits:
-        report.progress(f"this may not succeed: {too_large(made)}")
-    finished = run_to_end(made, report)
+    for note in run_plan.notes:
+        report.progress(note)
+    if not run_plan.fits:
+        report.progress(f"this may not succeed: {too_large(run_plan)}")
+    finished = run_to_end(run_plan, report)
 
-    pictures = picture_files(made.request, finished)
+    pictures = picture_files(run_plan.request, finished)
     images: list[Path] = []
-    if where.out is not None:
-        images = numbered(where.out, len(pictures))
+    if output.out is not None:
+        images = numbered(output.out, len(pictures))
         write_whole(dict(zip(images, pictures.values(), strict=True)))
-    run = save_run(store, report, where, made.request, finished, pictures=pictures)
+    run = save_run(store, report, output, run_plan.request, finished, pictures=pictures)
     images = images or [*run.images] if run else images
     values = {
         "images": [str(image) for image in images],
         **result_of(finished),
-        "request": made.request.model_dump(mode="json"),
+        "request": run_plan.request.model_dump(mode="json"),
         "run": run.id if run else None,
     }
     report.result(values, "\n".join(str(image) for image in images))
     return 0
 
 
-def check_places(where: Where) -> RunStore | None:
+def check_places(output: OutputOptions) -> RunStore | None:
     """Return the history, None where it is off. Raises Refusal where nothing could be written.
 
     With a file for the pictures, a history that cannot be written is no reason to refuse.
     """
-    store = user_store(where.runs)
-    if where.out is not None:
-        check_file(where.out)
+    store = user_store(output.runs)
+    if output.out is not None:
+        check_file(output.out)
     elif store is None:
         raise Refusal("the history is off and no file is named; give --out FILE.png, or a folder with --runs")
     else:
@@ -72,7 +75,7 @@ def check_places(where: Where) -> RunStore | None:
 def save_run(
     store: RunStore | None,
     report: Report,
-    where: Where,
+    output: OutputOptions,
     request: Resolved,
     finished: Finished,
     arms: Mapping[str, Resolved] | None = None,
@@ -88,17 +91,17 @@ def save_run(
     try:
         return store.save(request, finished, arms, pictures=pictures)
     except Refusal as error:
-        if where.out is None:
+        if output.out is None:
             raise
         report.progress(f"the pictures are written, but not the history: {error}")
         return None
 
 
-def run_to_end(made: Plan, report: Report, own: Pixels | None = None) -> Finished:
-    """The result of a plan, its progress told on the way."""
+def run_to_end(run_plan: Plan, report: Report, own: Pixels | None = None) -> Finished:
+    """Run a plan, report its progress, and return the result."""
     from sd3demo.engine.run.engine import Engine
 
-    for event in Engine().run(made, own=own):
+    for event in Engine().run(run_plan, own=own):
         match event:
             case Loading(model=model):
                 report.progress(f"loading {model}")
@@ -111,19 +114,4 @@ def run_to_end(made: Plan, report: Report, own: Pixels | None = None) -> Finishe
     raise Failure("the run stopped before it was finished")
 
 
-def numbered(path: Path, count: int) -> list[Path]:
-    """`path` for one picture, `name-1.png`, `name-2.png`, ... for several."""
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}-{index}{path.suffix}") for index in range(1, count + 1)]
-
-
-def check_file(path: Path) -> None:
-    """A file that cannot be written is refused before the work and not after it."""
-    if path.suffix.lower() != ".png":
-        raise Refusal(f"out is {path}; pictures are PNG files, so give a name that ends in .png")
-    if not path.parent.is_dir() or path.is_dir():
-        raise Refusal(f"out is {path}; it must be a file in a folder that exists")
-
-
-COMMAND = Command(generate, (Request, Where), arguments=("prompt",))
+COMMAND = Command(generate, (Request, OutputOptions), arguments=("prompt",))

@@ -1,4 +1,4 @@
-"""`sd3demo models`: the catalogue, and which of its models are on this disk."""
+"""`sd3demo models`: the catalogue, and which of its models are installed."""
 
 from dataclasses import asdict
 

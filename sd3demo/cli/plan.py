@@ -1,4 +1,4 @@
-"""`sd3demo plan`: what a request would do, here or on another machine, without doing it."""
+"""`sd3demo plan`: what a request would do, on this machine or another, without doing it."""
 
 from typing import Annotated
 
@@ -15,62 +15,63 @@ from sd3demo.settings import Prompt, Request, Settings, counted, parse
 from sd3demo.settings.extrapolation import Extrapolation
 
 
-class Question(Extrapolation):
+class PlanArguments(Extrapolation):
     """A request whose prompt may stay open: no cost depends on the words.
 
-    It is an extrapolation where something is said that only those have, such as a scale.
+    It is an extrapolation where a setting is given that only those have, such as a scale.
     """
 
     prompt: Prompt = Field("a picture", description="What the picture should show.")
 
 
-class Elsewhere(Settings):
+class PlanDevice(Settings):
     """The device to plan for."""
 
     vram: Annotated[float, Field(ge=0.1, le=10_000)] | None = Field(
         None, description="Plan for a GPU with this many GiB free, in place of this machine."
     )
-    device: Device = Field("auto", description="What computes.")
+    device: Device = Field("auto", description="The device to compute on.")
 
 
-def show(question: Question, elsewhere: Elsewhere, report: Report) -> int:
-    here = budget(elsewhere.device) if elsewhere.vram is None else _gpu(elsewhere.vram)
-    made = plan(_asked(question), find(question.model), here)
-    report.result(to_json(made), _text(made))
+def show_plan(arguments: PlanArguments, device: PlanDevice, report: Report) -> int:
+    available = budget(device.device) if device.vram is None else _gpu(device.vram)
+    run_plan = plan(_request(arguments), find(arguments.model), available)
+    report.result(to_json(run_plan), _text(run_plan))
     return 0
 
 
-def _asked(question: Question) -> Request:
-    larger = question.model_fields_set - set(Request.model_fields)
-    values = {name: getattr(question, name) for name in Request.model_fields}
-    return question if larger else parse(Request, values)
+def _request(arguments: PlanArguments) -> Request:
+    is_larger = arguments.model_fields_set - set(Request.model_fields)
+    values = {name: getattr(arguments, name) for name in Request.model_fields}
+    return arguments if is_larger else parse(Request, values)
 
 
 def _gpu(gib: float) -> Budget:
     return Budget("cuda", int(gib * GIB), GPU_FLOPS)
 
 
-def _text(made: Plan) -> str:
-    request, here = made.request, made.budget
+def _text(run_plan: Plan) -> str:
+    request, available = run_plan.request, run_plan.budget
     lines = [
-        f"{made.spec.name}, {request.count} x {request.width} x {request.height} px, {request.precision} on "
-        f"{here.device} with {here.memory / GIB:.1f} GiB free",
+        f"{run_plan.spec.name}, {request.count} x {request.width} x {request.height} px, {request.precision} "
+        f"on {available.device} with {available.memory / GIB:.1f} GiB free",
         f"{counted(request.steps, 'step')} of {request.solver} at cfg {request.cfg:g}, "
-        f"shift {request.shift:g} ({request.schedule}): {counted(made.calls, 'network call')}, at most "
-        f"{counted(made.encoder_calls, 'encoder call')}",
-        f"placement {made.placement}, {'fits' if made.fits else 'does NOT fit'}; about {made.seconds:.1f} s",
+        f"shift {request.shift:g} ({request.schedule}): {counted(run_plan.calls, 'network call')}, at most "
+        f"{counted(run_plan.encoder_calls, 'encoder call')}",
+        f"placement {run_plan.placement}, {'fits' if run_plan.fits else 'does NOT fit'}; "
+        f"about {run_plan.seconds:.1f} s",
     ]
     lines += [
-        f"  {phase:<7} {made.memory[phase] / GIB:8.2f} GiB {made.flops[phase] / 1e12:10.2f} TFLOP"
-        for phase in made.memory
+        f"  {phase:<7} {run_plan.memory[phase] / GIB:8.2f} GiB {run_plan.flops[phase] / 1e12:10.2f} TFLOP"
+        for phase in run_plan.memory
     ]
-    if len(made.stages) > 1:
+    if len(run_plan.stages) > 1:
         lines += [
             f"  {stage.key}: {stage.width} x {stage.height}, {counted(stage.calls, 'network call')}, "
-            f"about {stage.flops * request.count / here.flops:.1f} s"
-            for stage in made.stages
+            f"about {stage.flops * request.count / available.flops:.1f} s"
+            for stage in run_plan.stages
         ]
-    return "\n".join([*lines, *made.notes])
+    return "\n".join([*lines, *run_plan.notes])
 
 
-COMMAND = Command(show, (Question, Elsewhere), arguments=("prompt",))
+COMMAND = Command(show_plan, (PlanArguments, PlanDevice), arguments=("prompt",))

@@ -1,4 +1,4 @@
-"""How a command speaks: its result on stdout, as JSON or for people, and its progress on stderr."""
+"""Output of a command: its result on stdout, as JSON or text, and its progress on stderr."""
 
 import json
 import sys
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 
 class Report:
-    """Where a command's words go."""
+    """The output streams of a command."""
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
-        self._open = False  # whether a line of progress stands unfinished on the terminal
+        self._open = False  # whether the cursor stands at the end of a progress line
 
     def progress(self, text: str) -> None:
-        """News of the work: one line that renews itself on a terminal, a line each elsewhere."""
+        """Print progress: one line that is overwritten on a terminal, a line each elsewhere."""
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             self._open = True
@@ -21,7 +21,7 @@ class Report:
             print(text, file=sys.stderr, flush=True)
 
     def result(self, values: Mapping[str, object], text: str) -> None:
-        """The one result: `values` as a JSON object in one line, or `text` for people."""
+        """Print the result: `values` as a JSON object in one line with --json, else `text`."""
         if self._open:
             print(file=sys.stderr)
         print(json.dumps(values, ensure_ascii=True) if self._json else text, flush=True)

@@ -4,20 +4,20 @@ from dataclasses import asdict
 
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
-from sd3demo.cli.study import Kept, progress
+from sd3demo.cli.study import CacheOptions, progress
 from sd3demo.errors import Failure
 from sd3demo.studies.score.score import STUDY, Scores, ScoreStudy, scores_of
 from sd3demo.studies.study import Measured
 
 
-def score(settings: ScoreStudy, kept: Kept, report: Report) -> int:
+def score(settings: ScoreStudy, cache: CacheOptions, report: Report) -> int:
     STUDY.cells(settings)  # what cannot be is refused before anything heavy is imported
 
     from sd3demo.engine import Engine
     from sd3demo.studies.study import run
 
     measured: list[Measured] = []
-    for news in run(STUDY, settings, Engine(), kept.place, anew=kept.anew):
+    for news in run(STUDY, settings, Engine(), cache.folder, anew=cache.anew):
         if isinstance(news, Measured):
             measured.append(news)
             report.progress(progress(news))
@@ -35,7 +35,7 @@ def score(settings: ScoreStudy, kept: Kept, report: Report) -> int:
 
 
 def as_text(scores: Scores) -> str:
-    """The rates for people."""
+    """Return the scores as an aligned table."""
     rows = [f"{'category':<20}{'score':>7}{'error':>8}{'ceiling':>9}{'n':>6}"]
     rows += [
         f"{name:<20}{rate.rate:>7.2f}{rate.error:>8.3f}{rate.ceiling or 0:>9.2f}{rate.n:>6}"
@@ -46,4 +46,4 @@ def as_text(scores: Scores) -> str:
     return "\n".join(rows)
 
 
-COMMAND = Command(score, (ScoreStudy, Kept))
+COMMAND = Command(score, (ScoreStudy, CacheOptions))

@@ -10,36 +10,38 @@ from sd3demo.history import page_store
 from sd3demo.settings import Settings
 
 
-class Address(Settings):
-    """Where the page listens."""
+class ServerOptions(Settings):
+    """The address that the page listens on."""
 
     host: str | None = Field(
-        None, description="0.0.0.0 lets other machines in; without it only this machine reaches the page."
+        None,
+        description="The address to listen on: 0.0.0.0 lets other machines in; this machine only by default.",
     )
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        None, description="The port of the page; by default the first free one from 7860 on."
+        None, description="The port to listen on; the first free one from 7860 by default."
     )
 
 
-class Keeping(Settings):
-    """Where finished runs go."""
+class HistoryOptions(Settings):
+    """Where finished runs are saved."""
 
     runs: str | None = Field(
         None,
-        description="The folder that keeps runs, or off. The user's data folder by default; off where other "
-        "people reach the page, since whoever opens it sees all of its history.",
+        description="The folder that runs are saved in, or off. The user's data folder by default; off where "
+        "other people reach the page, since whoever opens it sees all of its history.",
     )
     runs_gib: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = Field(
-        None, description="GiB that all runs together may have, 4 by default; the oldest make room."
+        None,
+        description="The most GiB that all runs together take, 4 by default; the oldest are deleted first.",
     )
 
 
-def serve(address: Address, keeping: Keeping, report: Report) -> int:
-    history = page_store(keeping.runs, keeping.runs_gib, address.host)
+def serve(server: ServerOptions, history: HistoryOptions, report: Report) -> int:
+    store = page_store(history.runs, history.runs_gib, server.host)
     from sd3demo.ui import build, core, launch
 
-    launch(build(core(history=history)), host=address.host, port=address.port)
+    launch(build(core(history=store)), host=server.host, port=server.port)
     return 0
 
 
-COMMAND = Command(serve, (Address, Keeping))
+COMMAND = Command(serve, (ServerOptions, HistoryOptions))

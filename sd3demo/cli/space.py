@@ -11,44 +11,46 @@ from sd3demo.errors import Refusal
 from sd3demo.settings import Settings
 
 
-class Errand(Settings):
+class SpaceArguments(Settings):
     """What to do with the Space."""
 
     action: Literal["check", "build", "push"] = Field(
         description="check compares with the Hub's rules, build writes the Space's folder, push uploads it."
     )
-    target: str = Field("", description="Of check and build a folder, of push a repository owner/name.")
+    target: str = Field("", description="A folder for check and build; a repository, owner/name, for push.")
 
 
-def space(errand: Errand, report: Report) -> int:
+def space(arguments: SpaceArguments, report: Report) -> int:
     from sd3demo import deploy
 
     project = deploy.read_project()
-    if errand.action == "check":
-        return _check(errand.target, report)
-    if not errand.target:
-        what = "a new folder" if errand.action == "build" else "a repository, owner/name"
+    if arguments.action == "check":
+        return _check(arguments.target, report)
+    if not arguments.target:
+        what = "a new folder" if arguments.action == "build" else "a repository, owner/name"
         raise Refusal(f"target is missing; give {what}")
-    if errand.action == "push":
-        address = deploy.push(project, errand.target)
-        report.result({"findings": [], "address": address}, f"{address} is up")
+    if arguments.action == "push":
+        address = deploy.push(project, arguments.target)
+        report.result({"findings": [], "address": address}, f"uploaded to {address}")
         return 0
-    files = deploy.build(project, Path(errand.target))
-    values = {"findings": [], "folder": errand.target, "files": files}
-    report.result(values, f"{errand.target} holds the Space, {files} files; `sd3demo space push` uploads it")
+    files = deploy.build(project, Path(arguments.target))
+    values = {"findings": [], "folder": arguments.target, "files": files}
+    report.result(
+        values, f"{arguments.target} holds the Space, {files} files; `sd3demo space push` uploads it"
+    )
     return 0
 
 
 def _check(folder: str, report: Report) -> int:
-    """What is wrong: of what would be built now, or of a folder that was built before."""
+    """Report what is wrong with the Space that would be built now, or with a folder that was built before."""
     from sd3demo import deploy
 
     project = deploy.read_project()
-    found = deploy.checked(project, Path(folder)) if folder else deploy.findings(project)
+    problems = deploy.check(project, Path(folder)) if folder else deploy.findings(project)
     files = len(deploy.bundle(project))
-    text = "\n".join(found) if found else f"nothing to say against the Space: {files} files"
-    report.result({"findings": list(found), "front_matter": deploy.front_matter(project)}, text)
-    return 1 if found else 0
+    text = "\n".join(problems) if problems else f"the Space is ready: {files} files"
+    report.result({"findings": list(problems), "front_matter": deploy.front_matter(project)}, text)
+    return 1 if problems else 0
 
 
-COMMAND = Command(space, (Errand,), arguments=("action", "target"))
+COMMAND = Command(space, (SpaceArguments,), arguments=("action", "target"))

@@ -1,4 +1,4 @@
-"""`sd3demo study NAME`: an experiment to its table and its charts; what was kept is not measured again."""
+"""`sd3demo study NAME`: run an experiment to its table and its charts; cached cells are not run again."""
 
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sd3demo.cli import COMMANDS
 from sd3demo.cli.flags import Command, as_click
+from sd3demo.cli.output_files import check_file
 from sd3demo.cli.report import Report
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Settings
@@ -16,20 +17,20 @@ from sd3demo.studies.results import result
 from sd3demo.studies.study import STUDIES, Measured, Scalar, Table, find_study
 
 
-class Kept(Settings):
-    """Where what was measured is kept, so that it is not measured again."""
+class CacheOptions(Settings):
+    """Where results are cached."""
 
     keep: Path | None = Field(
-        None, description="The folder that keeps what was measured; the user's data folder by default."
+        None, description="The folder that results are cached in; the user's data folder by default."
     )
-    anew: bool = Field(False, description="Measure again what was kept.")
+    anew: bool = Field(False, description="Measure again what is cached.")
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         return self.keep or kept_at_home()
 
 
-class Where(Settings):
+class ChartOptions(Settings):
     """Where the charts go."""
 
     out: Path | None = Field(
@@ -37,21 +38,20 @@ class Where(Settings):
     )
 
 
-def study(name: str, settings: Settings, kept: Kept, where: Where, report: Report) -> int:
+def study(name: str, settings: Settings, cache: CacheOptions, charts: ChartOptions, report: Report) -> int:
     found = find_study(name)
-    out = where.out or Path(f"sd3demo-{name}.html")
-    if out.suffix != ".html" or not out.parent.is_dir():
-        raise Refusal(f"out is {out}; give a file that ends in .html in a folder that exists")
+    out = charts.out or Path(f"sd3demo-{name}.html")
+    check_file(out, ".html", "charts are a web page")
     found.cells(settings)  # what cannot be is refused before anything heavy is imported
 
     from sd3demo.engine import Engine
     from sd3demo.studies.study import run
 
-    for news in run(found, settings, Engine(), kept.place, anew=kept.anew):
+    for news in run(found, settings, Engine(), cache.folder, anew=cache.anew):
         if isinstance(news, Measured):
             report.progress(progress(news))
         else:
-            figure = _drawn(news, found.charts, out)
+            figure = _write_charts(news, found.charts, out)
             values = {**result(name, settings, news), "figure": str(figure)}
             report.result(values, f"{as_text(news)}\n\n{figure}")
             return 0
@@ -59,14 +59,14 @@ def study(name: str, settings: Settings, kept: Kept, where: Where, report: Repor
 
 
 def progress(news: Measured) -> str:
-    """A line on where a study stands."""
+    """Return a line on how far a study is."""
     arm = ", ".join(f"{name} {value}" for name, value in news.cell.arm.items())
-    how = f"about {news.left:.0f} s left" if news.fresh else "kept"
+    how = f"about {news.left:.0f} s left" if news.fresh else "cached"
     return f"{news.done} of {news.count}: {arm} ({how})"
 
 
 def as_text(table: Table) -> str:
-    """A table for people, its columns as wide as what stands in them."""
+    """Return the table as aligned text."""
     heads = [column.name for column in table.columns]
     rows = [heads, *([written(value) for value in row.values] for row in table.rows)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
@@ -75,14 +75,14 @@ def as_text(table: Table) -> str:
 
 
 def written(value: Scalar) -> str:
-    """A value in a table: four digits of what is measured, nothing for what is unknown."""
+    """Format a value of a table: four digits of a measurement, nothing where it is unknown."""
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _drawn(table: Table, charts: tuple[str, ...], out: Path) -> Path:
-    """The charts as one web page that needs nothing else."""
+def _write_charts(table: Table, charts: tuple[str, ...], out: Path) -> Path:
+    """Write the charts as one web page that needs nothing else."""
     from sd3demo.plots.chart import page
     from sd3demo.plots.studies import CHARTS
 
@@ -95,8 +95,8 @@ def _drawn(table: Table, charts: tuple[str, ...], out: Path) -> Path:
     return out
 
 
-class Studies(click.Group):
-    """All studies as commands, none of them imported before it is wanted."""
+class StudyGroup(click.Group):
+    """All studies as commands, each imported only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(STUDIES)
@@ -104,7 +104,9 @@ class Studies(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         settings = find_study(cmd_name).settings
         return as_click(
-            cmd_name, STUDIES[cmd_name], Command(partial(study, cmd_name), (settings, Kept, Where))
+            cmd_name,
+            STUDIES[cmd_name],
+            Command(partial(study, cmd_name), (settings, CacheOptions, ChartOptions)),
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -112,7 +114,7 @@ class Studies(click.Group):
             formatter.write_dl(list(STUDIES.items()))
 
 
-def _listed(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
+def _show_list(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
     if given:
         text = "\n".join(f"{name:<16}{purpose}" for name, purpose in STUDIES.items())
         Report(bool(ctx.params.get("json"))).result({"studies": dict(STUDIES)}, text)
@@ -120,12 +122,16 @@ def _listed(ctx: click.Context, parameter: click.Parameter, given: bool) -> None
 
 
 def as_group(purpose: str) -> click.Group:
-    """The command with its studies below it."""
-    group = Studies(name="study", help=purpose, no_args_is_help=True)
+    """Return the command with its studies as subcommands."""
+    group = StudyGroup(name="study", help=purpose, no_args_is_help=True)
     group.params += [
         click.Option(["--json"], is_flag=True, is_eager=True, help="Name them as one JSON object."),
         click.Option(
-            ["--list"], is_flag=True, expose_value=False, callback=_listed, help="Name the studies and exit."
+            ["--list"],
+            is_flag=True,
+            expose_value=False,
+            callback=_show_list,
+            help="Name the studies and exit.",
         ),
     ]
     return group

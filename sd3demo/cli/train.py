@@ -1,4 +1,4 @@
-"""`sd3demo train`: the embedded model, trained on its procedural world until the clock stops."""
+"""`sd3demo train`: the embedded model, trained on its procedural world for a number of minutes."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def train(settings: TrainSettings, report: Report) -> int:
     losses: dict[str, float] = {}
     scores: dict[str, float] = {}
     examples = 0
-    with _asked_to_end(signal.SIGINT, signal.SIGTERM) as stop:  # what was learnt so far is saved
+    with _set_on(signal.SIGINT, signal.SIGTERM) as stop:  # a stopped training saves its checkpoint
         for progress in run(settings, stop):
             figures = " ".join(f"{name} {value:.4g}" for name, value in progress.figures.items())
             report.progress(f"{progress.stage}: {progress.examples:,} examples, {figures}")
@@ -32,15 +32,15 @@ def train(settings: TrainSettings, report: Report) -> int:
 
 
 @contextmanager
-def _asked_to_end(*signals: signal.Signals) -> Iterator[Event]:
-    """An event that these signals set for as long as the block runs."""
+def _set_on(*signals: signal.Signals) -> Iterator[Event]:
+    """Yield an event that these signals set while the block runs."""
     stop = Event()
-    before = {asked: signal.signal(asked, lambda *_: stop.set()) for asked in signals}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
     try:
         yield stop
     finally:
-        for asked, handler in before.items():
-            signal.signal(asked, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 COMMAND = Command(train, (TrainSettings,))

@@ -1,15 +1,15 @@
 """The Hugging Face Space: Spacefile and pyproject become a front matter, requirements and a bundle."""
 
-from sd3demo.deploy.bundle import build, bundle, checked, push
-from sd3demo.deploy.card import Limits, Spacefile, front_matter, limits, read_project, requirements
+from sd3demo.deploy.bundle import build, bundle, check, push
+from sd3demo.deploy.card import Spacefile, SpaceLimits, front_matter, limits, read_project, requirements
 from sd3demo.deploy.rules import findings
 
 __all__ = [
-    "Limits",
+    "SpaceLimits",
     "Spacefile",
     "build",
     "bundle",
-    "checked",
+    "check",
     "findings",
     "front_matter",
     "limits",

@@ -1,4 +1,4 @@
-"""The bundle: the folder that is the Space, built whole or not at all, and its way up to the Hub."""
+"""The bundle: the folder that is the Space, built atomically, checked, and uploaded to the Hub."""
 
 import os
 import shutil
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from sd3demo.deploy.card import Project, front_matter, readme, requirements, split
+from sd3demo.deploy.card import Project, front_matter, readme, requirements, split_readme
 from sd3demo.deploy.rules import findings
 from sd3demo.errors import Failure, Refusal
 
-LEFT_OUT = ("__pycache__", ".DS_Store")
+IGNORED = ("__pycache__", ".DS_Store")
 
 
-class Hub(Protocol):
-    """What of `huggingface_hub.HfApi` a push needs."""
+class HubApi(Protocol):
+    """The part of `huggingface_hub.HfApi` that a push needs."""
 
     def create_repo(self, repo_id: str, *, repo_type: str, space_sdk: str, exist_ok: bool) -> object: ...
 
@@ -31,57 +31,57 @@ class Hub(Protocol):
 
 
 def bundle(project: Project) -> dict[str, Path | str]:
-    """What the Space holds, by its path there: files of the project, and the two texts that are made.
+    """Return the contents of the Space by path: files of the project, and the two generated texts.
 
-    Raises Refusal for a file that the Spacefile names and that is not there, and for too much of it.
+    Raises Refusal for a file of the Spacefile that is missing, and for a bundle that is too large.
     """
-    made: dict[str, Path | str] = {}
+    contents: dict[str, Path | str] = {}
     for name in project.spacefile.files:
         place = (project.root / name).resolve()
         if not place.is_relative_to(project.root.resolve()) or not place.exists():
             raise Refusal(f"the Spacefile names {name}, which is not in {project.root}")
         for file in _files(place):
-            made[file.relative_to(project.root.resolve()).as_posix()] = file
+            contents[file.relative_to(project.root.resolve()).as_posix()] = file
     body = (project.root / "README.md").read_text(encoding="utf-8")
-    made["README.md"] = readme(front_matter(project), body)
-    made["requirements.txt"] = requirements(project)
-    size = sum(len(_bytes(part)) for part in made.values())
+    contents["README.md"] = readme(front_matter(project), body)
+    contents["requirements.txt"] = requirements(project)
+    size = sum(len(_bytes(part)) for part in contents.values())
     most = project.spacefile.limits.megabytes
     if size > most * 10**6:
         raise Refusal(f"the bundle has {size / 1e6:.0f} MB and the Spacefile allows {most}; leave files out")
-    return made
+    return contents
 
 
 def build(project: Project, folder: Path) -> int:
-    """Writes the bundle and answers with the number of its files; the folder appears whole or not at all.
+    """Write the bundle and return the number of its files; the folder appears complete or not at all.
 
     Raises Refusal where the folder is in use, where it cannot be written, and for anything that the Hub would
     not take.
     """
-    found = findings(project)
-    if found:
-        raise Refusal(f"the Space cannot be built: {'; '.join(found)}")
-    made = bundle(project)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refusal(f"{folder} is not empty; give a new folder")
+    problems = findings(project)
+    if problems:
+        raise Refusal(f"the Space cannot be built: {'; '.join(problems)}")
+    contents = bundle(project)
     target = folder.absolute()
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Refusal(f"{folder} is not empty; give a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".space-", dir=target.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=".space-", dir=target.parent))
         try:
-            _write(made, aside)
-            aside.chmod(0o755)
-            os.rename(aside, target)  # takes the place of an empty folder as well
+            _write(contents, temporary)
+            temporary.chmod(0o755)
+            os.rename(temporary, target)  # takes the place of an empty folder as well
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
     except OSError as error:
         raise Refusal(f"cannot write {folder}: {error.strerror}; choose another folder") from error
-    return len(made)
+    return len(contents)
 
 
-def checked(project: Project, folder: Path) -> tuple[str, ...]:
-    """What is wrong with a bundle that was built: the Hub's rules on its texts, and what changed since.
+def check(project: Project, folder: Path) -> tuple[str, ...]:
+    """Return what is wrong with a built bundle: by the Hub's rules on its texts, and what changed since.
 
     Raises Refusal for a folder that is no bundle.
     """
@@ -91,25 +91,27 @@ def checked(project: Project, folder: Path) -> tuple[str, ...]:
             texts[name] = (folder / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Refusal(f"{folder} holds no {name} that can be read; it is no bundle of a Space") from error
-    front, _ = split(texts["README.md"])
-    made = bundle(project)
-    there = {file.relative_to(folder).as_posix(): file for file in _files(folder)}
-    found = list(findings(project, front, texts["requirements.txt"]))
-    found += [f"{name} is missing from {folder}; build it again" for name in made if name not in there]
-    found += [
-        f"{name} in {folder} is not what would be built now; build it again"
-        for name in made
-        if name in there and there[name].read_bytes() != _bytes(made[name])
+    front, _ = split_readme(texts["README.md"])
+    contents = bundle(project)
+    present = {file.relative_to(folder).as_posix(): file for file in _files(folder)}
+    problems = list(findings(project, front, texts["requirements.txt"]))
+    problems += [
+        f"{name} is missing from {folder}; build it again" for name in contents if name not in present
     ]
-    found += [f"{folder} holds {name}, which no Space needs" for name in there if name not in made]
-    return tuple(found)
+    problems += [
+        f"{name} in {folder} differs from what would be built now; build it again"
+        for name in contents
+        if name in present and present[name].read_bytes() != _bytes(contents[name])
+    ]
+    problems += [f"{folder} holds {name}, which no Space needs" for name in present if name not in contents]
+    return tuple(problems)
 
 
-def push(project: Project, repo: str, hub: Hub | None = None) -> str:
-    """Builds the bundle and uploads it as the Space `owner/name`; answers with its address.
+def push(project: Project, repo: str, hub: HubApi | None = None) -> str:
+    """Build the bundle, upload it as the Space `owner/name`, and return its address.
 
-    What the Space held before and the bundle does not is deleted there. Raises Refusal for a name that is
-    none, and Failure where the Hub says no.
+    Files of the Space that the bundle lacks are deleted there. Raises Refusal for a bad name, and Failure
+    where the Hub refuses.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
@@ -118,7 +120,7 @@ def push(project: Project, repo: str, hub: Hub | None = None) -> str:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise Refusal(f"repo is {repo!r}, which the Hub does not take; give owner/name") from error
+        raise Refusal(f"repo is {repo!r}, which is no name of a repository; give owner/name") from error
     if repo.count("/") != 1:
         raise Refusal(f"repo is {repo!r}; give owner/name")
     hub = hub or HfApi()
@@ -135,10 +137,10 @@ def push(project: Project, repo: str, hub: Hub | None = None) -> str:
                 delete_patterns=["*"],
             )
         except LocalTokenNotFoundError as error:
-            raise Failure("the Hub asks who you are; run `hf auth login` first") from error
+            raise Failure("the Hub needs a token; run `hf auth login` first") from error
         except (HfHubHTTPError, OSError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise Failure(f"the Hub did not take {repo}: {said or type(error).__name__}") from error
+            reason = " ".join(str(error).split())[:300]
+            raise Failure(f"the Hub refused {repo}: {reason or type(error).__name__}") from error
     return f"https://huggingface.co/spaces/{repo}"
 
 
@@ -147,12 +149,12 @@ def _files(place: Path) -> Iterator[Path]:
         yield place
         return
     for inner in sorted(place.iterdir()):
-        if inner.name not in LEFT_OUT:
+        if inner.name not in IGNORED:
             yield from _files(inner)
 
 
-def _write(made: Mapping[str, Path | str], folder: Path) -> None:
-    for name, part in made.items():
+def _write(contents: Mapping[str, Path | str], folder: Path) -> None:
+    for name, part in contents.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(_bytes(part))

@@ -1,4 +1,4 @@
-"""What the Space is: the Spacefile, and what follows from it with pyproject.toml and constraints.txt.
+"""The Space's card and requirements, from the Spacefile, pyproject.toml and constraints.txt.
 
 The Hub builds a Space from a README's front matter and a requirements.txt. It installs gradio, spaces and
 huggingface_hub by itself, in one resolution with the requirements and with gradio's extras `oauth` and `mcp`:
@@ -23,30 +23,30 @@ from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-BROUGHT = frozenset({"gradio", "spaces", "huggingface-hub"})
-"""What the Hub installs by itself; it does not belong in requirements.txt."""
+PREINSTALLED = frozenset({"gradio", "spaces", "huggingface-hub"})
+"""Packages that the Hub installs by itself; they must not stand in requirements.txt."""
 SDK_EXTRAS = ("oauth", "mcp")  # with which the Hub installs gradio
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
 
-class Limits(Settings):
-    """What a run and a bundle may take on a Space."""
+class SpaceLimits(Settings):
+    """The most that a run and a bundle may take on a Space."""
 
     gpu_seconds: Annotated[int, Field(ge=10, le=3600)] = 120
     megabytes: Annotated[int, Field(ge=1, le=50_000)] = 1000
 
 
 class Spacefile(Settings):
-    """The file as it stands: the card is free here, since the Hub's rules judge it whole."""
+    """The Spacefile as parsed; `deploy.rules` checks the card against the Hub's rules."""
 
     card: dict[str, JsonValue]
-    limits: Limits = Limits()
+    limits: SpaceLimits = SpaceLimits()
     files: tuple[str, ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the Space is made from."""
+    """The files that the Space is built from, parsed."""
 
     root: Path
     spacefile: Spacefile
@@ -58,7 +58,7 @@ class Project:
 
 
 def read_project(root: Path = ROOT) -> Project:
-    """The Spacefile with pyproject.toml and constraints.txt. Raises Refusal where one is missing or wrong."""
+    """Read the Spacefile, pyproject.toml and constraints.txt. Raises Refusal where one is missing or bad."""
     text = _text(root / "Spacefile")
     pyproject = _toml(root / "pyproject.toml")["project"]
     lowest = re.search(r">=\s*(\d+\.\d+)", str(pyproject["requires-python"]))
@@ -72,32 +72,32 @@ def read_project(root: Path = ROOT) -> Project:
     )
 
 
-def limits(root: Path = ROOT) -> Limits:
-    """The limits of a Space, from the Spacefile that its bundle carries; the usual ones without."""
+def limits(root: Path = ROOT) -> SpaceLimits:
+    """Return the limits of the Spacefile in this folder, or the defaults where there is none."""
     file = root / "Spacefile"
-    return _spacefile(_text(file)).limits if file.is_file() else Limits()
+    return _spacefile(_text(file)).limits if file.is_file() else SpaceLimits()
 
 
 def front_matter(project: Project) -> dict[str, JsonValue]:
-    """What stands at the head of the Space's README: the card, and what the project knows by itself."""
+    """Return the front matter of the Space's README: the card, and the fields derived from the project."""
     gradio = project.pins.get("gradio")
-    own: dict[str, JsonValue] = {
+    derived: dict[str, JsonValue] = {
         "sdk": "gradio",
         "sdk_version": str(gradio) if gradio else "",
         "python_version": project.python,
         "app_file": "app.py",
         "license": project.licence,
     }
-    return {**project.spacefile.card, **own}
+    return {**project.spacefile.card, **derived}
 
 
 def requirements(project: Project) -> str:
-    """The Space's requirements.txt: the project's dependencies at the versions that were tested.
+    """Return the Space's requirements.txt: the project's dependencies at the tested versions.
 
-    Where the Hub's own gradio would not allow that version the bound of pyproject.toml stands instead.
+    Where the Hub's own gradio does not allow that version, the bound of pyproject.toml is used instead.
     """
     lines = [
-        "# Made by `sd3demo space build` from pyproject.toml and constraints.txt.",
+        "# Written by `sd3demo space build` from pyproject.toml and constraints.txt.",
         "# gradio, spaces and huggingface_hub come with the Space.",
     ]
     if str(project.spacefile.card.get("suggested_hardware", "")).startswith("cpu-"):
@@ -105,7 +105,7 @@ def requirements(project: Project) -> str:
     allowed = sdk_requirements()
     for wanted in project.dependencies:
         name = canonicalize_name(wanted.name)
-        if name in BROUGHT:
+        if name in PREINSTALLED:
             continue
         pin = project.pins.get(name)
         fits = pin is not None and all(pin in other.specifier for other in allowed if _names(other, name))
@@ -113,23 +113,23 @@ def requirements(project: Project) -> str:
     return "\n".join(lines) + "\n"
 
 
-def required(text: str) -> tuple[Requirement, ...]:
-    """The requirements of a requirements.txt, its options and comments left out. Raises Refusal."""
-    found = []
+def parse_requirements(text: str) -> tuple[Requirement, ...]:
+    """Parse a requirements.txt without its options and comments. Raises Refusal."""
+    parsed = []
     for line in text.splitlines():
         stripped = line.partition(" #")[0].strip()
         if stripped and not stripped.startswith(("#", "-")):
             try:
-                found.append(Requirement(stripped))
+                parsed.append(Requirement(stripped))
             except InvalidRequirement as error:
                 raise Refusal(
                     f"requirements.txt holds {stripped!r}, which names no distribution: {error}"
                 ) from error
-    return tuple(found)
+    return tuple(parsed)
 
 
 def sdk_requirements() -> tuple[Requirement, ...]:
-    """What gradio asks for as the Hub installs it, from the metadata of the gradio that is installed here."""
+    """Return the requirements of gradio as the Hub installs it, from the metadata of the installed gradio."""
     try:
         lines = requires("gradio") or []
     except PackageNotFoundError:
@@ -143,24 +143,24 @@ def sdk_requirements() -> tuple[Requirement, ...]:
 
 
 def readme(front: Mapping[str, JsonValue], body: str) -> str:
-    """A README with its front matter."""
+    """Return a README with its front matter."""
     head = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{head}---\n\n{body}"
 
 
-def split(text: str) -> tuple[dict[str, JsonValue], str]:
-    """The front matter of a README and its body. Raises Refusal where there is none."""
-    found = re.match(r"---\n(.*?\n)---\n\n?", text, re.DOTALL)
-    if found is None:
-        raise Refusal("README.md has no front matter; the Hub reads what stands between two lines of ---")
-    return _yaml(found[1], "the front matter of README.md"), text[found.end() :]
+def split_readme(text: str) -> tuple[dict[str, JsonValue], str]:
+    """Return the front matter of a README and its body. Raises Refusal where there is none."""
+    match = re.match(r"---\n(.*?\n)---\n\n?", text, re.DOTALL)
+    if match is None:
+        raise Refusal("README.md has no front matter; write it between two lines of ---")
+    return _yaml(match[1], "the front matter of README.md"), text[match.end() :]
 
 
 def _spacefile(text: str) -> Spacefile:
     try:
         return parse(Spacefile, _yaml(text, "the Spacefile"))
     except Refusal as error:
-        raise Refusal(f"the Spacefile does not hold what it should: {error}") from error
+        raise Refusal(f"the Spacefile is not valid: {error}") from error
 
 
 def _names(requirement: Requirement, name: str) -> bool:
@@ -168,8 +168,8 @@ def _names(requirement: Requirement, name: str) -> bool:
 
 
 def _pins(text: str) -> dict[str, Version]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s#;]+)", text, re.MULTILINE)
-    return {canonicalize_name(name): Version(version) for name, version in found}
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s#;]+)", text, re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in pins}
 
 
 def _yaml(text: str, what: str) -> dict[str, JsonValue]:

@@ -14,7 +14,14 @@ from packaging.version import InvalidVersion, Version
 from pydantic import JsonValue
 
 from sd3demo.catalogue import CATALOGUE
-from sd3demo.deploy.card import BROUGHT, Project, front_matter, required, requirements, sdk_requirements
+from sd3demo.deploy.card import (
+    PREINSTALLED,
+    Project,
+    front_matter,
+    parse_requirements,
+    requirements,
+    sdk_requirements,
+)
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 SDKS = ("gradio", "docker", "static")
@@ -26,32 +33,32 @@ STORAGE = ("small", "medium", "large")
 HEADERS = (
     "cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy"
 )  # fmt: skip
-DESCRIBED = 60  # characters of short_description
-MUST = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "app_file")
+DESCRIPTION_LENGTH = 60  # characters of short_description
+REQUIRED_FIELDS = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "app_file")
 
-Found = Iterator[str]
-Rule = Callable[[str, JsonValue], Found]
+Problems = Iterator[str]
+Rule = Callable[[str, JsonValue], Problems]
 
 
 def findings(
     project: Project, front: Mapping[str, JsonValue] | None = None, wants: str | None = None
 ) -> tuple[str, ...]:
-    """Everything that the Hub would refuse, ignore or cut, a sentence each; () when all is well.
+    """Return what the Hub would refuse, ignore or cut, a sentence each; () when there is nothing.
 
-    Of the front matter and requirements that would be built now, or of those given.
+    Checked are the front matter and requirements given, or those that would be built now.
     """
     front = front_matter(project) if front is None else front
     wants = requirements(project) if wants is None else wants
     return (*_card(project, front), *_requirements(project, wants))
 
 
-def _card(project: Project, front: Mapping[str, JsonValue]) -> Found:
-    for name in MUST:
+def _card(project: Project, front: Mapping[str, JsonValue]) -> Problems:
+    for name in REQUIRED_FIELDS:
         if front.get(name) in (None, ""):
-            yield f"{name} is missing; the card of a gradio Space needs one"
+            yield f"{name} is missing; the card of a Gradio Space needs it"
     for name, value in front.items():
         if name == "hardware":
-            yield "hardware is ignored by the Hub; say suggested_hardware and choose it in the settings"
+            yield "hardware is ignored by the Hub; use suggested_hardware and choose it in the settings"
         elif name not in RULES:
             yield f"the Hub knows no {name!r}; it reads {', '.join(RULES)}"
         elif value is not None and value != "":
@@ -61,16 +68,16 @@ def _card(project: Project, front: Mapping[str, JsonValue]) -> Found:
         yield f"sdk_version is {front['sdk_version']} and constraints.txt has gradio {pin}; they must agree"
     app = str(front.get("app_file") or "app.py")
     if not (project.root / app).is_file():
-        yield f"app_file is {app}, which is not there"
+        yield f"app_file is {app}, which does not exist"
 
 
-def _requirements(project: Project, wants: str) -> Found:
-    listed = {canonicalize_name(one.name): one for one in required(wants)}
-    for name in sorted(BROUGHT & set(listed)):
+def _requirements(project: Project, wants: str) -> Problems:
+    listed = {canonicalize_name(one.name): one for one in parse_requirements(wants)}
+    for name in sorted(PREINSTALLED & set(listed)):
         yield f"requirements.txt names {name}, which the Hub installs by itself; leave it out"
     for wanted in project.dependencies:
         name = canonicalize_name(wanted.name)
-        if name not in BROUGHT and name not in listed:
+        if name not in PREINSTALLED and name not in listed:
             yield f"requirements.txt lacks {wanted.name}, which pyproject.toml asks for"
     for name, one in listed.items():
         pinned = [Version(part.version) for part in one.specifier if part.operator == "=="]
@@ -83,7 +90,7 @@ def _requirements(project: Project, wants: str) -> Found:
 
 
 def _one_of(*names: str) -> Rule:
-    def rule(name: str, value: JsonValue) -> Found:
+    def rule(name: str, value: JsonValue) -> Problems:
         if value not in names:
             yield f"{name} is {value!r}; the Hub takes one of {', '.join(names)}"
 
@@ -91,25 +98,25 @@ def _one_of(*names: str) -> Rule:
 
 
 def _matching(pattern: str, example: str) -> Rule:
-    def rule(name: str, value: JsonValue) -> Found:
+    def rule(name: str, value: JsonValue) -> Problems:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             yield f"{name} is {value!r}; it must look like {example}"
 
     return rule
 
 
-def _flag(name: str, value: JsonValue) -> Found:
+def _flag(name: str, value: JsonValue) -> Problems:
     if not isinstance(value, bool):
         yield f"{name} is {value!r}; it must be true or false"
 
 
-def _words(name: str, value: JsonValue) -> Found:
+def _text(name: str, value: JsonValue) -> Problems:
     if not isinstance(value, str):
         yield f"{name} is {value!r}; it must be a text"
 
 
 def _list_of(pattern: str, example: str) -> Rule:
-    def rule(name: str, value: JsonValue) -> Found:
+    def rule(name: str, value: JsonValue) -> Problems:
         if not isinstance(value, list):
             yield f"{name} is {value!r}; it must be a list of names such as {example}"
             return
@@ -120,34 +127,34 @@ def _list_of(pattern: str, example: str) -> Rule:
     return rule
 
 
-def _emoji(name: str, value: JsonValue) -> Found:
+def _emoji(name: str, value: JsonValue) -> Problems:
     signs = [unicodedata.category(sign) for sign in str(value)]
     if not signs or signs[0] != "So" or len(signs) > 8 or not set(signs) <= {"So", "Sk", "Mn", "Cf"}:
         yield f"{name} is {value!r}; it must be one emoji and nothing else"
 
 
-def _described(name: str, value: JsonValue) -> Found:
+def _description(name: str, value: JsonValue) -> Problems:
     if not isinstance(value, str):
         yield f"{name} is {value!r}; it must be a text"
-    elif len(value) > DESCRIBED:
-        yield f"{name} has {len(value)} characters; the Hub shows at most {DESCRIBED}"
+    elif len(value) > DESCRIPTION_LENGTH:
+        yield f"{name} has {len(value)} characters; the Hub shows at most {DESCRIPTION_LENGTH}"
 
 
-def _version(name: str, value: JsonValue) -> Found:
+def _version(name: str, value: JsonValue) -> Problems:
     try:
         Version(str(value))
     except InvalidVersion:
         yield f"{name} is {value!r}; it must be a version such as 6.31.0"
 
 
-def _python(name: str, value: JsonValue) -> Found:
+def _python(name: str, value: JsonValue) -> Problems:
     if not isinstance(value, str):  # YAML reads 3.10 as the number 3.1
         yield f"{name} is the number {value!r}; put it in quotes"
     elif not re.fullmatch(r"3\.\d+(\.\d+)?", value):
         yield f"{name} is {value!r}; it must be a version of Python 3, such as 3.11"
 
 
-def _preload(name: str, value: JsonValue) -> Found:
+def _preload(name: str, value: JsonValue) -> Problems:
     pattern = r"[\w.-]+/[\w.-]+( [^\s,]+(,[^\s,]+)*( [0-9a-f]{40})?)?"
     yield from _list_of(pattern, "owner/name, owner/name file,file, or that and a commit")(name, value)
     gated = {spec.hub for spec in CATALOGUE.values() if spec.gated}
@@ -156,7 +163,7 @@ def _preload(name: str, value: JsonValue) -> Found:
             yield f"{name} holds {each!r}, whose licence must be accepted first: gated weights do not preload"
 
 
-def _custom_headers(name: str, value: JsonValue) -> Found:
+def _custom_headers(name: str, value: JsonValue) -> Problems:
     for header in value if isinstance(value, dict) else ["a list"]:
         if header not in HEADERS:
             yield f"{name} holds {header!r}; the Hub lets through {', '.join(HEADERS)}"
@@ -165,7 +172,7 @@ def _custom_headers(name: str, value: JsonValue) -> Found:
 _MODEL = _list_of(r"[\w.-]+(/[\w.-]+)?", "owner/name")
 
 RULES: Mapping[str, Rule] = {
-    "title": _words,
+    "title": _text,
     "emoji": _emoji,
     "colorFrom": _one_of(*COLOURS),
     "colorTo": _one_of(*COLOURS),
@@ -177,11 +184,11 @@ RULES: Mapping[str, Rule] = {
     "suggested_storage": _one_of(*STORAGE),
     "fullWidth": _flag,
     "header": _one_of("mini", "default"),
-    "short_description": _described,
+    "short_description": _description,
     "models": _MODEL,
     "datasets": _MODEL,
     "tags": _list_of(r"[\w. :/+-]+", "text-to-image"),
-    "thumbnail": _words,
+    "thumbnail": _text,
     "pinned": _flag,
     "license": _matching(r"[a-z0-9.-]+", "apache-2.0"),
     "hf_oauth": _flag,
@@ -190,4 +197,4 @@ RULES: Mapping[str, Rule] = {
     "custom_headers": _custom_headers,
     "preload_from_hub": _preload,
 }
-"""What the Hub reads of a gradio Space's front matter, and when it is wrong."""
+"""Each field of a Gradio Space's front matter that the Hub reads, with its rule."""

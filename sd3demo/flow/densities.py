@@ -1,4 +1,4 @@
-"""Densities pi(t) of the training time, SD3 paper, section 3.1: how often each noise level is practised.
+"""Densities pi(t) of the training time, SD3 paper, section 3.1: how often each noise level is trained.
 
 Each is known by its density, its distribution function and that function's inverse; a sample is the inverse
 of a uniform number.  t and q are tensors of any shape with entries in [0, 1]; results have their dtype.

@@ -1,4 +1,4 @@
-"""Data whose flow is known in closed form: the oracle that every layer above is tested against.
+"""Data whose flow is known in closed form: the reference that every layer above is tested against.
 
 For x0 ~ N(mu, sigma^2) entrywise and z_t = (1 - t) x0 + t eps (eq. 13 of the SD3 paper), z_t is normal with
 mean (1 - t) mu and variance V = (1 - t)^2 sigma^2 + t^2, and the two halves of the velocity
@@ -7,7 +7,7 @@ v = E[eps - x0 | z_t] are linear in z_t:
     E[x0 | z_t]  = mu + (1 - t) sigma^2 / V (z_t - (1 - t) mu)
     E[eps | z_t] = t / V (z_t - (1 - t) mu)
 
-For a mixture both are averages of the components', weighted by how likely each is to have made z_t.
+For a mixture both are averages of the components', weighted by each component's posterior probability.
 """
 
 import math
@@ -28,7 +28,7 @@ class ExactData(Protocol):
     """
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Data, (count, ...), drawn on the CPU."""
+        """Draw data, (count, ...), on the CPU."""
         ...
 
     def log_density(self, x: Tensor, t: Tensor | float) -> Tensor:
@@ -81,8 +81,7 @@ class Gaussian:
         return _velocity(self.posterior(x, at.t))
 
     def transport(self, x: Tensor, start: float, end: float) -> Tensor:
-        """Where the flow takes x, at time `start`, by the time `end`: the number of deviations from the mean
-        stays the same along the way."""
+        """Move x along the flow from the time `start` to `end`: its z-score stays the same along the path."""
         t, s = beside(x, start), beside(x, end)
         mean = self.mean.to(x)
         scale = (self._variance(x, s) / self._variance(x, t)).sqrt()
@@ -113,14 +112,14 @@ class Mixture:
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         drawn = torch.multinomial(torch.tensor(self.weights), count, replacement=True, generator=generator)
-        everyone = torch.stack([component.sample(count, generator) for component in self.components])
-        return everyone[drawn, torch.arange(count)]
+        candidates = torch.stack([component.sample(count, generator) for component in self.components])
+        return candidates[drawn, torch.arange(count)]
 
     def log_density(self, x: Tensor, t: Tensor | float) -> Tensor:
         return self._joint(x, t).logsumexp(0)
 
     def posterior(self, x: Tensor, t: Tensor | float) -> Ends:
-        shares = self._joint(x, t).softmax(0)  # (K, B): how likely each component made x
+        shares = self._joint(x, t).softmax(0)  # (K, B): posterior probability of each component
         x0, eps = torch.zeros_like(x), torch.zeros_like(x)
         for share, component in zip(shares, self.components, strict=True):
             share = beside(x, share)

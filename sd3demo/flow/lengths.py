@@ -1,4 +1,4 @@
-"""The length of a path under its public address; it lives in flow.path."""
+"""The public names for the length of a path, defined in flow.path."""
 
 from sd3demo.flow.path.lengths import LengthRecorder, PathLength, path_length
 

@@ -173,9 +173,9 @@ def noised(path: Path, pair: Ends, t: Tensor | float) -> Tensor:
 
 
 def ends(path: Path, z: Tensor, t: Tensor | float, *, given: Prediction, value: Tensor) -> Ends:
-    """The pair (x0, eps) of which z_t = z, (B, ...), is made, recovered from one prediction `value`.
+    """Recover the pair (x0, eps) of z_t = z, (B, ...), from one prediction `value`.
 
-    x0 says nothing of eps where b_t = 0, nor eps of x0 where a_t = 0: there the result is not finite.
+    x0 does not determine eps where b_t = 0, nor eps x0 where a_t = 0: there the result is not finite.
     """
     t = beside(z, t)
     a, b = path.a(t), path.b(t)
@@ -191,7 +191,7 @@ def ends(path: Path, z: Tensor, t: Tensor | float, *, given: Prediction, value: 
 
 
 def prediction(path: Path, pair: Ends, t: Tensor | float, *, wanted: Prediction) -> Tensor:
-    """What a network that predicts `wanted` would say of the path between the pair of ends, (B, ...)."""
+    """Return what a network that predicts `wanted` outputs on the path between the pair of ends, (B, ...)."""
     match wanted:
         case "x0":
             return pair.x0

@@ -1,4 +1,4 @@
-"""The names of projected flow under their public address; they live in flow.extrapolation."""
+"""The public names of projected flow, defined in flow.extrapolation."""
 
 from sd3demo.flow.extrapolation.lowpass import haar, radial
 from sd3demo.flow.extrapolation.projection import project

@@ -1,9 +1,9 @@
 """Solvers of the probability-flow ODE dz = v dt, from t = 1 (noise) to t = 0 (data), as generators of steps.
 
-Whatever the method, a step onto t = 0 is an Euler step: it needs no velocity at t = 0, where v = (z - x0) / t
-has no value, and lands on the prediction of the data, x - t v, itself.
+With every method the step to t = 0 is an Euler step: it needs no velocity at t = 0, where v = (z - x0) / t is
+undefined, and ends at the prediction of the data, x - t v, itself.
 
-Tensors are only typed here, never made: plans ask `visits` where the network will be called without torch.
+Nothing here imports torch at run time: a plan calls `visits` for the times at which the network is evaluated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class At:
-    """Where a solver stands: the time t, and the step it is making, `index` of `count`, in all its stages."""
+    """The state of a solver: the time t, and the step, `index` of `count`, the same in all its stages."""
 
     t: float
     index: int
@@ -36,13 +36,13 @@ Regime: TypeAlias = Callable[[At], Hashable]
 
 
 def steady(at: At) -> Hashable:
-    """One field from the first step to the last."""
+    """Return one regime for all steps."""
     return "steady"
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One move made: from x at at.t to x_next at t_next.
+    """One finished step, from x at at.t to x_next at t_next.
 
     v is the field at (x, at.t), which for Euler alone is the direction of the move; `calls` counts the
     evaluations of the velocity that this step cost.
@@ -63,14 +63,15 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """A solver's question: the velocity at (x, at.t)."""
+    """A request of a solver for the velocity at (x, at.t)."""
 
     x: Tensor  # (B, ...)
     at: At
 
 
 Moves: TypeAlias = "Generator[Ask | Step, Tensor, None]"
-"""A solver that asks and is sent the velocity, and tells each step: so that several can go on abreast."""
+"""A solver as a coroutine: it yields an Ask, is sent the velocity, and yields each Step. So several of them
+can share the network's calls."""
 
 
 class Solver(Protocol):
@@ -86,11 +87,11 @@ class Solver(Protocol):
         ...
 
     def visits(self, grid: Iterable[float], /) -> tuple[At, ...]:
-        """Everywhere that the velocity will be asked for, in order."""
+        """Return every time at which the velocity will be evaluated, in order."""
         ...
 
     def moves(self, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady) -> Moves:
-        """The same work with its questions left to the caller."""
+        """Return the solver as a coroutine, whose velocities the caller evaluates."""
         ...
 
     def __call__(
@@ -99,7 +100,7 @@ class Solver(Protocol):
 
 
 def answered(moves: Moves, velocity: Velocity) -> Iterator[Step]:
-    """The steps of a solver, all of whose questions one velocity answers."""
+    """Run a coroutine with one velocity, and yield its steps."""
     item = next(moves, None)
     while item is not None:
         if isinstance(item, Step):
@@ -111,7 +112,7 @@ def answered(moves: Moves, velocity: Velocity) -> Iterator[Step]:
 
 @dataclass(frozen=True)
 class RungeKutta:
-    """The one-step methods; without a memory, a change of regime between two steps is nothing to them."""
+    """The one-step methods. They keep no state between steps, so a change of regime does not matter."""
 
     tableau: Tableau
 
@@ -120,10 +121,10 @@ class RungeKutta:
         return self.tableau.order
 
     def visits(self, grid: Iterable[float], /) -> tuple[At, ...]:
-        return tuple(stage for at, t_next in _stands(grid) for stage in self._stages(at, t_next))
+        return tuple(stage for at, t_next in _intervals(grid) for stage in self._stages(at, t_next))
 
     def moves(self, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady) -> Moves:
-        return self._moves(x, _stands(grid))
+        return self._moves(x, _intervals(grid))
 
     def __call__(
         self, velocity: Velocity, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady
@@ -135,15 +136,15 @@ class RungeKutta:
         # The weighted mean of the ends, and not t + c h, is t_next to the last bit where c is 1.
         return tuple(At((1 - c) * at.t + c * t_next, at.index, at.count) for c in nodes)
 
-    def _moves(self, x: Tensor, stands: list[tuple[At, float]]) -> Moves:
-        for at, t_next in stands:
+    def _moves(self, x: Tensor, intervals: list[tuple[At, float]]) -> Moves:
+        for at, t_next in intervals:
             h = t_next - at.t  # negative: time runs down to the data
             slopes: list[Tensor] = []
             for stage, row in zip(self._stages(at, t_next), self.tableau.stages, strict=False):
-                v = yield Ask(_moved(x, h, row, slopes), stage)
+                v = yield Ask(_advance(x, h, row, slopes), stage)
                 slopes.append(v.to(x.dtype))
             weights = self.tableau.weights if t_next > 0 else (1.0,)
-            step = Step(at, t_next, x, slopes[0], _moved(x, h, weights, slopes), len(slopes))
+            step = Step(at, t_next, x, slopes[0], _advance(x, h, weights, slopes), len(slopes))
             yield step
             x = step.x_next
 
@@ -162,19 +163,19 @@ class AdamsBashforth2:
         return 2
 
     def visits(self, grid: Iterable[float], /) -> tuple[At, ...]:
-        return tuple(at for at, _ in _stands(grid))
+        return tuple(at for at, _ in _intervals(grid))
 
     def moves(self, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady) -> Moves:
-        return self._moves(x, _stands(grid), regime)
+        return self._moves(x, _intervals(grid), regime)
 
     def __call__(
         self, velocity: Velocity, x: Tensor, grid: Iterable[float], /, *, regime: Regime = steady
     ) -> Iterator[Step]:
         return answered(self.moves(x, grid, regime=regime), velocity)
 
-    def _moves(self, x: Tensor, stands: list[tuple[At, float]], regime: Regime) -> Moves:
+    def _moves(self, x: Tensor, intervals: list[tuple[At, float]], regime: Regime) -> Moves:
         before: tuple[Hashable, float, Tensor] | None = None  # the last step's regime, length and velocity
-        for at, t_next in stands:
+        for at, t_next in intervals:
             h = t_next - at.t
             v = (yield Ask(x, at)).to(x.dtype)
             label = regime(at)
@@ -187,8 +188,8 @@ class AdamsBashforth2:
             x, before = step.x_next, (label, h, v)
 
 
-def _stands(grid: Iterable[float]) -> list[tuple[At, float]]:
-    """Where each step starts and the time it goes to, as Python floats, which leave the dtype of x alone."""
+def _intervals(grid: Iterable[float]) -> list[tuple[At, float]]:
+    """Check the grid and return each step's start and end, as Python floats, which keep the dtype of x."""
     times = [float(t) for t in grid]
     count = len(times) - 1
     if count < 1:
@@ -201,7 +202,7 @@ def _stands(grid: Iterable[float]) -> list[tuple[At, float]]:
     return [(At(t, index, count), t_next) for index, (t, t_next) in enumerate(pairwise(times))]
 
 
-def _moved(x: Tensor, h: float, row: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
+def _advance(x: Tensor, h: float, row: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
     """x + h sum(row * slopes), skipping the zeros that fill most of a tableau."""
     for coefficient, slope in zip(row, slopes, strict=True):
         if coefficient:

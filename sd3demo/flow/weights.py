@@ -1,4 +1,4 @@
-"""Loss weights: which noise levels a training objective cares about (SD3 paper, sections 2 and 3).
+"""Loss weights: the weight of each noise level in a training objective (SD3 paper, sections 2 and 3).
 
 Every objective is written as the noise-prediction loss -1/2 E[w_t lambda'_t || eps_theta - eps ||^2] over
 uniform t, after Kingma and Gao (2023): w_t is what remains once the path's own lambda'_t is taken out.

@@ -1,1 +1,1 @@
-"""Data to pictures: each function makes a Chart, which `figure` draws and `csv` writes down."""
+"""Charts of data: each function returns a Chart, which `figure` draws and `csv` exports."""

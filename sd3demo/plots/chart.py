@@ -1,6 +1,6 @@
-"""A chart as data: what is drawn, and the same numbers as a table.
+"""A chart as data, drawn as a plotly figure or exported as a table.
 
-Everything is drawn here, so every plot has its title, the equation that it shows, its units, and colours that
+All drawing is done here, so that every plot has a title, the equation that it shows, units, and colours that
 can be read on white, on black and on a phone.
 """
 
@@ -30,21 +30,21 @@ COLOURS: Mapping[str, str] = {
     "olive": "#a08a1c",
     "brown": "#9a6247",
 }
-"""Middle tones, which stand out on white as on black."""
+"""Mid tones, with enough contrast on white and on black."""
 
-TEXT = "#7a746b"  # of a downloaded picture; the page's own style sheet sets the text that it shows
+TEXT = "#7a746b"  # of a downloaded picture; on the page its style sheet sets the text colour
 RULE = "rgba(138, 131, 121, 0.25)"
-MANY = 4  # names on an axis, of which more are written aslant
-LETTER = 6.2  # pixels of a letter in a legend, so that a phone has two short names side by side
-ABREAST = 90  # pixels of a name of which a phone has two side by side
+UPRIGHT_NAMES = 4  # the most names on an axis that are written horizontally
+LETTER = 6.2  # pixels of a letter in a legend, so that a phone shows two short names a row
+HALF_ROW = 90  # pixels of the longest name that a phone shows two of in a row
 HEIGHT = 372  # pixels, and more for a long legend; the width is that of the page
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What is along an axis, with its sign or unit; `shown` are its ends, those of the data by default.
+    """An axis with its symbol or unit in the title; `shown` is its range, that of the data by default.
 
-    `names` stand at 0, 1, 2, ... on an axis that has no numbers; `ticks` are the only numbers to be shown.
+    `names` label 0, 1, 2, ... on a categorical axis; `ticks` restricts the numbers that are shown.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Axis:
 class Curve:
     """One series of numbers; a value that is not finite is a gap.
 
-    `listed` is whether the legend names it; `error` is how far a value may lie off, to both sides.
+    `listed` is whether the legend names it; `error` is the half length of an error bar.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A plot: `name` is that of its files, `source` the paper's section or equation."""
+    """A plot: `name` is its file name, `source` the paper's section or equation."""
 
     name: str
     title: str
@@ -82,21 +82,21 @@ class Chart:
     y: Axis
     curves: tuple[Curve, ...]
     square: bool = False
-    """Whether a unit is as long on both axes."""
+    """Whether both axes have the same scale."""
 
 
 def figure(chart: Chart) -> go.Figure:
-    """The chart drawn, checked by plotly."""
+    """Draw the chart as a figure that plotly has validated."""
     return go.Figure(_drawing(chart)).update_layout(template="none")
 
 
 def figure_json(chart: Chart) -> str:
-    """The same for a browser, unchecked: plotly checks for 5 ms a figure, longer than all else takes."""
+    """Return the figure as JSON for a browser, not validated: that takes 5 ms, more than all the rest."""
     return str(plotly.io.to_json(_drawing(chart), validate=False))
 
 
 def page(charts: Sequence[Chart], caption: str) -> str:
-    """A web page of the charts that needs nothing beside itself, plotly's own program included."""
+    """Return a web page of the charts that needs no other file; it includes plotly.js."""
     drawn = [
         plotly.io.to_html(figure(chart), include_plotlyjs=index == 0, full_html=False)
         for index, chart in enumerate(charts)
@@ -111,7 +111,7 @@ def page(charts: Sequence[Chart], caption: str) -> str:
 
 
 def csv(chart: Chart) -> str:
-    """The chart's numbers, a row for each point: curve, x, y under the titles of the axes, and errors."""
+    """Export the chart's numbers, a row a point: curve, x, y under the titles of the axes, and errors."""
     file = io.StringIO()
     rows = tables.writer(file, lineterminator="\n")
     with_errors = any(curve.error is not None for curve in chart.curves)
@@ -120,11 +120,11 @@ def csv(chart: Chart) -> str:
         errors = np.full_like(curve.y, np.nan) if curve.error is None else curve.error
         for x, y, error in zip(curve.x, curve.y, errors, strict=True):
             where = chart.x.names[int(x)] if chart.x.names else f"{x:.8g}"
-            rows.writerow([curve.name, where, _written(y), *([_written(error)] if with_errors else [])])
+            rows.writerow([curve.name, where, _number(y), *([_number(error)] if with_errors else [])])
     return file.getvalue()
 
 
-def _written(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.8g}" if np.isfinite(value) else ""
 
 
@@ -133,7 +133,7 @@ def _drawing(chart: Chart) -> dict[str, object]:
 
 
 def _packed(values: Numbers) -> dict[str, str]:
-    """Numbers as plotly takes them fastest; one that is not finite is a gap."""
+    """Encode numbers in plotly's binary format, its fastest; one that is not finite is a gap."""
     finite = np.where(np.isfinite(values), values, np.nan).astype("<f4")
     return {"dtype": "f4", "bdata": base64.b64encode(finite.tobytes()).decode()}
 
@@ -186,7 +186,7 @@ def _layout(chart: Chart) -> dict[str, object]:
         },
         "xaxis": _axis(chart.x),
         "yaxis": _axis(chart.y) | {"title": {"text": ""}} | ({"scaleanchor": "x"} if chart.square else {}),
-        "annotations": [_upright(chart.y.title)],
+        "annotations": [_y_title(chart.y.title)],
         "legend": {
             "orientation": "h",
             "x": 0,
@@ -212,19 +212,19 @@ def _layout(chart: Chart) -> dict[str, object]:
 
 
 def _width(names: Sequence[str]) -> float:
-    """Pixels of a place in the legend: those of its longest name."""
+    """Return the width of a legend entry in pixels, by its longest name."""
     return LETTER * max(map(len, names), default=1)
 
 
 def _rows(names: Sequence[str]) -> int:
-    """Pixels that a long legend adds, so that a phone has as high a plot above it."""
-    if _width(names) > ABREAST:
+    """Return the height in pixels that a long legend adds, so that the plot keeps its own on a phone."""
+    if _width(names) > HALF_ROW:
         return 19 * max(len(names) - 3, 0)
     return 11 * max(len(names) - 4, 0)
 
 
-def _upright(title: str) -> dict[str, object]:
-    """What is along the upright axis, above it: written along it, it meets the heading on a low chart."""
+def _y_title(title: str) -> dict[str, object]:
+    """Return the y axis's title as an annotation above it: rotated, it meets the heading of a low chart."""
     where = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "bottom"}
     return where | {"text": title, "showarrow": False, "yshift": 10, "xshift": -28}
 
@@ -242,7 +242,7 @@ def _axis(axis: Axis) -> dict[str, object]:
         drawn["range"] = [float(end) for end in ends]
     if axis.names:
         drawn |= {"tickvals": list(range(len(axis.names))), "ticktext": list(axis.names)}
-        drawn |= {"tickangle": -35 if len(axis.names) > MANY else 0, "showgrid": False}
+        drawn |= {"tickangle": -35 if len(axis.names) > UPRIGHT_NAMES else 0, "showgrid": False}
     if axis.ticks:
         drawn |= {"tickvals": list(axis.ticks)}
     if axis.log:

@@ -1,6 +1,6 @@
-"""How training time is spread, SD3 paper, section 3.1 and eq. 23 to 25: in t, after a shift, in log-SNR.
+"""Densities of the training time, SD3 paper, section 3.1 and eq. 23 to 25: in t, shifted, in log-SNR.
 
-The densities come by name, so that several stand in one plot; t = 0 is data, t = 1 is noise.
+They are given by name, so that a plot can hold several; t = 0 is data, t = 1 is noise.
 """
 
 import math
@@ -15,7 +15,7 @@ from sd3demo.flow.paths import PATHS
 from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
 
 POINTS = 161  # of a curve
-DRAWN, BINS = 4000, 40  # times that are drawn for a histogram, and its bars
+SAMPLES, BINS = 4000, 40  # of a histogram
 FARTHEST = 12.0  # of the log-SNR: beyond it nothing is trained
 
 TIME = Axis("time t  (0 data, 1 noise)", (0, 1))
@@ -26,9 +26,9 @@ Colours = Mapping[str, str]
 
 
 def pdfs(densities: Mapping[str, Density], colours: Colours) -> Chart:
-    """Each density over the histogram of times that were drawn from it."""
+    """Plot each density over a histogram of its samples."""
     t = _times()
-    drawn = [_histogram(name, density, colours[name]) for name, density in densities.items()]
+    histograms = [_histogram(name, density, colours[name]) for name, density in densities.items()]
     curves = [
         Curve(name, _numbers(t), _numbers(density.pdf(t)), colours[name])
         for name, density in densities.items()
@@ -36,15 +36,15 @@ def pdfs(densities: Mapping[str, Density], colours: Colours) -> Chart:
     return Chart(
         "pdf",
         "How often each time is trained",
-        f"π(t), SD3 eq. 19–22, over {DRAWN} drawn times",
+        f"π(t), SD3 eq. 19–22, over {SAMPLES} samples",
         TIME,
         Axis(LIKELY, (0, _ceiling(curves))),
-        (*drawn, *curves),
+        (*histograms, *curves),
     )
 
 
 def cdfs(densities: Mapping[str, Density], colours: Colours) -> Chart:
-    """The share of training below each time."""
+    """Plot the share of training below each time."""
     t = _times()
     return Chart(
         "cdf",
@@ -60,7 +60,7 @@ def cdfs(densities: Mapping[str, Density], colours: Colours) -> Chart:
 
 
 def shifted_pdfs(densities: Mapping[str, Density], alpha: float, colours: Colours) -> Chart:
-    """Each density before (dotted) and after the resolution-dependent shift."""
+    """Plot each density before (dotted) and after the resolution-dependent shift."""
     t = _times()
     curves = tuple(
         curve
@@ -81,7 +81,7 @@ def shifted_pdfs(densities: Mapping[str, Density], alpha: float, colours: Colour
 
 
 def log_snr_pdfs(densities: Mapping[str, Density], alpha: float, colours: Colours) -> Chart:
-    """The same two densities of the log-SNR, on which the shift is a translation."""
+    """Plot the same in log-SNR, where the shift is a translation."""
     log_snr = torch.linspace(-FARTHEST, FARTHEST, POINTS, dtype=torch.float64)
     curves = tuple(
         curve
@@ -102,18 +102,18 @@ def log_snr_pdfs(densities: Mapping[str, Density], alpha: float, colours: Colour
 
 
 def in_log_snr(density: Density, log_snr: Tensor) -> Numbers:
-    """The density of lambda = 2 log((1 - t) / t), that is pi(t) |dt / d lambda|; (n,) to (n,)."""
+    """Return the density of lambda = 2 log((1 - t) / t), that is pi(t) |dt / d lambda|; (n,) to (n,)."""
     t = torch.sigmoid(-log_snr / 2)
     return _numbers(density.pdf(t) / -PATHS["rectified"].log_snr_slope(t))
 
 
 def signed(number: float) -> str:
-    """A number with its sign, typeset."""
+    """Format a number with its sign, with a typographic minus."""
     return f"{number:+.3g}".replace("-", "−")
 
 
 def masses(densities: Mapping[str, Density], grid: Sequence[float], colours: Colours, *, note: str) -> Chart:
-    """The share of training that lies inside each step of a sampler: `grid` holds its times, 1 to 0."""
+    """Plot the share of training inside each step of a sampler; `grid` holds its times, 1 to 0."""
     number = np.arange(1, len(grid), dtype=np.float64)
     t = torch.tensor(grid, dtype=torch.float64)
     curves = [
@@ -132,15 +132,15 @@ def masses(densities: Mapping[str, Density], grid: Sequence[float], colours: Col
 
 
 def mass(density: Density, grid: Tensor) -> Numbers:
-    """The probability between each two neighbouring times of a falling grid, (n + 1,) to (n,)."""
+    """Return the probability between neighbouring times of a falling grid, (n + 1,) to (n,)."""
     return _numbers(-torch.diff(density.cdf(grid)))
 
 
 def _histogram(name: str, density: Density, colour: str) -> Curve:
-    drawn = density.sample((DRAWN,), torch.Generator().manual_seed(0))
-    counts = torch.histc(drawn, BINS, 0, 1).double() * BINS / DRAWN
+    samples = density.sample((SAMPLES,), torch.Generator().manual_seed(0))
+    counts = torch.histc(samples, BINS, 0, 1).double() * BINS / SAMPLES
     middles = (np.arange(BINS) + 0.5) / BINS
-    return Curve(f"{name}, drawn", middles, _numbers(counts), colour, "area", listed=False)
+    return Curve(f"{name}, sampled", middles, _numbers(counts), colour, "area", listed=False)
 
 
 def _before(name: str, x: Tensor, y: Numbers, colour: str) -> Curve:
@@ -157,6 +157,6 @@ def _numbers(values: Tensor) -> Numbers:
 
 
 def _ceiling(curves: Sequence[Curve]) -> float:
-    """The top of an axis: the highest value that is neither infinite nor beside an infinite one."""
+    """Return the top of an axis: the highest value that is neither infinite nor next to an infinite one."""
     highest = [float(np.quantile(curve.y[np.isfinite(curve.y)], 0.98)) for curve in curves]
     return 1.12 * max([*highest, 1e-3])

@@ -1,4 +1,4 @@
-"""The tables of the studies of extrapolation, drawn: a measure by arm and scale, or along steps or scales."""
+"""Charts of the extrapolation studies: a measure by arm and scale, or against steps or scale."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -37,13 +37,13 @@ MEASURES: Mapping[str, tuple[str, str, Axis]] = {
     ),
     "operations": ("Cost of the larger stage", "counted from shapes", Axis("GFLOP", log=True)),
 }
-"""Title, what it says, and its axis."""
+"""Title, how to read it, and its axis."""
 
 
 def measured(table: Table, measure: str) -> Chart:
-    """A measure of every row: bars by arm where arms have names alone, else curves along what is varied."""
-    title, says, up = MEASURES[measure]
-    source = f"{SOURCES[table.study]}; {says}"
+    """Plot a measure of every row: bars by arm, or curves against the varied setting."""
+    title, reading, up = MEASURES[measure]
+    source = f"{SOURCES[table.study]}; {reading}"
     if table.study == "imax-ablation" or table.study == "imax-methods":
         across, curves = _by_arm(table, measure)
     elif table.study == "imax-scale":
@@ -66,7 +66,7 @@ def _by_arm(table: Table, measure: str) -> tuple[Axis, tuple[Curve, ...]]:
 
 
 def _along(table: Table, measure: str, along: str, by: str, across: Axis) -> tuple[Axis, tuple[Curve, ...]]:
-    """A curve for each value of `by`; one that nothing is known of is left out."""
+    """Return a curve for each value of `by` that has a known value."""
     curves = []
     for k, value in enumerate(distinct(table, by)):
         part = only(table, **{by: value})

@@ -1,6 +1,6 @@
-"""Which noise levels an objective cares about, SD3 paper, eq. 18 and sections 2 and 3, and the forward paths.
+"""Loss weights by noise level, SD3 paper, eq. 18 and sections 2 and 3, and the forward paths.
 
-Weights of different paths can be compared over the log-SNR alone, where the noise-prediction loss is
+Weights of different paths can be compared only over the log-SNR, where the noise-prediction loss is
 1/2 times the integral of w(lambda) || eps_theta - eps ||^2, whatever the path.
 """
 
@@ -15,7 +15,7 @@ from sd3demo.flow.weights import LOSS_WEIGHTS, effective_weight
 from sd3demo.plots.chart import Axis, Chart, Curve, Kind, Numbers
 from sd3demo.plots.densities import FARTHEST, LOG_SNR, POINTS, TIME
 
-RIVALS: Mapping[str, tuple[str, str, str]] = {
+OTHER_WEIGHTS: Mapping[str, tuple[str, str, str]] = {
     "edm": ("EDM", "edm", "pink"),
     "cosine-eps": ("cosine, ε", "cosine", "blue"),
     "cosine-v": ("cosine, v", "cosine", "blue"),
@@ -34,7 +34,7 @@ LETTERS: tuple[tuple[str, Kind], ...] = (("a", "line"), ("b", "dashed"))
 
 
 def weights(densities: Mapping[str, Density], colours: Mapping[str, str]) -> Chart:
-    """The loss weight to which each density amounts, beside those of other objectives, over the log-SNR."""
+    """Plot the effective loss weight of each density, beside other objectives, over the log-SNR."""
     log_snr = torch.linspace(-FARTHEST, FARTHEST, POINTS, dtype=torch.float64)
     t = torch.sigmoid(-log_snr / 2)
     own = [
@@ -47,12 +47,12 @@ def weights(densities: Mapping[str, Density], colours: Mapping[str, str]) -> Cha
         "w = π(t) t/(1 − t), SD3 eq. 18; others: §2, §3",
         LOG_SNR,
         Axis("weight w", (1e-4, 1e3), log=True),
-        (*own, *_rivals()),
+        (*own, *_other_weights()),
     )
 
 
 def amplitudes() -> Chart:
-    """a and b of the four forward paths."""
+    """Plot a and b of the four forward paths."""
     t = _times()
     curves = [
         Curve(
@@ -72,7 +72,7 @@ def amplitudes() -> Chart:
 
 
 def log_snrs() -> Chart:
-    """The log-SNR of the four forward paths."""
+    """Plot the log-SNR of the four forward paths."""
     t = _times()
     curves = [
         Curve(title, t.numpy(), PATHS[name].log_snr(t).numpy(), colour)
@@ -89,11 +89,11 @@ def log_snrs() -> Chart:
 
 
 @lru_cache
-def _rivals() -> tuple[Curve, ...]:
-    """The weights of other objectives, each drawn where its own path goes: from its t to its log-SNR."""
+def _other_weights() -> tuple[Curve, ...]:
+    """Return the weights of other objectives, each over the log-SNR of its own path."""
     t = _times()[1:-1]
     curves = []
-    for weight, (title, path, colour) in RIVALS.items():
+    for weight, (title, path, colour) in OTHER_WEIGHTS.items():
         kind: Kind = "dashed" if weight.endswith("v") else "line"
         log_snr = PATHS[path].log_snr(t).numpy()
         curves.append(Curve(title, log_snr, LOSS_WEIGHTS[weight](t).numpy(), colour, kind))

@@ -1,4 +1,4 @@
-"""A flow in the plane: where its samples lie, which way they came, and what it still gets wrong."""
+"""Charts of a flow in the plane: its samples, their trajectories, and its loss."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ ACROSS, UP = Axis("first coordinate", (-EDGE, EDGE)), Axis("second coordinate", 
 
 
 def cloud(data: Numbers, samples: Numbers, steps: int) -> Chart:
-    """Samples made in a number of Euler steps over the data, (n, 2) both."""
+    """Plot samples of a number of Euler steps over the data, (n, 2) both."""
     return Chart(
         f"samples-{steps}",
         f"Samples in {steps} step{'s' if steps > 1 else ''}",
@@ -28,7 +28,7 @@ def cloud(data: Numbers, samples: Numbers, steps: int) -> Chart:
 
 
 def trajectories(steps: Sequence[Step], title: str) -> Chart:
-    """The paths that points take from noise to data, and the straight lines between their ends."""
+    """Plot the paths of points from noise to data, and their chords."""
     stops = np.stack([steps[0].x.numpy(), *(step.x_next.numpy() for step in steps)])  # (count + 1, B, 2)
     ends = stops[[0, -1]]
     return Chart(
@@ -38,8 +38,8 @@ def trajectories(steps: Sequence[Step], title: str) -> Chart:
         ACROSS,
         UP,
         (
-            Curve("chord", *_strung(ends), "grey", "dotted"),
-            Curve("path", *_strung(stops), "green"),
+            Curve("chord", *_joined(ends), "grey", "dotted"),
+            Curve("path", *_joined(stops), "green"),
             Curve("noise", stops[0, :, 0], stops[0, :, 1], "blue", "points"),
             Curve("sample", stops[-1, :, 0], stops[-1, :, 1], "orange", "points"),
         ),
@@ -48,7 +48,7 @@ def trajectories(steps: Sequence[Step], title: str) -> Chart:
 
 
 def losses(steps: Sequence[int], values: Sequence[float]) -> Chart:
-    """The training loss as it falls."""
+    """Plot the training loss."""
     x, y = np.array(steps, dtype=np.float64), np.array(values)
     return Chart(
         "loss",
@@ -61,7 +61,7 @@ def losses(steps: Sequence[int], values: Sequence[float]) -> Chart:
 
 
 def losses_by_t(first: Sequence[float], now: Sequence[float]) -> Chart:
-    """The loss at evenly spaced levels of t, at the start and now."""
+    """Plot the loss at evenly spaced levels of t, at the start and now."""
     t = np.arange(1, len(now) + 1) / len(now)
     return Chart(
         "loss-by-t",
@@ -76,8 +76,8 @@ def losses_by_t(first: Sequence[float], now: Sequence[float]) -> Chart:
     )
 
 
-def _strung(stops: Numbers) -> tuple[Numbers, Numbers]:
-    """Many paths, (stops, B, 2), as one curve with a gap after each."""
+def _joined(stops: Numbers) -> tuple[Numbers, Numbers]:
+    """Join many paths, (stops, B, 2), into one curve with a gap after each."""
     gap = np.full((1, *stops.shape[1:]), np.nan)
     paths = np.concatenate([stops, gap]).swapaxes(0, 1).reshape(-1, 2).astype(np.float64)
     return paths[:, 0], paths[:, 1]

@@ -1,4 +1,4 @@
-"""The times at which a sampler stands, in every convention that goes by the same "shift, steps"."""
+"""The sigmas of a sampler in every convention that is called by the same "shift, steps"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ COLOURS: Mapping[Convention, str] = {
 }
 
 TAIL = 10
-"""How many of the last steps are shown close by."""
+"""Number of last steps in the detail."""
 
 
 def schedules(times: Mapping[Convention, Sequence[float]], in_use: Convention, alpha: float) -> Chart:
-    """The sigmas of a run, strong, beside what the other conventions would have it do.
+    """Plot the sigmas of a run, strong, beside those of the other conventions.
 
     `times` holds steps + 1 of them for each convention, those of the run under `in_use`.
     """
@@ -40,7 +40,7 @@ def schedules(times: Mapping[Convention, Sequence[float]], in_use: Convention, a
 
 
 def tails(times: Mapping[Convention, Sequence[float]], in_use: Convention, alpha: float) -> Chart:
-    """The same on a logarithmic axis, where the last steps come apart; 0 itself has no place there."""
+    """Plot the last steps on a logarithmic axis, where they differ; 0 itself is left out."""
     whole = schedules(times, in_use, alpha)
     steps = len(times[in_use]) - 1
     return replace(

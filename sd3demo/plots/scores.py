@@ -1,4 +1,4 @@
-"""Scores by the world's judge, drawn: by category, and against a setting, with their standard errors."""
+"""Charts of the judge's scores: by category, and against a setting, with standard errors."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ MEASURES = {
     "score": ("Score", Axis("share that is right", (0, 1.04))),
     "soft": ("Softer marks", Axis("mean of the softer marks", (0, 1.04))),
 }
-"""The two columns of marks: what a title and an axis call them."""
+"""The two columns of scores, with their title and axis."""
 SOURCE = "by the world's judge; bars: ± standard error"
 ALL = "mean"  # the category of the rows over all categories
 
 
 def score(table: Table) -> Chart:
-    """The score of each category as a bar, under the ceiling that the autoencoder sets."""
+    """Plot the score of each category as a bar, with the ceiling that the autoencoder sets."""
     names = [str(name) for name in table.column("category")]
     x = places(table, "category", names)
     ceiling = Curve("ceiling", x, numbers(table.column("ceiling")), "orange", "levels")
@@ -31,8 +31,8 @@ def score(table: Table) -> Chart:
 
 
 def soft(table: Table) -> Chart:
-    """What is right about the pictures, part by part, over the last row's categories; letters, of which those
-    may claim none, from the first row that does."""
+    """Plot the partial scores over the last row's categories; letters from the first row that has them, since
+    those categories may have none."""
     names = [column.name for column in table.columns]
     told = {part: [value for value in table.column(part) if value is not None] for part in names}
     last = only(table, category=str(table.column("category")[-1]))
@@ -50,7 +50,7 @@ def soft(table: Table) -> Chart:
 
 
 def against(table: Table, setting: str, measure: str, source: str) -> Chart:
-    """A measure of each category against a setting, their mean the strongest."""
+    """Plot a measure of each category against a setting; the mean is the strong curve."""
     title, up = MEASURES[measure]
     along = axis(table, setting)
     parts = {str(name): only(table, category=name) for name in distinct(table, "category")}
@@ -69,7 +69,7 @@ def against(table: Table, setting: str, measure: str, source: str) -> Chart:
 
 
 def by_size(table: Table, measure: str) -> Chart:
-    """A measure against the shift, a curve for each size of picture."""
+    """Plot a measure against the shift, a curve for each image size."""
     title, up = MEASURES[measure]
     sizes = distinct(table, "side")
     whole = only(table, category=str(table.column("category")[-1]))
@@ -87,11 +87,11 @@ def by_size(table: Table, measure: str) -> Chart:
     )
 
 
-def by_meaning(table: Table, measure: str, name: str) -> Chart:
-    """A measure by category, a bar for each meaning of T5."""
+def by_t5_mode(table: Table, measure: str, name: str) -> Chart:
+    """Plot a measure by category, a bar for each T5 mode."""
     title, up = MEASURES[measure]
     names = [str(category) for category in distinct(table, "category")]
-    meanings = distinct(table, "t5")
+    modes = distinct(table, "t5")
     return Chart(
         name,
         f"{title} with T5 and without",
@@ -99,8 +99,8 @@ def by_meaning(table: Table, measure: str, name: str) -> Chart:
         named("category", names),
         up,
         tuple(
-            curve(f"T5 {meaning}", part, places(part, "category", names), measure, shade(index), "bars")
-            for index, meaning in enumerate(meanings)
-            for part in [only(table, t5=meaning)]
+            curve(f"T5 {mode}", part, places(part, "category", names), measure, shade(index), "bars")
+            for index, mode in enumerate(modes)
+            for part in [only(table, t5=mode)]
         ),
     )

@@ -1,4 +1,4 @@
-"""The tables of the studies, drawn. Each chart takes a table and nothing else; a study names its charts."""
+"""Charts of the studies' tables. Each takes a table and nothing else; a study names its charts."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +14,7 @@ TIME = Axis("time t  (0 data, 1 noise)", (0, 1.05))
 
 
 def path_length(table: Table) -> Chart:
-    """Length and chord against what is varied, over the length of a straight flow."""
+    """Plot length and chord against the varied setting, with the length of a straight flow."""
     setting = table.columns[0].name
     along = axis(table, setting)
     x = places(table, setting, along.names)
@@ -35,7 +35,7 @@ def path_length(table: Table) -> Chart:
 
 
 def straightness(table: Table) -> Chart:
-    """How straight the paths are."""
+    """Plot the straightness of the paths."""
     setting = table.columns[0].name
     along = axis(table, setting)
     return Chart(
@@ -58,17 +58,17 @@ def straightness(table: Table) -> Chart:
 
 
 def velocity_loss(table: Table) -> Chart:
-    """The loss at the eight levels, a curve for each size."""
+    """Plot the loss at the eight levels, a curve for each size."""
     return _by_t(table, "velocity-loss", "Velocity loss by t", "loss", "E‖v − (ε − x₀)‖², SD3 B.3")
 
 
 def velocity_ratio(table: Table) -> Chart:
-    """The same over the loss at the native size."""
+    """Plot the same relative to the loss at the native size."""
     return _by_t(table, "velocity-ratio", "Loss over that at the native size", "ratio", "I-Max figure 9")
 
 
 def few_steps(table: Table, measure: str, name: str, title: str, up: Axis) -> Chart:
-    """A measure against the calls of the network, a curve for each solver."""
+    """Plot a measure against the number of network evaluations, a curve for each solver."""
     steps = numbers(table.column("steps"))
     reference = float(numbers(table.column(measure))[0])
     calls = numbers(table.column("calls"))
@@ -90,7 +90,7 @@ def few_steps(table: Table, measure: str, name: str, title: str, up: Axis) -> Ch
 
 
 def depth(table: Table, measure: str, title: str, source: str, up: Axis) -> Chart:
-    """A measure against the depth of the model."""
+    """Plot a measure against the depth of the model."""
     depths = places(table, "depth")
     one = curve(measure, table, depths, measure, "green", strong=True)
     along = Axis("depth of the transformer", ticks=tuple(depths.tolist()))
@@ -114,7 +114,7 @@ def _by_t(table: Table, name: str, title: str, column: str, source: str) -> Char
 
 
 def _levels(table: Table) -> Table:
-    """The rows of the levels, without their mean."""
+    """Return the rows of the levels, without their mean."""
     rows = tuple(row for row, t in zip(table.rows, table.column("t"), strict=True) if isinstance(t, float))
     return Table(table.study, table.columns, rows, table.caption)
 
@@ -155,8 +155,8 @@ CHARTS: Mapping[str, Callable[[Table], Chart]] = {
     "soft-cfg": partial(scores.against, setting="cfg", measure="soft", source=scores.SOURCE),
     "score-shift": partial(scores.by_size, measure="score"),
     "soft-shift": partial(scores.by_size, measure="soft"),
-    "t5-off": partial(scores.by_meaning, measure="score", name="t5-off"),
-    "t5-off-soft": partial(scores.by_meaning, measure="soft", name="t5-off-soft"),
+    "t5-off": partial(scores.by_t5_mode, measure="score", name="t5-off"),
+    "t5-off-soft": partial(scores.by_t5_mode, measure="soft", name="t5-off-soft"),
     "depth-loss": partial(
         depth,
         measure="loss",

@@ -12,9 +12,9 @@ TITLES: Mapping[str, str] = {
     "cfg": "guidance scale",
     "shift": "shift α",
     "t5": "T5",
-    "calls": "times that the network was asked",
+    "calls": "network evaluations",
 }
-"""What the columns are called on an axis, where their own name does not say it."""
+"""Titles of columns on an axis, where the name is not enough."""
 
 
 def title_of(column: str) -> str:
@@ -22,7 +22,7 @@ def title_of(column: str) -> str:
 
 
 def only(table: Table, **values: Scalar) -> Table:
-    """The rows that have these values."""
+    """Return the table's rows with these values."""
     wanted = [(table.column(name), value) for name, value in values.items()]
     rows = tuple(
         row for k, row in enumerate(table.rows) if all(column[k] == value for column, value in wanted)
@@ -31,23 +31,23 @@ def only(table: Table, **values: Scalar) -> Table:
 
 
 def distinct(table: Table, column: str) -> list[Scalar]:
-    """The values of a column, each once, as they first come."""
+    """Return the distinct values of a column, in order of appearance."""
     return list(dict.fromkeys(table.column(column)))
 
 
 def numbers(values: Sequence[Scalar]) -> Numbers:
-    """A column as numbers; what is unknown, or a name, is a gap."""
+    """Return a column as numbers; an unknown value or a name is a gap."""
     known = [float(value) if isinstance(value, int | float) else np.nan for value in values]
     return np.array(known, dtype=np.float64)
 
 
 def named(title: str, names: Sequence[str]) -> Axis:
-    """An axis of names, which stand at 0, 1, 2, ..."""
+    """Return a categorical axis; the names stand at 0, 1, 2, ..."""
     return Axis(title, (-0.6, len(names) - 0.4), names=tuple(names))
 
 
 def axis(table: Table, column: str) -> Axis:
-    """The axis of a column: of its numbers, or of its names."""
+    """Return the axis of a column: numeric, or categorical."""
     values = distinct(table, column)
     if all(isinstance(value, int | float) for value in values):
         return Axis(title_of(column))
@@ -55,7 +55,7 @@ def axis(table: Table, column: str) -> Axis:
 
 
 def places(table: Table, column: str, names: Sequence[str] = ()) -> Numbers:
-    """Where the rows stand along a column: at its number, or at the place of its name."""
+    """Return the positions of the rows on the axis of a column."""
     values = table.column(column)
     if names:
         return np.array([names.index(str(value)) for value in values], dtype=np.float64)
@@ -72,7 +72,7 @@ def curve(
     *,
     strong: bool = False,
 ) -> Curve:
-    """A column over x, with its standard errors where the table has them."""
+    """Return a column over x as a curve, with standard errors where the table has them."""
     errors = f"{column} error"
     has_errors = any(one.name == errors for one in table.columns)
     error = numbers(table.column(errors)) if has_errors else None
@@ -80,6 +80,6 @@ def curve(
 
 
 def shade(index: int) -> str:
-    """A colour for each of several curves; grey is kept for what is beside the point."""
+    """Return the colour of the curve at an index; grey is kept for references."""
     shades = tuple(COLOURS)[1:]
     return shades[index % len(shades)]

@@ -1,6 +1,6 @@
-"""A path through latent space: how long, how straight, where it turns, and what guidance does to it.
+"""Charts of a path through latent space: its length, straightness and turns, and the effect of CFG.
 
-Everything here is a function of a trace; a second one, drawn in grey, is what it is compared with.
+Each is a function of a trace; a second trace is drawn in grey for comparison.
 """
 
 import math
@@ -11,12 +11,12 @@ from sd3demo.engine.record.traces import Trace
 from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
 
 TIME = Axis("time t  (1 noise, 0 data)", (1.03, -0.03))
-NOW, BEFORE = "this trace", "the one before"
+NOW, BEFORE = "this run", "previous run"
 
 
 def charts(trace: Trace, before: Trace | None = None) -> dict[str, Chart]:
-    """Every chart of a trace by its name."""
-    made = (
+    """Return every chart of a trace by name."""
+    drawn = (
         moves(trace, before),
         travelled(trace, before),
         angles(trace, before),
@@ -24,11 +24,11 @@ def charts(trace: Trace, before: Trace | None = None) -> dict[str, Chart]:
         guidance_norms(trace),
         guidance_angle(trace, before),
     )
-    return {chart.name: chart for chart in made}
+    return {chart.name: chart for chart in drawn}
 
 
 def moves(trace: Trace, before: Trace | None = None) -> Chart:
-    """The length of each step's move, and what it would be on the chord at an even speed."""
+    """Plot the length of each move, and that of a move along the chord at constant speed."""
     even = trace.shape.chord * -np.diff(trace.sigmas)
     curves = [
         Curve("move", _numbers(trace), trace.shape.moves, "green", "bars"),
@@ -47,15 +47,15 @@ def moves(trace: Trace, before: Trace | None = None) -> Chart:
 
 
 def travelled(trace: Trace, before: Trace | None = None) -> Chart:
-    """The path's length as it grows, beside its chord and the length of a straight flow of unit variance."""
+    """Plot the cumulative length, its chord, and the length of a straight flow of unit variance."""
     ends = np.array([1.0, 0.0])
     curves = [
-        Curve("path so far", trace.sigmas, _grown(trace), "green", "dots", strong=True),
+        Curve("path so far", trace.sigmas, _cumulative(trace), "green", "dots", strong=True),
         Curve("its chord", ends, np.full(2, trace.shape.chord), "orange", "dashed"),
         Curve("√(2D)", ends, np.full(2, straight_length(trace)), "violet", "dotted"),
     ]
     if before is not None:
-        curves.append(Curve(BEFORE, before.sigmas, _grown(before), "grey", "dots"))
+        curves.append(Curve(BEFORE, before.sigmas, _cumulative(before), "grey", "dots"))
     return Chart(
         "travelled",
         f"The path is {trace.shape.length:.1f} long",
@@ -67,7 +67,7 @@ def travelled(trace: Trace, before: Trace | None = None) -> Chart:
 
 
 def angles(trace: Trace, before: Trace | None = None) -> Chart:
-    """Where the path bends: each velocity against the one before, and each move against the chord."""
+    """Plot the angle of each velocity to the one before, and of each move to the chord."""
     curves = [
         Curve("off the chord", trace.sigmas[:-1], np.degrees(trace.shape.to_chord), "orange", "dots"),
         Curve("turn", *_turns(trace), "green", "dots", strong=True),
@@ -85,14 +85,14 @@ def angles(trace: Trace, before: Trace | None = None) -> Chart:
 
 
 def projection(trace: Trace, before: Trace | None = None) -> Chart:
-    """The states on their two main directions, with the chord. The second axis is stretched to be seen."""
+    """Plot the states on their two principal directions, with the chord; the second axis is stretched."""
     found = trace.shape.projection()
     curves = [
-        Curve("chord", *_sides(found.states[[0, -1]]), "orange", "dashed"),
-        Curve("path", *_sides(found.states), "green", "dots", strong=True),
+        Curve("chord", *_columns(found.states[[0, -1]]), "orange", "dashed"),
+        Curve("path", *_columns(found.states), "green", "dots", strong=True),
     ]
     if before is not None:
-        curves.insert(0, Curve(BEFORE, *_sides(before.shape.projection().states), "grey", "dots"))
+        curves.insert(0, Curve(BEFORE, *_columns(before.shape.projection().states), "grey", "dots"))
     first, second = (f"{100 * share:.1f}%" for share in found.share)
     return Chart(
         "projection",
@@ -105,7 +105,7 @@ def projection(trace: Trace, before: Trace | None = None) -> Chart:
 
 
 def guidance_norms(trace: Trace) -> Chart:
-    """How large the branches' velocities are, and the guided one that is made of them."""
+    """Plot the norms of the two branches' velocities and of the guided one."""
     conditional, unconditional, guided = trace.guidance[:, :3].astype(np.float64).T
     t = trace.sigmas[:-1]
     curves = (
@@ -124,10 +124,10 @@ def guidance_norms(trace: Trace) -> Chart:
 
 
 def guidance_angle(trace: Trace, before: Trace | None = None) -> Chart:
-    """How far the prompt turns the velocity."""
-    curves = [Curve(NOW, *_apart(trace), "green", "dots", strong=True)]
+    """Plot the angle between the two branches' velocities."""
+    curves = [Curve(NOW, *_branch_angle(trace), "green", "dots", strong=True)]
     if before is not None:
-        curves.append(Curve(BEFORE, *_apart(before), "grey", "dots"))
+        curves.append(Curve(BEFORE, *_branch_angle(before), "grey", "dots"))
     return Chart(
         "guidance-angle",
         "How far the prompt turns the velocity",
@@ -139,7 +139,7 @@ def guidance_angle(trace: Trace, before: Trace | None = None) -> Chart:
 
 
 def straight_length(trace: Trace) -> float:
-    """sqrt(2 D), about how long a straight flow of unit variance is."""
+    """Return sqrt(2 D), about the length of a straight flow of unit variance."""
     return math.sqrt(2 * trace.entries)
 
 
@@ -147,7 +147,7 @@ def _numbers(trace: Trace) -> Numbers:
     return np.arange(1, trace.steps + 1, dtype=np.float64)
 
 
-def _grown(trace: Trace) -> Numbers:
+def _cumulative(trace: Trace) -> Numbers:
     return np.concatenate(([0.0], np.cumsum(trace.shape.moves)))
 
 
@@ -157,15 +157,15 @@ def _longest(*traces: Trace | None) -> float:
 
 
 def _turns(trace: Trace) -> tuple[Numbers, Numbers]:
-    """At each time but the first, where there is no velocity before."""
+    """Return the turns at each time after the first, which has no velocity before it."""
     return trace.sigmas[1:-1], np.degrees(trace.turns[1:].astype(np.float64))
 
 
-def _sides(states: Numbers) -> tuple[Numbers, Numbers]:
+def _columns(states: Numbers) -> tuple[Numbers, Numbers]:
     return states[:, 0], states[:, 1]
 
 
-def _apart(trace: Trace) -> tuple[Numbers, Numbers]:
+def _branch_angle(trace: Trace) -> tuple[Numbers, Numbers]:
     return trace.sigmas[:-1], np.degrees(trace.guidance[:, 3].astype(np.float64))
 
 

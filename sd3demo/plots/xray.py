@@ -1,4 +1,4 @@
-"""The X-ray of a larger run, drawn; and what one sees in each plot, said by its numbers."""
+"""Charts of an X-ray of a larger run, each with a sentence that states its numbers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FREQUENCY = "frequency, share of the latent's Nyquist"
 
 @dataclass(frozen=True, eq=False)
 class Xray:
-    """One run's bands with what they are seen by; `times` are its N + 1 sigmas, `size` (rows, columns)."""
+    """One run's frequency bands with the data of the charts: N + 1 sigmas, and `size` as (rows, columns)."""
 
     title: str
     bands: Bands
@@ -27,12 +27,12 @@ class Xray:
 
     @property
     def at(self) -> Numbers:
-        """(N,): where each step begins."""
+        """The start of each step, (N,)."""
         return self.times[:-1]
 
 
 def norms(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
-    """Root mean squares of the velocity and of the correction, in the native frequencies and beyond."""
+    """Plot the root mean squares of velocity and correction, in the native frequencies and beyond."""
 
     def line(field: str, name: str, colour: str, *, low: bool) -> Curve:
         values = run.bands.norm(field, run.scale, low=low)
@@ -67,7 +67,7 @@ def norms(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
 
 
 def strength(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
-    """The strength, and how much of the prediction it replaces."""
+    """Plot the strength, and the share of the prediction that it replaces."""
     full, alpha = run.bands.strength.T
     replaced = run.bands.replaced(run.scale)
     curves = [
@@ -106,7 +106,7 @@ def strength(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
 
 
 def spectra(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
-    """The prediction of the data at three moments, before and after the correction, over the guide."""
+    """Plot the prediction's spectrum at three times, before and after the correction, and the guide's."""
     denoised, corrected = (run.bands.density(name, run.size) for name in ("denoised", "corrected"))
     x, moments = run.bands.frequencies, sorted({0, run.bands.steps // 2, run.bands.steps - 1})
     curves: list[Curve] = []
@@ -140,10 +140,10 @@ def spectra(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
 
 
 def ends(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
-    """What the runs end with: this one, the direct one, and the native picture that was lifted."""
-    x, made = run.bands.frequencies, run.bands.density("corrected", run.size)[-1]
+    """Plot the final spectra: of this run, of the direct one, and of the upscaled native picture."""
+    x, final = run.bands.frequencies, run.bands.density("corrected", run.size)[-1]
     guide = run.bands.density("target", run.size)[-1]
-    curves = [Curve(run.title, x, made, "green", strong=True)]
+    curves = [Curve(run.title, x, final, "green", strong=True)]
     if direct is not None:
         curves.append(Curve("direct", x, _end(direct), "orange"))
     if np.isfinite(guide).any():
@@ -159,10 +159,10 @@ def ends(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
     if not np.isfinite(guide).any():
         return chart, f"{run.title} has no native picture to be compared with."
     low = x < 1 / run.scale
-    said = [f"{run.title} ends {_apart(made, guide, low)} the lifted native picture"]
+    said = [f"{run.title} ends {_apart(final, guide, low)} the lifted native picture"]
     if direct is not None:
         said.append(f"the direct run {_apart(_end(direct), guide, low)}")
-    beyond = [f"{_over(made, guide, ~low)} for {run.title.lower()}"]
+    beyond = [f"{_over(final, guide, ~low)} for {run.title.lower()}"]
     if direct is not None:
         beyond.append(f"{_over(_end(direct), guide, ~low)} for the direct run")
     return chart, (
@@ -197,4 +197,4 @@ XRAYS: Mapping[str, Callable[[Xray, Xray | None], tuple[Chart, str]]] = {
     "spectra": spectra,
     "ends": ends,
 }
-"""Each plot of an X-ray beside the direct run's where there is one, with its sentence."""
+"""The charts of an X-ray by name; each compares with the direct run where there is one."""

@@ -34,7 +34,7 @@ from sd3demo.settings import (
     parse,
 )
 from sd3demo.studies.study import Cell, Json, Measurement, Raw, Scalar
-from sd3demo.world.prompts import CATEGORIES, Exam, Item, exams
+from sd3demo.world.exam import CATEGORIES, Exam, Item, exams
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -179,8 +179,8 @@ def run_to_end(engine: Engine, request_plan: Plan, watch: Callable[[Step], None]
 
 
 def _picture(cell: Cell, engine: Engine) -> Raw:
+    from sd3demo.world.exam import mark
     from sd3demo.world.judge import read
-    from sd3demo.world.prompts import mark
 
     finished = run_to_end(engine, plan_of(cell.given))
     (pixels,) = finished.pictures

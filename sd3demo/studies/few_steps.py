@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sd3demo.engine import Engine
     from sd3demo.engine.events import Pixels
     from sd3demo.flow.solvers import Step
-    from sd3demo.world.prompts import Exam
+    from sd3demo.world.exam import Exam
 
 REFERENCE = 50  # Euler steps
 
@@ -168,8 +168,8 @@ def _compared(exam: Exam, one: tuple[Tensor, Pixels], other: tuple[Tensor, Pixel
     """The marks of a picture and its distance to another, as (latent, picture)."""
     import numpy as np
 
+    from sd3demo.world.exam import mark
     from sd3demo.world.judge import read
-    from sd3demo.world.prompts import mark
 
     result = mark(exam, read(one[1].transpose(2, 0, 1) / 255))
     pixels = (one[1].astype(np.float64) - other[1]) / 255

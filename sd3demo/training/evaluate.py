@@ -12,8 +12,8 @@ from sd3demo.flow.grids import time_grid
 from sd3demo.flow.guidance import Branch, Guidance, guided
 from sd3demo.flow.solvers import SOLVERS, At
 from sd3demo.training.dataset import TextEncoders, embed
+from sd3demo.world.exam import CATEGORIES, Mark, exams, mark
 from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, Mark, exams, mark
 
 
 @torch.inference_mode()

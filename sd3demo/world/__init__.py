@@ -1,2 +1,1 @@
-"""The embedded model's procedural world: scenes, captions, exact rendering, and the judge that reads a
-picture back."""
+"""The procedural world of the embedded model: scenes, captions, exact rendering, and a judge of pictures."""

@@ -1,11 +1,10 @@
 """Captions: several phrasings a scene, short ones and detailed ones (SD3 Table 4 asks which of the two
 helps).
 
-What a caption leaves out is free in the picture, but for what people take for granted: things in no stated
-relation or places stand side by side and are named from left to right; a lone thing or a word stands in
-the middle, and a lone thing is of a middling size. A few phrasings are never used in training:
-HELD_OUT_FRAMES and the wordings of `prompts.py` test whether the model reads the words rather than the
-sentence.
+What a caption leaves out is free in the picture, with these defaults: things without a stated relation or
+place stand side by side and are named from left to right; a single thing or a word stands in the middle, and
+a single thing has a medium size. A few phrasings are never used in training: HELD_OUT_FRAMES and the
+phrasings of `exam.py` test whether the model understands the words rather than the sentence.
 """
 
 from __future__ import annotations
@@ -39,30 +38,30 @@ PLACE_PHRASES = {
 
 
 def place(x: float, y: float) -> str:
-    """The name of a place on the picture, of vocabulary.PLACES."""
+    """Return the name of a place on the picture, one of vocabulary.PLACES."""
     vertical = "top" if y < 0.41 else "bottom" if y > 0.59 else ""
     horizontal = "left" if x < 0.41 else "right" if x > 0.59 else ""
     return " ".join(filter(None, (vertical, horizontal))) or "center"
 
 
 def place_phrase(rng: random.Random, x: float, y: float) -> str:
-    """`place` as part of a sentence: 'in the top left', 'on the right'."""
+    """Return `place` as part of a sentence: 'in the top left', 'on the right'."""
     name = place(x, y)
     return rng.choice(PLACE_PHRASES.get(name, (f"in the {name}", f"at the {name}")))
 
 
 def article(phrase: str) -> str:
-    """The phrase with 'a' or 'an' before it."""
+    """Put 'a' or 'an' before the phrase."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def size(thing: Thing) -> str:
-    """'small', 'large' or '' for a lone thing."""
+    """Return 'small', 'large' or '' for a single thing."""
     return "small" if thing.r < SMALL_BELOW else "large" if thing.r >= LARGE_FROM else ""
 
 
 def noun(rng: random.Random, group: tuple[Thing, ...], *, colour: bool, texture: bool, sized: bool) -> str:
-    """'a large striped red circle', 'three rings': the group in words, with what it is asked to mention."""
+    """Describe a group with the given attributes: 'a large striped red circle', 'three rings'."""
     thing, count = group[0], len(group)
     words = [
         size(thing) if sized and count == 1 else "",
@@ -76,15 +75,15 @@ def noun(rng: random.Random, group: tuple[Thing, ...], *, colour: bool, texture:
     return f"{count if rng.random() < 0.1 else COUNTS[count - 1]} {phrase}"
 
 
-def _standing(rng: random.Random, what: Thing | Lettering, detailed: bool) -> str:
-    """Where it stands, to be said after it: always, but for the middle, which mostly goes without saying."""
+def _place_suffix(rng: random.Random, what: Thing | Lettering, detailed: bool) -> str:
+    """Return the phrase for its place; the middle is mostly left out."""
     if place(what.x, what.y) == "center" and rng.random() >= (0.6 if detailed else 0.15):
         return ""
     return f" {place_phrase(rng, what.x, what.y)}"
 
 
 def _in_order(scene: Scene) -> tuple[tuple[Thing, ...], ...]:
-    """The groups from left to right, as they are named where no relation is told."""
+    """Return the groups from left to right, their order in a caption without a relation."""
     return tuple(sorted(scene.groups, key=lambda group: sum(thing.x for thing in group) / len(group)))
 
 
@@ -96,7 +95,7 @@ def _groups(rng: random.Random, scene: Scene, detailed: bool) -> str:
     textured = detailed or (any(t.texture != "solid" for t in scene.things) and rng.random() < 0.6)
     parts = [noun(rng, group, colour=coloured, texture=textured, sized=lone) for group in groups]
     if len(parts) == 1:
-        return f"{parts[0]}{_standing(rng, groups[0][0], detailed) if lone else ''}"
+        return f"{parts[0]}{_place_suffix(rng, groups[0][0], detailed) if lone else ''}"
     if scene.relation and related:
         return f"{parts[0]} {rng.choice(RELATION_PHRASES[scene.relation])} {parts[1]}"
     if len(scene.things) == 2:
@@ -111,12 +110,11 @@ def _lettering(rng: random.Random, lettering: Lettering, detailed: bool) -> str:
     phrase = rng.choice(WORD_FRAMES).format(text)
     if detailed or rng.random() < 0.7:
         phrase += f" in {lettering.colour}"
-    return phrase + _standing(rng, lettering, detailed)
+    return phrase + _place_suffix(rng, lettering, detailed)
 
 
 def caption(rng: random.Random, scene: Scene, detail: Detail | None = None) -> str:
-    """One caption of the scene in a phrasing of the training set; `detail` None draws short or detailed
-    evenly."""
+    """Draw a caption of the scene from the training phrasings; `detail` None draws that too, evenly."""
     detailed = (detail or rng.choice(("short", "detailed"))) == "detailed"
     phrase = _lettering(rng, scene.lettering, detailed) if scene.lettering else _groups(rng, scene, detailed)
     if detailed or rng.random() < 0.35:

@@ -27,23 +27,23 @@ REACH = 1.1
 _SAMPLES = ((np.arange(BOX) + 0.5) / BOX * 2 - 1).astype(np.float32)
 FOREGROUND = 0.2
 """RGB distance from the background at which a pixel is something."""
-LEAST_AREA = 0.004
+SMALLEST_AREA = 0.004
 """Share of the picture's area below which a component is a speck, not a thing."""
-MOST_AREA = 0.5
+LARGEST_AREA = 0.5
 """Share of the picture's area above which a component is clutter."""
 LIKENESS = {shape: 0.66 if shape == "star" else 0.70 for shape in SHAPES}
 """Least intersection over union with a shape's outline to be called that shape; a star's thin tips blur
 away first."""
 LETTER_LIKENESS = 0.55
 """Least intersection over union with a letter's outline to be read as that letter."""
-COLOUR_REACH = 0.30
+COLOUR_DISTANCE = 0.30
 """Farthest RGB distance from a palette colour that still counts as that colour."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A component: its best shape and letter with their likeness, its colour and texture, its centre
-    and radius."""
+class Component:
+    """A connected component: its best shape and letter with their likeness, its colour, texture, centre and
+    radius."""
 
     shape: str
     shape_likeness: float
@@ -65,18 +65,18 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Everything found on a picture, left to right, and how much of it is specks or clutter (share of
-    the area)."""
+class JudgedPicture:
+    """What the judge reads from a picture: its components from left to right, and the share of its area
+    that is specks or clutter."""
 
     background: str
-    found: tuple[Found, ...]
+    components: tuple[Component, ...]
     specks: float
 
     @property
     def text(self) -> str:
         """The components as letters, left to right; '?' for one that is no letter."""
-        return "".join(f.letter if f.is_letter else "?" for f in self.found)
+        return "".join(f.letter if f.is_letter else "?" for f in self.components)
 
 
 def _boxed(cover: Array) -> Array:
@@ -130,7 +130,7 @@ def _background(picture: Array) -> tuple[str, Array]:
 def _colour(inside: Array) -> str:
     """The most frequent palette colour among pixels (n, 3), or 'unknown'."""
     index, gap = _nearest(inside, COLOURS)
-    votes = np.bincount(index[gap < COLOUR_REACH], minlength=len(COLOURS))
+    votes = np.bincount(index[gap < COLOUR_DISTANCE], minlength=len(COLOURS))
     return list(COLOURS)[int(votes.argmax())] if votes.sum() >= 0.3 * len(inside) else "unknown"
 
 
@@ -150,7 +150,7 @@ def _texture(cut: Array, core: NDArray[np.bool_], colour: str) -> str:
     return "striped" if between > 0.55 * spread else "dotted"
 
 
-def _examine(picture: Array, ground: Array, label: NDArray[np.bool_], at: tuple[slice, slice]) -> Found:
+def _examine(picture: Array, ground: Array, label: NDArray[np.bool_], at: tuple[slice, slice]) -> Component:
     height, width = picture.shape[:2]
     cut = picture[at]
     solid = ndimage.binary_fill_holes(label)
@@ -166,7 +166,7 @@ def _examine(picture: Array, ground: Array, label: NDArray[np.bool_], at: tuple[
     shapes = _likeness(box, _templates(SHAPES))
     letters = _likeness(box, _templates(tuple(LETTERS)))
     colour = _colour(inside)
-    return Found(
+    return Component(
         shape=SHAPES[int(shapes.argmax())],
         shape_likeness=float(shapes.max()),
         letter=LETTERS[int(letters.argmax())],
@@ -179,21 +179,23 @@ def _examine(picture: Array, ground: Array, label: NDArray[np.bool_], at: tuple[
     )
 
 
-def read(picture: Tensor | Array) -> Reading:
-    """What a picture (3, H, W) in [0, 1] shows."""
+def read(picture: Tensor | Array) -> JudgedPicture:
+    """Judge a picture (3, H, W) in [0, 1] from its pixels."""
     pixels = np.asarray(picture, dtype=np.float32).transpose(1, 2, 0)
     name, ground = _background(pixels)
     something = np.linalg.norm(pixels - ground, axis=2) > FOREGROUND
     labels, _ = ndimage.label(something)
     area = pixels.shape[0] * pixels.shape[1]
-    found, specks = [], 0
+    components, specks = [], 0
     for number, at in enumerate(ndimage.find_objects(labels), start=1):
         label = labels[at] == number
-        if not LEAST_AREA * area <= label.sum() <= MOST_AREA * area:
+        if not SMALLEST_AREA * area <= label.sum() <= LARGEST_AREA * area:
             specks += int(label.sum())
             continue
         rows, columns = (
             slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(at, pixels.shape, strict=False)
         )
-        found.append(_examine(pixels, ground, labels[rows, columns] == number, (rows, columns)))
-    return Reading(background=name, found=tuple(sorted(found, key=lambda f: f.x)), specks=specks / area)
+        components.append(_examine(pixels, ground, labels[rows, columns] == number, (rows, columns)))
+    return JudgedPicture(
+        background=name, components=tuple(sorted(components, key=lambda f: f.x)), specks=specks / area
+    )

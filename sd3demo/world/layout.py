@@ -1,7 +1,7 @@
-"""Where things stand on a picture, in units of its side: each in a cell of its own, and near its middle.
+"""Where things stand on a picture, in units of its side: each near the middle of a cell of its own.
 
-Each number of things has its pattern, as on dice. Things strewn anywhere would ask a model to agree on all
-their places at once, under the most noise, where it knows least.
+Each number of things has its pattern, as on dice. Random places would have to be decided all at once, at the
+highest noise level, where the model knows least.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ MARGIN = 0.03
 """Least distance from a thing to the picture's border."""
 GAP = 0.055
 """Least distance between two things."""
-SWAY = 0.08
-"""Farthest that a thing stands from the middle of its cell, along each axis."""
+JITTER = 0.08
+"""Largest distance of a thing from the middle of its cell, along each axis."""
 RADII = {1: (0.19, 0.34), 2: (0.15, 0.22), 3: (0.125, 0.18), 4: (0.115, 0.16), 5: (0.11, 0.145)}
 """Circumradius of a thing by the number of things in the scene."""
 SMALL_BELOW, LARGE_FROM = 0.24, 0.29
-"""A lone thing is called small below the first radius and large from the second."""
+"""A single thing is called small below the first radius and large from the second on."""
 ROWS = {1: (1,), 2: (2,), 3: (1, 2), 4: (2, 2), 5: (2, 1, 2)}
-"""Number of like things -> how many stand in each row."""
+"""Number of equal things -> how many stand in each row."""
 PICTURE: Region = (MARGIN - GAP / 2, MARGIN - GAP / 2, 1 - MARGIN + GAP / 2, 1 - MARGIN + GAP / 2)
-"""What cells may fill; a thing keeps half a GAP from the border of its cell."""
-WAYS = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+"""The region of the cells; a thing keeps half a GAP from the border of its cell."""
+DIRECTIONS = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
 """From the middle of the picture outwards."""
 SPLITS = (0.5, 0.4, 0.6)
 """Where the picture is divided between two groups: the first of these that has room for both."""
 
 
 def _cells(rows: tuple[int, ...], region: Region) -> list[Region]:
-    """One cell a thing: the region cut evenly into rows, and each of them into its things."""
+    """Cut the region evenly into rows, and each row into cells, one for each thing."""
     x0, y0, x1, y1 = region
     tall = (y1 - y0) / len(rows)
     return [
@@ -43,37 +43,36 @@ def _cells(rows: tuple[int, ...], region: Region) -> list[Region]:
 
 
 def _fit(cells: list[Region]) -> float:
-    """The largest radius that every cell can hold."""
+    """Return the largest radius that fits in every cell."""
     return min((min(x1 - x0, y1 - y0) - GAP) / 2 for x0, y0, x1, y1 in cells)
 
 
 def _near_middle(rng: random.Random, cell: Region, r: float) -> Disc:
-    """A disc of radius r in its cell, off the middle by SWAY at most."""
+    """Draw a disc of radius r in its cell, off the middle by JITTER at most."""
     x0, y0, x1, y1 = cell
-    dx, dy = (min(SWAY, (side - GAP) / 2 - r) for side in (x1 - x0, y1 - y0))
+    dx, dy = (min(JITTER, (side - GAP) / 2 - r) for side in (x1 - x0, y1 - y0))
     return (x0 + x1) / 2 + rng.uniform(-dx, dx), (y0 + y1) / 2 + rng.uniform(-dy, dy), r
 
 
-def _pattern(count: int, region: Region, least: float) -> list[Region]:
-    """The cells of `count` things: by ROWS, or where things of this radius have no room so, in line; none
-    if there is no room at all."""
+def _pattern(count: int, region: Region, smallest: float) -> list[Region]:
+    """Return the cells of `count` things: by ROWS, else in one line, else [] where neither fits."""
     patterns = (_cells(rows, region) for rows in (ROWS[count], (count,), (1,) * count))
-    return next((cells for cells in patterns if _fit(cells) >= least), [])
+    return next((cells for cells in patterns if _fit(cells) >= smallest), [])
 
 
 def _grouped(rng: random.Random, cells: list[Region], radii: tuple[float, float]) -> list[Disc]:
-    """A disc in each cell, all of one radius, drawn within `radii`."""
+    """Draw a disc in each cell, all of one radius within `radii`."""
     r = rng.uniform(radii[0], min(radii[1], _fit(cells)))
     return [_near_middle(rng, cell, r) for cell in cells]
 
 
 def together(rng: random.Random, count: int) -> list[Disc]:
-    """One group of discs of one radius, on the whole picture."""
+    """Draw one group of discs of one radius on the whole picture."""
     return _grouped(rng, _cells(ROWS[count], PICTURE), RADII[count])
 
 
 def _halves(relation: str, split: float) -> tuple[Region, Region]:
-    """The regions of the first and the second group."""
+    """Return the regions of the first and the second group."""
     x0, y0, x1, y1 = PICTURE
     low, high = (
         ((x0, y0, split, y1), (split, y0, x1, y1))
@@ -84,7 +83,7 @@ def _halves(relation: str, split: float) -> tuple[Region, Region]:
 
 
 def beside(rng: random.Random, counts: tuple[int, int], relation: str) -> list[list[Disc]]:
-    """Two groups of discs, the first in this relation to the second, each of one radius."""
+    """Draw two groups of discs, the first in this relation to the second, each of one radius."""
     radii = RADII[sum(counts)]
     divided = (
         [_pattern(n, half, radii[0]) for n, half in zip(counts, _halves(relation, split), strict=True)]
@@ -94,22 +93,23 @@ def beside(rng: random.Random, counts: tuple[int, int], relation: str) -> list[l
 
 
 def across(rng: random.Random) -> list[list[Disc]]:
-    """Two lone discs in opposite corners, the first one on the left."""
+    """Draw two single discs in opposite corners, the first one on the left."""
     corners = _cells((2, 2), PICTURE)
     ends = rng.choice(((corners[0], corners[3]), (corners[2], corners[1])))
     return [[_near_middle(rng, cell, rng.uniform(*RADII[2]))] for cell in ends]
 
 
 def alone(rng: random.Random) -> Disc:
-    """One disc: half of the time of a middling size; half of the time in the middle, else nearly as far
-    out as it fits in one of the eight directions."""
+    """Draw one disc: half of the time of medium size; half of the time in the middle, else nearly as far out
+    as it fits in one of the eight directions."""
     low, high = RADII[1]
-    small, middling, large = (low, SMALL_BELOW), (SMALL_BELOW, LARGE_FROM), (LARGE_FROM, high)
-    r = rng.uniform(*rng.choice((small, middling, middling, large)))
+    small, medium, large = (low, SMALL_BELOW), (SMALL_BELOW, LARGE_FROM), (LARGE_FROM, high)
+    r = rng.uniform(*rng.choice((small, medium, medium, large)))
     free = 0.5 - MARGIN - r
-    ways = rng.choice(WAYS) if rng.random() < 0.5 else (0, 0)
+    directions = rng.choice(DIRECTIONS) if rng.random() < 0.5 else (0, 0)
     x, y = (
-        0.5 + (way * free * rng.uniform(0.85, 1) if way else rng.uniform(-1, 1) * min(SWAY, free))
-        for way in ways
+        0.5
+        + (direction * free * rng.uniform(0.85, 1) if direction else rng.uniform(-1, 1) * min(JITTER, free))
+        for direction in directions
     )
     return x, y, r

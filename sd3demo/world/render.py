@@ -18,11 +18,11 @@ from sd3demo.world.scenes import Scene
 from sd3demo.world.vocabulary import BACKGROUNDS, COLOURS, shade
 
 PERIOD = 0.085
-"""Distance of two stripes or two rows of dots, in units of the picture's side."""
+"""Distance between two stripes or two rows of dots, in units of the picture's side."""
 
 
 def texture_cover(texture: str, x: Tensor, y: Tensor, pixel: float) -> Tensor:
-    """Share of the second colour at (x, y) from the thing's centre, all in units of the picture's side."""
+    """Return the second colour's share at (x, y) from the thing's centre, in units of the picture's side."""
     if texture == "striped":
         wave = ((y / PERIOD) % 1 - 0.5).abs()  # 0 in the middle of a dark stripe
         return ((0.2 - wave) * PERIOD / pixel + 0.5).clamp(0, 1)
@@ -33,7 +33,7 @@ def texture_cover(texture: str, x: Tensor, y: Tensor, pixel: float) -> Tensor:
 
 
 def _stamps(scene: Scene) -> Iterator[tuple[str, str, str, float, float, float]]:
-    """(glyph, texture, colour, x, y, scale) of everything on the picture."""
+    """Yield (glyph, texture, colour, x, y, scale) of every glyph on the picture."""
     for thing in scene.things:
         yield thing.shape, thing.texture, thing.colour, thing.x, thing.y, thing.r
     if (word := scene.lettering) is not None:
@@ -43,8 +43,8 @@ def _stamps(scene: Scene) -> Iterator[tuple[str, str, str, float, float, float]]
 
 
 @dataclass(frozen=True)
-class _Pile:
-    """All glyphs of one kind and texture on a batch of pictures; n of them."""
+class _GlyphLayer:
+    """The n glyphs of one kind and texture on a batch of pictures, drawn together."""
 
     glyph: str
     texture: str
@@ -55,9 +55,8 @@ class _Pile:
     cover: Tensor  # (n, H, W) share of each pixel that it covers
 
 
-def _piles(scenes: Sequence[Scene], size: int, xs: Tensor, ys: Tensor) -> Iterator[_Pile]:
-    """The glyphs of the scenes, those of one kind drawn together; xs, ys (B, side) are the pixels'
-    centres."""
+def _layers(scenes: Sequence[Scene], size: int, xs: Tensor, ys: Tensor) -> Iterator[_GlyphLayer]:
+    """Yield the glyphs of the scenes, a layer a kind; xs, ys (B, side) are the centres of the pixels."""
     rows = defaultdict(list)
     for index, scene in enumerate(scenes):
         for glyph, texture, colour, cx, cy, scale in _stamps(scene):
@@ -71,16 +70,16 @@ def _piles(scenes: Sequence[Scene], size: int, xs: Tensor, ys: Tensor) -> Iterat
         distance = shapes.DISTANCES.get(glyph) or partial(letters.distance, glyph)
         signed = distance(dx / scale[..., None], dy / scale[..., None])
         cover = (0.5 - signed * scale[..., None] * size).clamp(0, 1)
-        yield _Pile(glyph, texture, [row[1] for row in group], picture, dx, dy, cover)
+        yield _GlyphLayer(glyph, texture, [row[1] for row in group], picture, dx, dy, cover)
 
 
 def covers(
     scenes: Sequence[Scene], size: int = 64, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Tensor, str, list[str], Tensor]]:
-    """(pictures (n,), glyph, colours, cover (n, size, size)): what covers how much of each pixel."""
+    """Yield (pictures (n,), glyph, colours, cover (n, size, size)): the covered share of each pixel."""
     axis = ((torch.arange(size, device=device) + 0.5) / size).expand(len(scenes), -1)
-    for pile in _piles(scenes, size, axis, axis):
-        yield pile.picture, pile.glyph, pile.colours, pile.cover
+    for layer in _layers(scenes, size, axis, axis):
+        yield layer.picture, layer.glyph, layer.colours, layer.cover
 
 
 def render(
@@ -91,7 +90,7 @@ def render(
     origins: Tensor | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Pictures (B, 3, size, size) in [0, 1] of the scenes.
+    """Return pictures (B, 3, size, size) in [0, 1] of the scenes.
 
     With `window`, only that many pixels a side are drawn of each picture, from its row of `origins`
     (B, 2), the window's left and top in pixels of the whole picture.
@@ -104,13 +103,13 @@ def render(
         :, :, None, None
     ]
     picture = grounds.expand(-1, -1, side, side).clone()
-    for pile in _piles(scenes, size, xs, ys):
-        ink = torch.tensor([COLOURS[name] for name in pile.colours], device=device)[:, :, None, None]
-        if pile.texture != "solid":
-            second = torch.tensor([shade(COLOURS[name]) for name in pile.colours], device=device)[
+    for layer in _layers(scenes, size, xs, ys):
+        ink = torch.tensor([COLOURS[name] for name in layer.colours], device=device)[:, :, None, None]
+        if layer.texture != "solid":
+            second = torch.tensor([shade(COLOURS[name]) for name in layer.colours], device=device)[
                 :, :, None, None
             ]
-            ink = ink + texture_cover(pile.texture, pile.dx, pile.dy, 1 / size)[:, None] * (second - ink)
+            ink = ink + texture_cover(layer.texture, layer.dx, layer.dy, 1 / size)[:, None] * (second - ink)
         # Glyphs do not overlap, so that adding each one's change is exact whatever the order.
-        picture.index_add_(0, pile.picture, pile.cover[:, None] * (ink - grounds[pile.picture]))
+        picture.index_add_(0, layer.picture, layer.cover[:, None] * (ink - grounds[layer.picture]))
     return picture

@@ -1,5 +1,4 @@
-"""Scene descriptions: what a picture shows, exactly, in units of the picture's side (origin top left, y
-down)."""
+"""Scene descriptions: exactly what a picture shows, in units of its side (origin top left, y down)."""
 
 from __future__ import annotations
 
@@ -27,8 +26,8 @@ TYPE_SIZE = 0.25
 """Height of a letter and its advance, so that four fill the picture."""
 LINES = (0.25, 0.5, 0.75)
 """Where the middle of a line of text may lie."""
-ACROSS = 0.25
-"""Share of the pairs in no relation that stand in opposite corners and not side by side."""
+DIAGONAL_SHARE = 0.25
+"""Share of the pairs in no relation that stand in opposite corners, not side by side."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class Lettering:
 
 @dataclass(frozen=True)
 class Scene:
-    """Groups of like things, or a word, on a plain background; groups[0] stands in `relation` to
-    groups[1]."""
+    """Groups of equal things, or a word, on a plain background; groups[0] is in `relation` to groups[1]."""
 
     background: str
     groups: tuple[tuple[Thing, ...], ...] = ()
@@ -83,9 +81,9 @@ def arrange(
     colours: tuple[str, ...] = (),
     relation: str | None = None,
 ) -> Scene:
-    """A scene of one or two groups with these counts (five things at most); what is not given is drawn.
+    """Draw a scene of one or two groups with these counts (five things at most) and whatever else is given.
 
-    In no relation the first group stands on the left.
+    Without a relation the first group stands on the left.
     """
     total = sum(counts)
     background = background or rng.choice(tuple(BACKGROUNDS))
@@ -100,7 +98,7 @@ def arrange(
         looks.append((shape, colour, _texture(rng, colour, background) if total < 3 else "solid"))
     if len(counts) == 1:
         placed = [[alone(rng)] if total == 1 else together(rng, total)]
-    elif relation is None and total == 2 and rng.random() < ACROSS:
+    elif relation is None and total == 2 and rng.random() < DIAGONAL_SHARE:
         placed = across(rng)
     else:
         placed = beside(rng, (counts[0], counts[1]), relation or "left of")
@@ -118,8 +116,10 @@ def write(
     colour: str | None = None,
     middle: bool = False,
 ) -> Scene:
-    """A scene that shows `text` (two to four capitals) in one size: in the middle, always or half of the
-    time, else in any of the nine places as far out as it fits, so that a place told is a place known."""
+    """Draw a scene that shows `text` (two to four capitals) in one size.
+
+    It stands in the middle always, or half of the time, else in one of nine places as far out as it fits.
+    """
     background = background or rng.choice(tuple(BACKGROUNDS))
     colour = colour or rng.choice(colours_on(background))
     x = y = 0.5
@@ -132,7 +132,7 @@ def write(
 
 
 def random_text(rng: random.Random) -> str:
-    """A training word in one case of three, else random capitals; never a held-out word."""
+    """Draw a training word in one case of three, else random capitals; never a held-out word."""
     if rng.random() < 1 / 3:
         return rng.choice(TRAINED_WORDS)
     while True:
@@ -174,14 +174,14 @@ KINDS: dict[str, Callable[[random.Random], Scene]] = {
     "groups": _groups,
     "word": _word,
 }
-"""Kind of scene -> one of it, drawn; a pair mostly stands in a relation, two things never do."""
+"""Kind of scene -> draws one; a pair mostly stands in a relation, two things never do."""
 
 MIX = {"single": 0.15, "pair": 0.15, "two": 0.15, "count": 0.20, "groups": 0.15, "word": 0.20}
-"""Share of each kind of scene in training, unless another is asked for."""
+"""Default share of each kind of scene in training."""
 
 
 def draw(rng: random.Random, mix: dict[str, float] | None = None) -> Scene:
-    """One scene of the training distribution, or of another mix of KINDS: weights, of any sum above 0."""
+    """Draw a scene of the training distribution, or of another mix: weights of KINDS."""
     shares = mix or MIX
     kind = rng.choices(list(shares), weights=list(shares.values()))[0]
     return KINDS[kind](rng)

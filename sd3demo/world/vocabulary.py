@@ -1,4 +1,4 @@
-"""The words and colours of the world, as data. Whatever a caption may say is listed here and nowhere else."""
+"""The words and colours of the world as data: every word that a caption may use."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SNOW SO SONG SUN TAXI TEA TEN TENT TIE TOY TREE UP US VAN VASE VET WAVE WAX WE W
 YES YOU ZERO ZIP ZOO
 """
 TRAINED_WORDS = tuple(_TRAINED_WORDS.split())
-"""Words that the flow and the tokenizers see whole during training."""
+"""Words that the flow and the tokenizers are trained on."""
 
 _HELD_OUT_WORDS = """
 ABLE BEAR BED BELL BIKE BUG BY CALM COIN CORN DO DUST FARM FIRE FLAG FORK GAME GYM HI HUG IF JAZZ
@@ -68,7 +68,7 @@ JOKE KIWI LAKE LIME LOG MAZE MOP NAP NEST OR OVEN PET POND QUAY RIB ROBE SOAP SP
 VOLT WIG YARD YOGA ZINC ZEN EXIT JURY HERO ECHO MYTH
 """
 HELD_OUT_WORDS = tuple(_HELD_OUT_WORDS.split())
-"""Words that no caption of the training set ever contains; typography is scored on them."""
+"""Words that no training caption contains; typography is scored on them."""
 
 _CAPTION_WORDS = """
 a an the of in on at to and with one two three four five 2 3 4 5 picture image showing drawing photo
@@ -81,28 +81,28 @@ CAPTION_WORDS = tuple(_CAPTION_WORDS.split())
 
 
 def plural(shape: str) -> str:
-    """The plural of a shape's name."""
+    """Return the plural of a shape's name."""
     return shape + ("es" if shape.endswith("s") else "s")
 
 
 def distance(one: Colour, other: Colour) -> float:
-    """Euclidean distance of two colours, each channel in [0, 1]."""
+    """Return the Euclidean distance of two colours, each channel in [0, 1]."""
     return sum((p - q) ** 2 for p, q in zip(one, other, strict=True)) ** 0.5
 
 
 def shade(colour: Colour) -> Colour:
-    """The second colour of a texture: darker, or lighter where the first one is dark."""
+    """Return the second colour of a texture: darker, or lighter where the first one is dark."""
     dark = sum(colour) < 0.6
     return tuple(c + 0.45 * (1 - c) if dark else c * 0.5 for c in colour)  # type: ignore[return-value]
 
 
 def colours_on(background: str) -> tuple[str, ...]:
-    """The colours that a thing may have on this background, by CONTRAST."""
+    """Return the colours that a thing may have on this background, by CONTRAST."""
     ground = BACKGROUNDS[background]
     return tuple(name for name, rgb in COLOURS.items() if distance(rgb, ground) >= CONTRAST)
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every lower-case word that the whole-word tokenizers know, sorted."""
+    """Return every lower-case word of the whole-word tokenizers, sorted."""
     words = {*CAPTION_WORDS, *SHAPES, *map(plural, SHAPES), *TEXTURES, *COLOURS, *BACKGROUNDS}
     return tuple(sorted(words | {word.lower() for word in TRAINED_WORDS}))

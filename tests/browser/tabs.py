@@ -1,6 +1,8 @@
-"""What a person does on any tab: opens it, on a phone in the menu where the tabs end; drops a file."""
+"""What a person does on any tab: opens it, on a phone in the menu where the tabs end; drops a file; waits."""
 
 import base64
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -13,6 +15,14 @@ def open_tab(page: Page, title: str) -> None:
     else:
         page.locator(".overflow-menu > button").first.click()  # tabs within a tab have one of their own
         page.locator(".overflow-dropdown").first.get_by_role("button", name=title, exact=True).click()
+
+
+def until(page: Page, reached: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something of this process, while the page goes on; a busy machine may take its time."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "it did not come to pass"
+        page.wait_for_timeout(20)
 
 
 def drop(page: Page, file: Path) -> None:

@@ -25,7 +25,7 @@ def peak(page: Page, name: str, curve: str) -> float:
         """([name, curve]) => {
           const data = document.querySelector(`#plot-${name} .js-plotly-plot`)._fullData;
           const one = data.find(trace => trace.name.startsWith(curve) && trace.visible === true
-            && !trace.name.endsWith('drawn'));
+            && !trace.name.endsWith('sampled'));
           const y = Array.from(one.y);
           return one.x[y.indexOf(Math.max(...y.filter(Number.isFinite)))];
         }""",

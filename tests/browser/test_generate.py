@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sd3demo.history import read_receipt
-from tests.browser.tabs import drop
-from tests.ui.fake_page import Rehearsal
+from tests.browser.tabs import drop, until
+from tests.ui.fake_page import Rehearsal, at_step, nowhere
 
 pytestmark = pytest.mark.browser
 
@@ -35,13 +35,19 @@ def preview(page: Page) -> str:
     return page.locator("#pictures img").first.get_attribute("src") or ""
 
 
-def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(page: Page, tmp_path: Path) -> None:
+def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(
+    page: Page, rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "hold", at_step(2))
     ask(page)
     until_step(page, 2)
+    expect(page.locator("#pictures img").first).to_be_visible()
     early = preview(page)
-    assert "left" in page.inner_text("#status")
+    expect(page.locator("#status")).to_contain_text("left")
+    monkeypatch.setattr(rehearsal, "hold", at_step(12))
     until_step(page, 12)
-    assert preview(page) != early
+    expect(page.locator("#pictures img").first).not_to_have_attribute("src", early)
+    monkeypatch.setattr(rehearsal, "hold", nowhere)
     assert page.locator("#pictures .wrap:visible").count() == 0  # nothing lies over the picture
     until_done(page)
     expect(page.locator("#strip li")).to_have_count(8)
@@ -59,22 +65,22 @@ def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(page: Page, tmp_
     assert read_receipt(file).request.prompt == PROMPT
 
 
-def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(page: Page, rehearsal: Rehearsal) -> None:
+def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
+    page: Page, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = len(rehearsal.ended)
+    monkeypatch.setattr(rehearsal, "hold", at_step(4))
     ask(page)
     until_step(page, 4)
     page.click("#stop")
-    until_done(page)
-    said = page.inner_text("#status")
-    step = int(re.search(r"Stopped after (\d+) step", said)[1])
-    assert 4 <= step < 28
-    page.wait_for_timeout(600)
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Stopped after 4 steps"))
+    until(page, lambda: len(rehearsal.ended) > before)
     assert rehearsal.ended[before:] == ["closed"]
-    assert page.inner_text("#status") == said
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Stopped after 4 steps"))
+    monkeypatch.setattr(rehearsal, "hold", nowhere)
     assert page.locator(PROMPT_BOX).input_value() == PROMPT
     ask(page)
-    until_done(page)
-    assert "Done" in page.inner_text("#status")
+    expect(page.locator("#status .done")).to_contain_text("Done")
 
 
 def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
@@ -83,46 +89,51 @@ def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
     other = page.context.new_page()
     other.goto(address)
     other.wait_for_selector("#generate")
-    monkeypatch.setattr(rehearsal, "seconds", 0.3)  # both pages have the time for it, on a busy machine too
+    monkeypatch.setattr(rehearsal, "hold", at_step(2))
     ask(page, "mine")
-    until_step(page, 1)
+    until_step(page, 2)
     before = len(rehearsal.ended)
     ask(other, "theirs")
     expect(other.locator("#status")).to_contain_text("Waiting for its turn")
-    other.wait_for_timeout(300)
     other.click("#stop")
     expect(other.locator("#status .failed")).to_contain_text("did not start")
+    monkeypatch.setattr(rehearsal, "hold", nowhere)
     until_done(page)
-    page.wait_for_timeout(500)
+    until(page, lambda: len(rehearsal.ended) > before)
     assert rehearsal.ended[before:] == ["finished"]
     other.close()
 
 
-def test_a_closed_tab_ends_its_run(page: Page, rehearsal: Rehearsal, address: str) -> None:
+def test_a_closed_tab_ends_its_run(
+    page: Page, rehearsal: Rehearsal, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = len(rehearsal.ended)
+    monkeypatch.setattr(rehearsal, "hold", at_step(2))
     tab = page.context.new_page()
     tab.goto(address)
     ask(tab)
     until_step(tab, 2)
     tab.close()
-    for _ in range(100):
-        page.wait_for_timeout(50)
-        if len(rehearsal.ended) > before:
-            break
+    until(page, lambda: len(rehearsal.ended) > before)
     assert rehearsal.ended[before:] == ["closed"]
 
 
-def test_two_visitors_get_their_own_pictures_in_turn(page: Page, rehearsal: Rehearsal, address: str) -> None:
+def test_two_visitors_get_their_own_pictures_in_turn(
+    page: Page, rehearsal: Rehearsal, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "hold", at_step(1))
     other = page.context.new_page()
     other.goto(address)
     other.wait_for_selector("#generate")
     ask(page, "mine")
     until_step(page, 1)
     ask(other, "theirs")
+    expect(other.locator("#status")).to_contain_text("Waiting for its turn")
+    monkeypatch.setattr(rehearsal, "hold", nowhere)
     until_done(page)
     until_done(other)
-    assert "Picture for: mine" in (page.locator("#pictures img").get_attribute("alt") or "")
-    assert "Picture for: theirs" in (other.locator("#pictures img").get_attribute("alt") or "")
+    expect(page.locator("#pictures img")).to_have_attribute("alt", "Picture for: mine")
+    expect(other.locator("#pictures img")).to_have_attribute("alt", "Picture for: theirs")
     assert rehearsal.most_at_once == 1
     other.close()
 
@@ -144,8 +155,8 @@ def test_what_was_changed_is_named_after_the_next_picture(page: Page) -> None:
 def test_enter_in_the_prompt_starts_a_run(page: Page) -> None:
     page.locator(PROMPT_BOX).fill(PROMPT)
     page.locator(PROMPT_BOX).press("Enter")
-    until_step(page, 1)
     until_done(page)
+    expect(page.locator("#pictures img")).to_have_attribute("alt", f"Picture for: {PROMPT}")
 
 
 def test_a_dropped_picture_brings_its_settings_back(page: Page, tmp_path: Path) -> None:
@@ -171,10 +182,8 @@ def test_html_in_a_prompt_is_shown_as_text(page: Page) -> None:
     title = page.title()
     ask(page, HTML)
     until_done(page)
-    assert page.locator("#pictures img").get_attribute("alt") == f"Picture for: {HTML}"
+    expect(page.locator("#pictures img")).to_have_attribute("alt", f"Picture for: {HTML}")
     ask(page, "plain")
-    until_done(page)
-    page.wait_for_timeout(100)
     expect(page.locator("#story .changed")).to_contain_text("<b>bold</b>")
     assert page.title() == title
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sd3demo.history.sheet_receipts import read_sheet
-from tests.ui.fake_page import Rehearsal
+from tests.browser.tabs import until
+from tests.ui.fake_page import Rehearsal, at_step
 
 pytestmark = pytest.mark.browser
 
@@ -35,13 +36,17 @@ def test_a_grid_forms_and_gives_every_cells_settings_back(page: Page, tmp_path: 
     expect(page.locator("#set-cfg input[type=number]")).to_have_value("4")
 
 
-def test_stop_ends_a_grid_at_its_next_step(page: Page, rehearsal: Rehearsal) -> None:
+def test_stop_ends_a_grid_at_its_next_step(
+    page: Page, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = len(rehearsal.ended)
+    monkeypatch.setattr(rehearsal, "hold", at_step(3))
     asked(page, "1, 2, 4", "40")
     page.wait_for_selector("#grid-sheet td img")
     page.click("#grid-stop")
     page.wait_for_selector("#grid-status .done")
     expect(page.locator("#grid-status")).to_contain_text("Stopped")
+    until(page, lambda: len(rehearsal.ended) > before)
     assert rehearsal.ended[before:] == ["closed"]
 
 

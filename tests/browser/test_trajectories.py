@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sd3demo.history.traces import read_trace, shipped, to_file
-from tests.browser.tabs import open_tab
+from tests.browser.tabs import open_tab, until
 from tests.history.fake_trace import a_trace
-from tests.ui.fake_page import Rehearsal
+from tests.ui.fake_page import Rehearsal, at_step
 
 pytestmark = pytest.mark.browser
 
@@ -110,13 +110,13 @@ def test_a_recorded_trace_changes_the_plots_and_is_compared(page: Page) -> None:
     before = numbers(page, "move-lengths", "move")
     page.get_by_role("button", name="Without guidance").click()
     expect(page.locator("#path-told")).to_contain_text(re.compile(r"Guidance scale [\d.]+ → 1"))
-    page.wait_for_selector("#plot-move-lengths .legend >> text=the one before")
+    page.wait_for_selector("#plot-move-lengths .legend >> text=previous run")
     assert numbers(page, "move-lengths", "move") != before
-    assert numbers(page, "move-lengths", "the one before") == before
+    assert numbers(page, "move-lengths", "previous run") == before
     expect(page).to_have_url(re.compile("#/trajectories\\?recorded=without-guidance(&t=[0-9.]+)?$"))
     page.get_by_label("Draw the trace before in grey").uncheck()
-    page.wait_for_selector("#plot-move-lengths .legend >> text=the one before", state="detached")
-    assert numbers(page, "move-lengths", "the one before") == []
+    page.wait_for_selector("#plot-move-lengths .legend >> text=previous run", state="detached")
+    assert numbers(page, "move-lengths", "previous run") == []
 
 
 def test_a_generation_fills_the_tab(page: Page) -> None:
@@ -134,18 +134,21 @@ def test_a_generation_fills_the_tab(page: Page) -> None:
     expect(page.locator(".attention .chips button")).to_have_count(5)
 
 
-def test_stop_ends_a_run_and_brings_the_trace_before_back(page: Page, rehearsal: Rehearsal) -> None:
+def test_stop_ends_a_run_and_brings_the_trace_before_back(
+    page: Page, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened(page)
+    monkeypatch.setattr(rehearsal, "hold", at_step(3))
     before, ended = numbers(page, "angles", "turn"), len(rehearsal.ended)
     box = page.locator("#path-steps input[type=number]")
     box.fill("100")
     box.press("Tab")
     page.click("#path-generate")
     expect(page.locator("#path-status")).to_contain_text(re.compile(r"Step \d+ of 100"))
-    page.locator("#path-stop").dispatch_event("click")  # at once: the run does not wait for a still page
+    page.click("#path-stop")
     expect(page.locator("#path-status .done")).to_contain_text("Stopped after")
     expect(page.locator("#path-film .film canvas")).to_have_count(2)
-    page.wait_for_timeout(500)
+    until(page, lambda: len(rehearsal.ended) > ended)
     assert rehearsal.ended[ended:] == ["closed"]
     assert numbers(page, "angles", "turn") == before
 
@@ -199,4 +202,4 @@ def test_a_link_opens_the_trace_that_it_names(blank: Page, address: str) -> None
     page.goto(address + "#/trajectories?recorded=a-written-word")
     expect(page.locator("#path-told")).to_contain_text("FLOW", timeout=FIRST)
     expect(page.locator("#plot-guidance-angle .js-plotly-plot .legend")).to_be_visible(timeout=FIRST)
-    assert page.locator("#plot-move-lengths .legend").get_by_text("the one before").count() == 0
+    assert page.locator("#plot-move-lengths .legend").get_by_text("previous run").count() == 0

@@ -91,7 +91,9 @@ def real(checkpoint: Callable[..., Path], ended: list[int]) -> Iterator[str]:
             for event in news:
                 steps += isinstance(event, StepDone)
                 yield event
-                time.sleep(0.03)
+                while plan.request.prompt == "mine" and steps == 3:  # goes on only if it is not stopped
+                    yield event
+                    time.sleep(0.02)
         finally:
             news.close()
             ended.append(steps)

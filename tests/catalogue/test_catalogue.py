@@ -75,7 +75,7 @@ def test_a_hub_model_is_found_by_its_hub_id_too(name: str) -> None:
 def test_an_absent_gated_model_is_answered_with_what_to_do(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(Refusal) as caught:
         locate(find(name))
     spec = HUB[name]
@@ -86,7 +86,7 @@ def test_an_absent_gated_model_is_answered_with_what_to_do(
 def test_a_model_in_the_hubs_cache_is_where_the_hub_puts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     spec = find("sd3-medium")
     place = (
         tmp_path / "models--stabilityai--stable-diffusion-3-medium-diffusers" / "snapshots" / spec.revision

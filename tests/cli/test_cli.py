@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs and models of this test alone."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))  # of the processes that a test starts
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -197,6 +198,43 @@ def test_bad_words_are_refused(
 ) -> None:
     assert sentence in refused(capsys, *words)
     assert files(home) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["generate", PROMPT, "--out", "{long}.png"],
+        ["generate", PROMPT, "--out", "{deep}/a.png"],
+        ["generate", PROMPT, "--model", "{long}"],
+        ["extrapolate", PROMPT, "--scale", "2", "--out", "{long}.png"],
+        ["extrapolate", PROMPT, "--scale", "2", "--own", "{long}.png"],
+        ["trace", PROMPT, "--out", "{long}.safetensors"],
+        ["grid", "--out", "{long}.png"],
+        ["grid", "--again", "{long}.png"],
+        ["study", "path-length", "--out", "{long}.html"],
+        ["verify", "{long}.png"],
+        ["plan", "--model", "{long}"],
+        ["space", "check", "{long}"],
+        ["space", "build", "{long}"],
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_no_file_system_takes_is_refused_before_any_work(
+    words: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long, deep = "x" * 260, "/".join(["y" * 200] * 25)
+    said = refused(capsys, *(word.format(long=long, deep=deep) for word in words))
+    assert "Errno" not in said
+    assert files(home) == []
+
+
+@pytest.mark.parametrize("stem", ["x" * 196, "ö" * 98])
+def test_a_name_of_200_bytes_leaves_room_for_what_is_added_to_it(
+    stem: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--model", model, "--steps", "1", "--cfg", "1", "--count", "2", "--out", f"{stem}.png")
+    images = answer(capsys, "generate", PROMPT, *words)["images"]
+    assert all(Path(image).is_file() for image in images)
 
 
 @pytest.mark.parametrize(

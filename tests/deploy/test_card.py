@@ -1,4 +1,4 @@
-"""The Space's card: what it is made of, what the Hub would not take, and that the real one is in order."""
+"""The Space's card: what it is built from, what the Hub would refuse, and that the real one is valid."""
 
 import dataclasses
 import re
@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from sd3demo import deploy
-from sd3demo.deploy.card import Project, readme, required, sdk_requirements, split
+from sd3demo.deploy.card import Project, parse_requirements, readme, sdk_requirements, split_readme
 from sd3demo.errors import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,16 +44,18 @@ def test_the_front_matter_takes_the_versions_from_where_they_are_kept(project: P
 
 def test_front_matter_and_body_come_back_from_a_readme(project: Project) -> None:
     front = deploy.front_matter(project)
-    assert split(readme(front, "# A title\n\n---\n")) == (front, "# A title\n\n---\n")
+    assert split_readme(readme(front, "# A title\n\n---\n")) == (front, "# A title\n\n---\n")
 
 
 def test_requirements_name_every_dependency_but_what_the_hub_brings(project: Project) -> None:
-    names = {one.name for one in required(deploy.requirements(project))}
+    names = {one.name for one in parse_requirements(deploy.requirements(project))}
     assert names == {one.name for one in project.dependencies} - {"gradio", "huggingface_hub"}
 
 
 def test_every_requirement_is_pinned_unless_the_hubs_gradio_forbids_it(project: Project) -> None:
-    floating = {one.name for one in required(deploy.requirements(project)) if "==" not in str(one.specifier)}
+    floating = {
+        one.name for one in parse_requirements(deploy.requirements(project)) if "==" not in str(one.specifier)
+    }
     bounds = {one.name: one.specifier for one in sdk_requirements()}
     assert floating == {"pydantic"}
     assert project.pins["pydantic"] not in next(
@@ -123,7 +125,7 @@ def test_what_the_hub_takes_is_no_finding(card: dict, project: Project) -> None:
         ({"python_version": "2.7"}, "it must be a version of Python 3"),
         ({"sdk": "streamlit"}, "sdk is 'streamlit'"),
         ({"sdk_version": "5.0.0"}, "sdk_version is 5.0.0 and constraints.txt has gradio"),
-        ({"app_file": "main.py"}, "app_file is main.py, which is not there"),
+        ({"app_file": "main.py"}, "app_file is main.py, which does not exist"),
         ({"license": "Apache 2"}, "license is 'Apache 2'"),
     ],
 )
@@ -157,12 +159,12 @@ def test_requirements_that_were_edited_are_judged_as_they_stand(
 
 def test_a_requirement_that_is_none_is_a_sentence() -> None:
     with pytest.raises(Refusal, match="holds 'torch = 2', which names no distribution"):
-        required("numpy\ntorch = 2\n")
+        parse_requirements("numpy\ntorch = 2\n")
 
 
 def test_a_pin_that_the_hub_forbids_gives_way_to_the_bound_of_the_project(project: Project) -> None:
     old = dataclasses.replace(project, pins={**project.pins, "numpy": Version("99")})
-    assert Requirement("numpy>=2") in required(deploy.requirements(old))
+    assert Requirement("numpy>=2") in parse_requirements(deploy.requirements(old))
 
 
 @pytest.mark.parametrize(
@@ -170,9 +172,9 @@ def test_a_pin_that_the_hub_forbids_gives_way_to_the_bound_of_the_project(projec
     [
         ("card: [", "the Spacefile is not YAML"),
         ("- a\n- b\n", "the Spacefile is not a mapping"),
-        ("card: {}\n", "the Spacefile does not hold what it should: files is missing"),
-        ("card: {}\nfiles: []\n", "the Spacefile does not hold what it should"),
-        ("card: {}\nfiles: [a]\nlimits: {gpu_seconds: 1}\n", "the Spacefile does not hold"),
+        ("card: {}\n", "the Spacefile is not valid: files is missing"),
+        ("card: {}\nfiles: []\n", "the Spacefile is not valid"),
+        ("card: {}\nfiles: [a]\nlimits: {gpu_seconds: 1}\n", "the Spacefile is not valid"),
         ("card: {}\nfiles: [a]\nspace: 1\n", "unknown setting 'space'"),
     ],
 )

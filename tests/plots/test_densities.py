@@ -30,7 +30,7 @@ def area(x: Numbers, y: Numbers) -> float:
 def test_a_density_and_the_histogram_of_its_times_have_area_one(name: str) -> None:
     chart = pdfs({"one": DENSITIES[name]}, GREEN)
     assert area(*curve(chart, "one")) == pytest.approx(1, abs=2e-3)
-    middles, heights = curve(chart, "one, drawn")
+    middles, heights = curve(chart, "one, sampled")
     assert heights.mean() == pytest.approx(1)
     expected = DENSITIES[name].pdf(torch.from_numpy(middles)).numpy()
     assert np.abs(heights - expected).mean() < 0.12  # 100 times to a bar

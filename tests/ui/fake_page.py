@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,19 @@ def write_model(folder: Path, *, with_t5: bool = True) -> Path:
     return folder
 
 
+def nowhere(step: StepDone) -> bool:
+    """For `Rehearsal.hold`: let all runs go on."""
+    return False
+
+
 @dataclass
 class Rehearsal:
-    """Runs that make up their events; `ended` tells how each of them came to its end."""
+    """Runs of made-up events; `ended` tells how each of them came to its end."""
 
     seconds: float = 0.0
+    hold: Callable[[StepDone], bool] = nowhere
+    """Whether a run stays at a step and sends it again, until this says otherwise or the run is closed: so a
+    test presses Stop at a known step, however long the press takes."""
     ended: list[str] = field(default_factory=list)
     running: int = 0
     most_at_once: int = 0
@@ -69,12 +77,20 @@ class Rehearsal:
             for event in events(plan):
                 if isinstance(event, StepDone):
                     time.sleep(self.seconds)
+                    while self.hold(event):
+                        yield event
+                        time.sleep(0.02)
                 yield event
             how = "finished"
         finally:
             with self.lock:
                 self.running -= 1
                 self.ended.append(how)
+
+
+def at_step(number: int) -> Callable[[StepDone], bool]:
+    """For `Rehearsal.hold`: stay at the step of that number."""
+    return lambda step: step.index + 1 == number
 
 
 def events(plan: Plan) -> Iterator[Event]:

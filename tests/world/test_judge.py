@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sd3demo.world.exam import CATEGORIES, Exam, Item, exams, mark, truth
 from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, Exam, Item, exams, mark, truth
 from sd3demo.world.render import render
 from sd3demo.world.scenes import MIX, Scene, Thing, arrange, draw, write
 from sd3demo.world.vocabulary import COLOURS, LETTERS, SHAPES
@@ -18,10 +18,10 @@ def _agrees(scene: Scene, picture: torch.Tensor) -> bool:
     if reading.background != scene.background:
         return False
     if scene.lettering:
-        same_ink = all(found.colour == scene.lettering.colour for found in reading.found)
+        same_ink = all(found.colour == scene.lettering.colour for found in reading.components)
         return reading.text == scene.lettering.text and same_ink
     looks = sorted((t.shape, t.colour, t.texture) for t in scene.things)
-    return looks == sorted((f.shape, f.colour, f.texture) for f in reading.found if f.is_shape)
+    return looks == sorted((f.shape, f.colour, f.texture) for f in reading.components if f.is_shape)
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
@@ -42,7 +42,7 @@ def test_rendered_truth_is_read_back_at_least_99_times_in_100(size: int) -> None
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_lone_shape_is_itself_and_no_other_is_near_it(shape: str, size: int) -> None:
     scene = Scene("white", ((Thing(shape, "blue", "solid", 0.5, 0.45, 0.25),),))
-    [found] = read(render([scene], size)[0]).found
+    [found] = read(render([scene], size)[0]).components
     assert (found.shape, found.colour, found.is_shape) == (shape, "blue", True)
     assert (found.x, found.y) == pytest.approx((0.5, 0.45), abs=0.05)
 
@@ -58,13 +58,13 @@ def test_each_letter_is_read(letter: str, size: int) -> None:
 def test_each_colour_is_named(colour: str) -> None:
     ground = "white" if colour != "yellow" else "navy"
     scene = arrange(random.Random(5), counts=(1,), background=ground, colours=(colour,))
-    assert {found.colour for found in read(render([scene], 64)[0]).found} == {colour}
+    assert {found.colour for found in read(render([scene], 64)[0]).components} == {colour}
 
 
 def test_noise_and_flat_pictures_show_no_shape() -> None:
     noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert not any(found.is_shape for found in read(noise).found)
-    assert read(torch.full((3, 64, 64), 0.5)).found == ()
+    assert not any(found.is_shape for found in read(noise).components)
+    assert read(torch.full((3, 64, 64), 0.5)).components == ()
 
 
 @pytest.mark.parametrize("category", CATEGORIES)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.engine.plan.plan import Plan
-from sd3demo.flow.path.geometry import Shape
+from sd3demo.flow.path.geometry import PathGeometry
 from sd3demo.settings import Resolved
 
 RECORDED = ("lengths", "moves", "turns", "guidance", "norms", "film", "attention")
@@ -60,9 +60,9 @@ class Trace:
         return len(self.sigmas) - 1
 
     @cached_property
-    def shape(self) -> Shape:
+    def shape(self) -> PathGeometry:
         """Lengths, angles and projection of the path."""
-        return Shape(self.gram)
+        return PathGeometry(self.gram)
 
 
 def recorded(plan: Plan) -> Plan:

@@ -16,7 +16,7 @@ from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.sample import CountedBranches, SharedCalls, integrate, start
 from sd3demo.engine.run.state import RunState, Trajectory, pixels
 from sd3demo.flow.extrapolation.lowpass import low_pass_named
-from sd3demo.flow.extrapolation.methods import Given
+from sd3demo.flow.extrapolation.methods import MethodInputs
 from sd3demo.flow.extrapolation.projection import Correction
 from sd3demo.flow.extrapolation.strengths import strength_of
 from sd3demo.flow.guidance import Witness, guided
@@ -153,7 +153,7 @@ def _field(
 
     lifts = [state.latents[key] for key in stage.needs if isinstance(state.plan.stage(key), LiftStage)]
     trajectories = [state.trajectories[key] for key in stage.needs if key in state.trajectories]
-    given = Given(
+    given = MethodInputs(
         velocity=velocity,
         guide=lifts[0] if lifts else noise,
         noise=noise,

@@ -1,8 +1,8 @@
-"""Projected flow and its rivals under one interface: how a picture is made larger than a model's own size.
+"""Projected flow and the methods it is compared with, under one interface: pictures beyond the native size.
 
-A method wraps the model's velocity at the larger size. All of them are given the same noise, the same guide g
+A method wraps the model's velocity at the larger size. All of them get the same noise, the same guide g
 (the native picture, lifted to the size of the latent) and the same settings; formulas are in the time of this
-project, where t = 1 is noise. No torch: a plan asks what a method needs.
+project, where t = 1 is noise. No torch: a plan reads what a method needs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from sd3demo.flow.extrapolation.projection import Watch
 
 Need: TypeAlias = Literal["guide", "trajectory", "native-network"]
-"""The lifted picture; the predictions x0(t) of the stage before; the network at its own size and settings."""
+"""The upscaled picture; the predictions x0(t) of the stage before; the network at its native size."""
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """What a stage hands to its method. What the method does not need is not to be relied on."""
+class MethodInputs:
+    """The inputs of a method in one stage. Only what the method declares in `needs` is set."""
 
     velocity: Velocity
     """The model's at the larger size, after guidance."""
@@ -40,48 +40,48 @@ class Given:
     factor: int
     """How many times larger the latent is than the native one, rounded to a whole number."""
     native: Velocity
-    """The model's at its own size with nothing turned, after guidance."""
+    """The model's at its native size without any tuning, after guidance."""
     predicted: Callable[[float], Tensor]
-    """The prediction x0 of the stage before at t, enlarged to (B, C, H, W)."""
+    """The prediction x0 of the stage before at t, upscaled to (B, C, H, W)."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to a larger picture, and where it comes from.
+    """One way to a larger picture, and its source.
 
     `start` is the t from which a stage is integrated unless the settings say; `positions` replaces the
-    setting of that name where it is not empty; `flows` is false where no network works at the larger size.
+    setting of that name where it is not empty; `flows` is false where no network runs at the larger size.
     """
 
     title: str
     source: str
-    field: Callable[[Given], Velocity]
+    field: Callable[[MethodInputs], Velocity]
     needs: tuple[Need, ...] = ()
     start: float = 1.0
     positions: str = ""
     solvers: tuple[str, ...] = ()
-    """Those that it can be integrated by; () is all."""
+    """The solvers that can integrate it; () is all."""
     flows: bool = True
 
 
-def _as_it_is(given: Given) -> Velocity:
-    return given.velocity
+def _unchanged(inputs: MethodInputs) -> Velocity:
+    return inputs.velocity
 
 
-def _projected(given: Given) -> Velocity:
+def _projected(inputs: MethodInputs) -> Velocity:
     """x0~ = x0 - alpha P(x0 - g)."""
     from sd3demo.flow.extrapolation.projection import projected
 
     return projected(
-        given.velocity,
-        given.guide,
-        low_pass=given.low_pass,
-        strength=given.strength,
-        watch=given.watch,
+        inputs.velocity,
+        inputs.guide,
+        low_pass=inputs.low_pass,
+        strength=inputs.strength,
+        watch=inputs.watch,
     )
 
 
-def _skip_residual(given: Given) -> Velocity:
+def _skip_residual(inputs: MethodInputs) -> Velocity:
     """Before each step z <- c ((1 - t) g + t eps) + (1 - c) z, c = ((1 + cos(pi (1 - t))) / 2)^3.
 
     As a velocity it carries the jump of z within Euler's step, whose length it therefore has to know.
@@ -89,41 +89,41 @@ def _skip_residual(given: Given) -> Velocity:
 
     def field(x: Tensor, at: At) -> Tensor:
         c = ((1 + math.cos(math.pi * (1 - at.t))) / 2) ** 3
-        noised = (1 - at.t) * given.guide + at.t * given.noise
+        noised = (1 - at.t) * inputs.guide + at.t * inputs.noise
         mixed = c * noised + (1 - c) * x
-        v = given.velocity(mixed, at)
-        corrected = v + (mixed - x) / (given.grid[at.index + 1] - at.t)
-        _tell(given, at, mixed, v, corrected, given.guide, (c, 0.0))
+        v = inputs.velocity(mixed, at)
+        corrected = v + (mixed - x) / (inputs.grid[at.index + 1] - at.t)
+        _report(inputs, at, mixed, v, corrected, inputs.guide, (c, 0.0))
         return corrected
 
     return field
 
 
-def _upsample_guidance(given: Given) -> Velocity:
+def _upsample_guidance(inputs: MethodInputs) -> Velocity:
     """x0 += w U(X - D x0), D the mean over m x m and U its repetition, X the native network's prediction.
 
-    That network is asked at tau = t / (m (1 - t) + t) about y = D(z) / ((1 - t) + t / m): the mean takes the
-    noise down by m and leaves the picture, which is a smaller t.
+    That network is evaluated at tau = t / (m (1 - t) + t) on y = D(z) / ((1 - t) + t / m): the mean divides
+    the noise by m and keeps the picture, which is a smaller t.
     """
-    m = given.factor
+    m = inputs.factor
 
     def field(x: Tensor, at: At) -> Tensor:
-        v = corrected = given.velocity(x, at)
-        pair = given.strength(at.t, at.index, at.count)
+        v = corrected = inputs.velocity(x, at)
+        pair = inputs.strength(at.t, at.index, at.count)
         tau, shrink = native_time(at.t, m), (1 - at.t) + at.t / m
         y = _mean(x, m) / shrink
-        predicted = y - tau * given.native(y, At(tau, at.index, at.count))
+        predicted = y - tau * inputs.native(y, At(tau, at.index, at.count))
         target = _repeated(predicted, m)
         if pair != (0, 0):
             gap = target - _repeated(_mean(x - at.t * v, m), m)
             corrected = v - (sum(pair) / at.t) * gap
-        _tell(given, at, x, v, corrected, target, pair)
+        _report(inputs, at, x, v, corrected, target, pair)
         return corrected
 
     return field
 
 
-def _hiflow(given: Given) -> Velocity:
+def _hiflow(inputs: MethodInputs) -> Velocity:
     """x0 += alpha P(R(t) - x0), R the native run's own prediction at t; then the change of v is aligned.
 
     v += beta ((v_before + v_r - v_r,before) - v), where v_r = eps - R(t) is the velocity of the reference, so
@@ -134,18 +134,18 @@ def _hiflow(given: Given) -> Velocity:
     def field(x: Tensor, at: At) -> Tensor:
         from sd3demo.flow.extrapolation.projection import project
 
-        v = given.velocity(x, at)
-        reference, pair = given.predicted(at.t), given.strength(at.t, at.index, at.count)
+        v = inputs.velocity(x, at)
+        reference, pair = inputs.predicted(at.t), inputs.strength(at.t, at.index, at.count)
         corrected = v
         if pair != (0, 0):
-            corrected = (x - project(x - at.t * v, reference, given.low_pass, pair)) / at.t
+            corrected = (x - project(x - at.t * v, reference, inputs.low_pass, pair)) / at.t
             earlier = [(past, w) for past, w in before if past.index == at.index - 1]
             if earlier:
                 past, w = earlier[0]
-                expected = w + given.predicted(past.t) - reference
+                expected = w + inputs.predicted(past.t) - reference
                 corrected = corrected + HIFLOW_BETA * (expected - corrected)
         before[:] = [*(pair for pair in before if pair[0].index >= at.index - 1), (at, corrected)]
-        _tell(given, at, x, v, corrected, reference, pair)
+        _report(inputs, at, x, v, corrected, reference, pair)
         return corrected
 
     return field
@@ -168,28 +168,28 @@ def _repeated(x: Tensor, m: int) -> Tensor:
     return x.repeat_interleave(m, -2).repeat_interleave(m, -1)
 
 
-def _tell(given: Given, at: At, x: Tensor, v: Tensor, corrected: Tensor, target: Tensor, pair: Pair) -> None:
+def _report(
+    inputs: MethodInputs, at: At, x: Tensor, v: Tensor, corrected: Tensor, target: Tensor, pair: Pair
+) -> None:
     from sd3demo.flow.extrapolation.projection import Correction
 
-    given.watch(Correction(at, x, v, corrected, target, pair, given.low_pass))
+    inputs.watch(Correction(at, x, v, corrected, target, pair, inputs.low_pass))
 
 
 METHODS: Mapping[str, Method] = {
     "projected": Method(
         "Projected flow", "Du et al., 2024: I-Max, section 2.2", _projected, needs=("guide",)
     ),
-    "direct": Method(
-        "Direct", "the model at the larger size, without guidance by a smaller picture", _as_it_is
-    ),
-    "upsample": Method("Upsampled", "the native picture, resampled", _as_it_is, flows=False),
+    "direct": Method("Direct", "the model at the larger size, without a guide", _unchanged),
+    "upsample": Method("Upsampled", "the native picture, resampled", _unchanged, flows=False),
     "super-resolution": Method(
         "Super-resolution",
         "a network of the user's for single pictures, such as ESRGAN (Wang et al., 2018)",
-        _as_it_is,
+        _unchanged,
         flows=False,
     ),
     "sdedit": Method(
-        "SDEdit", "Meng et al., 2021: from the noised guide on", _as_it_is, needs=("guide",), start=0.7
+        "SDEdit", "Meng et al., 2021: from the noised guide on", _unchanged, needs=("guide",), start=0.7
     ),
     "skip-residual": Method(
         "Skip residual",
@@ -201,7 +201,7 @@ METHODS: Mapping[str, Method] = {
     "time-aware": Method(
         "Time-aware positions",
         "Zhuo et al., 2024: Lumina-Next, section 3.2",
-        _as_it_is,
+        _unchanged,
         positions="time-aware",
     ),
     "upsample-guidance": Method(

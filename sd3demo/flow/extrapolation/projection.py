@@ -1,4 +1,4 @@
-"""Projected flow: the composition of a small picture imposed on a larger one while it is being made.
+"""Projected flow: the composition of a small picture imposed on a larger one while it is sampled.
 
 I-Max paper, section 2.2, eq. 7, in this project's time (t = 1 is noise).  With g the guide, the native
 picture at the larger size, and P a low-pass, the prediction of the data becomes
@@ -34,11 +34,11 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """What a method made of the model's velocity at one evaluation: all tensors (B, C, H, W).
+    """The correction of the model's velocity at one evaluation; all tensors are (B, C, H, W).
 
-    `v` is the model's, after guidance, and `corrected` what the solver was given; `target` is what the
-    prediction of the data was drawn to, by `strength` through `low_pass`. At strength (0, 0) `corrected` is
-    `v` itself.
+    `v` is the model's velocity after guidance, `corrected` the one that the solver uses; `target` is what the
+    prediction of the data is pulled towards, by `strength` through `low_pass`. At strength (0, 0) `corrected`
+    is `v` itself.
     """
 
     at: At
@@ -56,15 +56,15 @@ class Correction:
 
 
 Watch: TypeAlias = Callable[[Correction], None]
-"""Told of each evaluation, before the solver goes on; live tensors, not to be changed."""
+"""A callback for each evaluation, before the solver continues; its tensors must not be changed."""
 
 
 def unwatched(correction: Correction) -> None:
-    """Nobody looks."""
+    """Ignore the correction: the default callback."""
 
 
 def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) -> Tensor:
-    """x0~, (B, C, H, W); at strength (0, 0) it is `denoised` itself, untouched.
+    """Return x0~, (B, C, H, W); at strength (0, 0) it is `denoised` itself.
 
     At (0, 1) with an idempotent P the low frequencies are the guide's: P x0~ = P g.
 
@@ -74,7 +74,7 @@ def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) 
     if guide.shape != denoised.shape:
         raise ValueError(
             f"the guide has shape {tuple(guide.shape)} and the prediction {tuple(denoised.shape)};"
-            " enlarge the guide to the size that is being made, one for each sample"
+            " resize the guide to the size of the prediction, one for each sample"
         )
     full, low = strength
     gap = guide - denoised
@@ -89,12 +89,12 @@ def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) 
 def projected(
     velocity: Velocity, guide: Tensor, *, low_pass: LowPass, strength: Strength, watch: Watch = unwatched
 ) -> Velocity:
-    """A velocity drawn to the guide; classifier-free guidance belongs inside, before the projection.
+    """Wrap a velocity so that its prediction is pulled towards the guide; apply CFG before it, inside.
 
-    Where the strength is (0, 0) it is the velocity itself, to the last bit.
+    At strength (0, 0) it is the velocity itself, to the last bit.
     """
 
-    def drawn(x: Tensor, at: At) -> Tensor:
+    def wrapped(x: Tensor, at: At) -> Tensor:
         v = corrected = velocity(x, at)
         pair = strength(at.t, at.index, at.count)
         if pair != (0, 0):
@@ -102,4 +102,4 @@ def projected(
         watch(Correction(at, x, v, corrected, guide, pair, low_pass))
         return corrected
 
-    return drawn
+    return wrapped

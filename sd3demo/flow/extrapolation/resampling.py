@@ -1,4 +1,4 @@
-"""Pictures enlarged: bicubic as torch has it, and Lanczos's windowed sinc. Both linear, at any scale."""
+"""Resampling: bicubic as in torch, and Lanczos's windowed sinc. Both are linear, at any scale."""
 
 from typing import Literal, TypeAlias
 
@@ -12,9 +12,9 @@ LOBES = 3  # of Lanczos's kernel
 
 
 def enlarged(x: Tensor, size: tuple[int, int], kernel: Kernel) -> Tensor:
-    """(B, C, H, W) at (rows, columns), not clamped: both kernels overshoot at edges.
+    """Resample x (B, C, H, W) to (rows, columns), not clamped: both kernels overshoot at edges.
 
-    A size that x has already leaves it as it is.
+    At its own size x is returned unchanged.
     """
     if tuple(x.shape[-2:]) == size:
         return x
@@ -28,12 +28,12 @@ def enlarged(x: Tensor, size: tuple[int, int], kernel: Kernel) -> Tensor:
 def lanczos(old: int, new: int) -> Tensor:
     """The matrix (new, old) that resamples a row of numbers, in float64; each row sums to 1.
 
-    Pixels are squares with their value in the middle; past the border the last pixel goes on.
+    Pixels are squares with their value in the middle; the last pixel is repeated beyond the border.
     """
-    places = (torch.arange(new, dtype=torch.float64) + 0.5) * old / new - 0.5
-    first = places.floor().long() - LOBES + 1
+    positions = (torch.arange(new, dtype=torch.float64) + 0.5) * old / new - 0.5
+    first = positions.floor().long() - LOBES + 1
     taps = first[:, None] + torch.arange(2 * LOBES)
-    away = places[:, None] - taps
+    away = positions[:, None] - taps
     weights = torch.sinc(away) * torch.sinc(away / LOBES) * (away.abs() < LOBES)
     weights = weights / weights.sum(1, keepdim=True)
     return torch.zeros(new, old, dtype=torch.float64).scatter_add_(1, taps.clamp(0, old - 1), weights)

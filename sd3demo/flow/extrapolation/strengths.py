@@ -1,7 +1,7 @@
-"""How strongly a larger picture is drawn to its guide, step by step. Pure, and without torch.
+"""How strongly a larger picture is pulled towards its guide at each step. Pure, and without torch.
 
 A strength is a pair (full, low): the share of the whole gap to the guide that is closed, and of its low
-frequencies. I-Max's paper (section 2.2) goes by the time, its released code by the number of the step.
+frequencies. In I-Max's paper (section 2.2) it depends on the time, in its release on the step number.
 """
 
 import math
@@ -15,7 +15,7 @@ Pair: TypeAlias = tuple[float, float]
 Strength: TypeAlias = Callable[[float, int, int], Pair]
 """The strength at (t, index, count)."""
 
-STRONGEST = 2.0  # above it a step overshoots the guide by more than it was away
+STRONGEST = 2.0  # above it a step overshoots the guide by more than the gap
 
 
 def curve(text: str) -> Strength:
@@ -65,22 +65,22 @@ def _point(part: str) -> tuple[float, float]:
 
 
 def _paper(t: float, index: int, count: int) -> Pair:
-    """1.5 at noise, 0.5 at data, by the time."""
+    """1.5 at noise, 0.5 at data, a function of time."""
     return 0.0, 1 - 0.5 * math.cos(math.pi * t)
 
 
 def _release(t: float, index: int, count: int) -> Pair:
-    """1 at noise, 0 at data, by the number of the step."""
+    """1 at noise, 0 at data, a function of the step number."""
     return 0.0, _falling(index, count)
 
 
 def _constant(t: float, index: int, count: int) -> Pair:
-    """The guide's low frequencies, throughout."""
+    """The guide's low frequencies in every step."""
     return 0.0, 1.0
 
 
 def _cosine_shift(t: float, index: int, count: int) -> Pair:
-    """From the whole guide at first to its low frequencies at last: the default of the authors' code."""
+    """From the whole guide in the first step to its low frequencies in the last: the release's default."""
     c = _falling(index, count)
     return c, 1 - c
 

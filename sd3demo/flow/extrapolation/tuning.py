@@ -1,6 +1,6 @@
-"""What I-Max turns on a network that works beyond its native size (section 2.3), as numbers. No torch.
+"""I-Max's changes to a network beyond its native size (section 2.3), as numbers. No torch.
 
-All of it is for the larger stages; `NEUTRAL` is the network as it was trained.
+They apply to the larger stages; `NEUTRAL` is the network as it was trained.
 """
 
 import math
@@ -21,7 +21,7 @@ TIME_AWARE_UNTIL = 0.3  # of the way from noise to data (Lumina-Next, section 3.
 
 @dataclass(frozen=True)
 class Toolkit:
-    """How a network is asked at a size that is not its own.
+    """The changes to a network at a size other than its native one.
 
     `positions` names one of POSITIONS, of a picture whose native size is `native` = (rows, columns) of the
     latent. Attention logits are multiplied by `attention_scale`, and each token of the text counts as
@@ -50,7 +50,7 @@ NEUTRAL = Toolkit()
 
 
 def attention_scale(policy: str, native_keys: float, keys: float, scale: float) -> float:
-    """What attention logits are multiplied by, under one of ATTENTION's policies.
+    """Return the factor of the attention logits under one of ATTENTION's policies.
 
     `log` is sqrt(log_T L) for T native keys and L present ones (I-Max's release, after Jin et al., 2024),
     `paper` the s of the I-Max paper as printed.
@@ -73,7 +73,7 @@ def _per_frequency(t: float, rank: float) -> float:
 
 
 def _scheduled(t: float, rank: float) -> float:
-    """From interpolated at noise, where the composition is made, to the table's own spacing at data."""
+    """From interpolated at noise, where the composition is decided, to the table's own spacing at data."""
     return t
 
 
@@ -83,7 +83,7 @@ def _time_aware(t: float, rank: float) -> float:
 
 
 def _extend(t: float, rank: float) -> float:
-    """The table's own spacing: the middle of it, as much as is needed."""
+    """The table's own spacing, from its middle outwards."""
     return 0.0
 
 

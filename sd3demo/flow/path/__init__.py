@@ -1,1 +1,1 @@
-"""How long a path is, how it turns and what shape it has."""
+"""Lengths, angles and the geometry of a path."""

@@ -1,7 +1,7 @@
-"""How a path turns: angles between its velocities, and the inner products of its moves.
+"""Angles between the velocities of a path, and the inner products of its moves.
 
-Angles follow Kahan, 2 atan2(|| u/|u| - w/|w| ||, || u/|u| + w/|w| ||): an arc cosine loses half of all digits
-where two directions nearly agree, which is where a straight flow is.
+Angles follow Kahan, 2 atan2(|| u/|u| - w/|w| ||, || u/|u| + w/|w| ||): an arc cosine loses half of its digits
+where two directions nearly agree, as in a straight flow.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from torch import Tensor
 from sd3demo.flow.solvers import Step
 
 CHUNK = 2**18
-"""Numbers of a move that are multiplied at a time: the memory stays flat whatever the size of a latent."""
+"""Entries of a move that are multiplied at a time, so that memory does not grow with the latent."""
 
 
 def angle(u: Tensor, w: Tensor) -> Tensor:
     """The angle between u and w in radians, a number for each sample: (B, ...) -> (B,).
 
-    A vector of no length has no direction; its angle to anything counts as 0.
+    A zero vector has no direction; its angle to anything is 0.
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
     u, w = u.flatten(1).to(dtype), w.flatten(1).to(dtype)
@@ -33,7 +33,7 @@ def angle(u: Tensor, w: Tensor) -> Tensor:
 
 
 class MoveRecorder:
-    """Keeps each move z_{i+1} - z_i while a solver runs, on the CPU: as many latents as there are steps."""
+    """Record each move z_{i+1} - z_i of a solver on the CPU: as many latents as steps."""
 
     def __init__(self) -> None:
         self._moves: list[Tensor] = []
@@ -63,7 +63,7 @@ class MoveRecorder:
 def gram(moves: Sequence[Tensor]) -> NDArray[np.float64]:
     """G_ij = <m_i, m_j> of the moves m_1, ..., m_N, each (B, D), in float64: (B, N, N).
 
-    All that `flow.shapes` says of a path follows from it, whatever the number of dimensions.
+    All of `flow.path.geometry` follows from it, in any number of dimensions.
 
     Raises:
         ValueError: there are no moves.
@@ -71,12 +71,12 @@ def gram(moves: Sequence[Tensor]) -> NDArray[np.float64]:
     if not moves:
         raise ValueError("a path of no steps has no shape; record at least one Step")
     size, (batch, entries) = len(moves), moves[0].shape
-    found = np.empty((batch, size, size))
+    products = np.empty((batch, size, size))
     for picture in range(batch):
         total = torch.zeros(size, size, dtype=torch.float64)
         width = max(CHUNK // size, 1)
         for start in range(0, entries, width):
             rows = torch.stack([move[picture, start : start + width] for move in moves]).double()
             total += rows @ rows.T
-        found[picture] = total.numpy()
-    return found
+        products[picture] = total.numpy()
+    return products

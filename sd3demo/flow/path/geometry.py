@@ -1,8 +1,8 @@
-"""The shape of a path in a latent space, from the inner products of its moves alone.
+"""The geometry of a path in latent space, from the inner products of its moves alone.
 
 A path of N moves lives in N dimensions at most, however many the latent has: its lengths (SD3, table 6), its
 angles and its projection onto any plane follow from the N x N Gram matrix of its moves. Nothing here needs
-torch, so a path that was recorded once can be looked at without any model.
+torch, so that a recorded path can be shown without a model.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class PathProjection:
-    """A path in the plane of its two main directions, centred: its N + 1 states, and how much this shows.
+    """A path in the plane of its two principal directions: its N + 1 states, centred.
 
     `share` is the part of the states' variance that lies in each of the two directions.
     """
@@ -26,8 +26,8 @@ class PathProjection:
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
-    """One path by the Gram matrix G_ij = <m_i, m_j> of its moves m_i = z_{i+1} - z_i.
+class PathGeometry:
+    """The geometry of one path, by the Gram matrix G_ij = <m_i, m_j> of its moves m_i = z_{i+1} - z_i.
 
     Raises:
         ValueError: the matrix is not square, or empty.
@@ -56,7 +56,7 @@ class Shape:
 
     @property
     def straightness(self) -> float:
-        """chord / length: 1 for a straight path; a point that never moves counts as straight."""
+        """chord / length: 1 for a straight path, and for a point that never moves."""
         return min(self.chord / self.length, 1.0) if self.length else 1.0
 
     @property

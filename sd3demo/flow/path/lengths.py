@@ -1,6 +1,6 @@
-"""How long and how straight a path is: SD3 paper, table 6.
+"""The length and straightness of a path: SD3 paper, table 6.
 
-L = sum_i || z_{i+1} - z_i ||_2, the length of the moves that a solver made; for Euler it is the paper's
+L = sum_i || z_{i+1} - z_i ||_2, the total length of a solver's moves; for Euler it is the paper's
 sum_i || v (t_i - t_{i+1}) ||_2.  Unnormalised, a number for each sample; the paper takes 50 Euler steps.
 """
 
@@ -32,9 +32,9 @@ class PathLength:
 
 
 class LengthRecorder:
-    """Measures while a solver runs: call it with each Step, then ask for `result()`.
+    """Measure a path while a solver runs: call it with each Step, then call `result()`.
 
-    It keeps the first and the last position only.
+    It keeps only the first and the last position.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class LengthRecorder:
 
 
 def path_length(steps: Iterable[Step]) -> PathLength:
-    """The length of the path that `steps` make; the steps are consumed one by one, so a solver can be given.
+    """Return the length of the path of `steps`, which are consumed one by one: pass a solver.
 
     Raises:
         ValueError: there are no steps, or they change shape on the way.
@@ -81,7 +81,7 @@ def path_length(steps: Iterable[Step]) -> PathLength:
 
 
 def expected_straight_length(entries: int) -> float:
-    """sqrt(2 D): about how long a straight flow is, for unit-variance latents with D entries.
+    """Return sqrt(2 D), about the length of a straight flow of unit-variance latents with D entries.
 
     It is the root mean square of || eps - x0 ||, when the noise and the data are independent.
     """

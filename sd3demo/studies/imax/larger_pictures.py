@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sd3demo.engine import Engine
     from sd3demo.engine.events import Finished
     from sd3demo.studies.imax.measures import Picture
-    from sd3demo.world.prompts import Exam
+    from sd3demo.world.exam import Exam
 
 RENDERS, AUTOENCODER, UPSAMPLE = "renders", "autoencoder", "upsample"
 REFERENCES = (RENDERS, AUTOENCODER)
@@ -147,8 +147,8 @@ def _pictures(
 
 def _measured(picture: Picture, exam: Exam, native: Picture | None) -> dict[str, Json]:
     from sd3demo.studies.imax.measures import drift
+    from sd3demo.world.exam import mark
     from sd3demo.world.judge import read
-    from sd3demo.world.prompts import mark
 
     result = mark(exam, read(picture.transpose(2, 0, 1)))
     return {
@@ -173,7 +173,7 @@ def _features(pictures: Sequence[Picture]) -> dict[str, Json]:
 
 def _renders(exam: Exam, plan: Plan, count: int) -> Iterator[Picture]:
     """Real pictures of a caption at the target size, in bytes as made pictures are."""
-    from sd3demo.world.prompts import truth
+    from sd3demo.world.exam import truth
     from sd3demo.world.render import render
 
     request = plan.request

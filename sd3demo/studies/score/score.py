@@ -157,8 +157,8 @@ def _ceiling(cell: Cell, engine: Engine) -> Raw:
     """A true picture of an exam's claim, through the autoencoder and back, marked."""
     import torch
 
+    from sd3demo.world.exam import mark, truth
     from sd3demo.world.judge import read
-    from sd3demo.world.prompts import mark, truth
     from sd3demo.world.render import render
 
     exam, plan = exam_of(cell.given), plan_of(cell.given)

@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from sd3demo.flow.exact import Gaussian
 from sd3demo.flow.extrapolation.lowpass import haar, radial
-from sd3demo.flow.extrapolation.methods import HIFLOW_BETA, METHODS, Given, Method, native_time
+from sd3demo.flow.extrapolation.methods import HIFLOW_BETA, METHODS, Method, MethodInputs, native_time
 from sd3demo.flow.extrapolation.projection import STRENGTHS, Correction
 from sd3demo.flow.grids import time_grid
 from sd3demo.flow.solvers import SOLVERS, At
@@ -36,8 +36,10 @@ def predicted(t: float) -> Tensor:
     return interpolate(t * BEFORE + (1 - t) * AFTER, scale_factor=M, mode="nearest")
 
 
-def given(strength: str = "paper", watch: Callable[[Correction], None] = lambda correction: None) -> Given:
-    return Given(
+def given(
+    strength: str = "paper", watch: Callable[[Correction], None] = lambda correction: None
+) -> MethodInputs:
+    return MethodInputs(
         velocity=LARGE.velocity,
         guide=GUIDE,
         noise=NOISE,
@@ -163,6 +165,6 @@ def test_a_haar_projection_at_strength_one_leaves_the_guides_block_means() -> No
     """P x0~ = P g: what the last step lands on has exactly the guide's low frequencies."""
     low = partial(haar, level=1)
     made = given("constant")
-    field = METHODS["projected"].field(Given(**{**made.__dict__, "low_pass": low}))
+    field = METHODS["projected"].field(MethodInputs(**{**made.__dict__, "low_pass": low}))
     *_, step = SOLVERS["euler"](field, NOISE, GRID)
     torch.testing.assert_close(low(step.x_next), low(GUIDE))

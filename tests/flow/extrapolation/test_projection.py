@@ -147,6 +147,6 @@ def test_no_schedule_takes_away_from_the_guide(name: str) -> None:
 @pytest.mark.parametrize("strength", [(0, 1), (0, 0)])
 def test_a_guide_of_another_size_is_refused(strength: tuple[float, float]) -> None:
     with pytest.raises(
-        ValueError, match=r"guide has shape \(1, 4, 8, 8\) and the prediction .*; enlarge the guide"
+        ValueError, match=r"guide has shape \(1, 4, 8, 8\) and the prediction .*; resize the guide"
     ):
         project(latent(0), torch.zeros((1, 4, 8, 8)), partial(haar, level=1), strength)

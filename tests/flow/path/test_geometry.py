@@ -10,24 +10,24 @@ from torch import Tensor
 from sd3demo.flow.exact import Gaussian, Mixture
 from sd3demo.flow.grids import time_grid
 from sd3demo.flow.path.angles import MoveRecorder, angle
-from sd3demo.flow.path.geometry import Shape
+from sd3demo.flow.path.geometry import PathGeometry
 from sd3demo.flow.path.lengths import path_length
 from sd3demo.flow.solvers import SOLVERS, Step
 
 SIDES = 64
 
 
-def recorded(steps: list[Step]) -> list[Shape]:
+def recorded(steps: list[Step]) -> list[PathGeometry]:
     recorder = MoveRecorder()
     for step in steps:
         recorder(step)
-    return [Shape(gram) for gram in recorder.result()]
+    return [PathGeometry(gram) for gram in recorder.result()]
 
 
-def through(*points: tuple[float, ...]) -> Shape:
+def through(*points: tuple[float, ...]) -> PathGeometry:
     """The path through points of any dimension."""
     moves = np.diff(np.array(points, dtype=np.float64), axis=0)
-    return Shape(moves @ moves.T)
+    return PathGeometry(moves @ moves.T)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -125,4 +125,4 @@ def test_one_move_and_no_move_are_straight() -> None:
 @pytest.mark.parametrize("shape", [(2, 3), (0, 0), (4,)])
 def test_what_is_no_gram_matrix_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"it must be \(N, N\)"):
-        Shape(np.zeros(shape))
+        PathGeometry(np.zeros(shape))

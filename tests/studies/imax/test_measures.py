@@ -17,7 +17,7 @@ from sd3demo.studies.imax.measures import (
     spectral_distance,
     spectrum,
 )
-from sd3demo.world.prompts import exams, truth
+from sd3demo.world.exam import exams, truth
 from sd3demo.world.render import render
 
 FEATURES = {"spectrum": (spectrum, spectral_distance), "patches": (patches, patch_distance)}

@@ -17,8 +17,8 @@ from sd3demo.studies.exam_pictures import GENEVAL, PICTURE, exam_of
 from sd3demo.studies.score.score import CEILING, STUDY, ScoreStudy, scores_of
 from sd3demo.studies.score_rows import BUILT_IN, category_score, mean_score
 from sd3demo.studies.study import Cell, Measured, Table, run
+from sd3demo.world.exam import CATEGORIES, exams, mark
 from sd3demo.world.judge import read
-from sd3demo.world.prompts import CATEGORIES, exams, mark
 
 QUICK = {"steps": 2, "cfg": 1.0}
 
@@ -112,7 +112,7 @@ def test_the_command_line_gives_every_category_and_keeps_what_it_measured(
     assert main(words) == 0
     again = capsys.readouterr()
     assert again.out.splitlines()[-1] == said
-    assert again.err.count("(kept)") == 2 * len(CATEGORIES)
+    assert again.err.count("(cached)") == 2 * len(CATEGORIES)
 
 
 def test_an_unknown_category_is_refused_before_any_work() -> None:

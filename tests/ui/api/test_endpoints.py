@@ -33,9 +33,9 @@ def posted(client: Client, name: str, values: list[object]) -> str:
     address = f"{client.src}gradio_api/call/{name}"
     body = json.dumps({"data": values}).encode()
     asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    with urllib.request.urlopen(asked, timeout=300) as answer:
         event = json.load(answer)["event_id"]
-    with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+    with urllib.request.urlopen(f"{address}/{event}", timeout=300) as answer:
         return answer.read().decode()
 
 

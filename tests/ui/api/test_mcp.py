@@ -30,7 +30,7 @@ def answer(address: str, method: str, **params: object) -> dict:
     asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     request = urllib.request.Request(f"{address.rstrip('/')}/gradio_api/mcp/", asked, headers)
-    with urllib.request.urlopen(request, timeout=120) as reply:
+    with urllib.request.urlopen(request, timeout=300) as reply:
         lines = reply.read().decode().splitlines()
     (told,) = (line.removeprefix("data: ") for line in lines if line.startswith("data: "))
     return json.loads(told)["result"]

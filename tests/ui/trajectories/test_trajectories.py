@@ -89,7 +89,7 @@ def test_a_run_fills_the_tab_and_the_trace_before_is_compared(core: Core) -> Non
     assert shown.before is before.trace
     assert shown.trace.request.seed == 3
     assert shown.trace.request.steps == 6
-    assert "the one before" in str(last[PARTS + 1].plot)
+    assert "previous run" in str(last[PARTS + 1].plot)
     assert "Steps" in str(last[traced.PARTS.index("told")])
 
 
@@ -155,8 +155,8 @@ def test_the_file_that_is_offered_is_the_trace_itself() -> None:
 def test_the_comparison_can_be_switched_off() -> None:
     shown = traced.Shown(a_trace(), a_trace(seed=1))
     with_it, without = traced.compare(shown, True), traced.compare(shown, False)
-    assert "the one before" in str(with_it[0].plot)
-    assert "the one before" not in str(without[0].plot)
+    assert "previous run" in str(with_it[0].plot)
+    assert "previous run" not in str(without[0].plot)
     assert traced.chart("angles", shown, False).name == "angles"
 
 

@@ -1,5 +1,4 @@
-"""The exam: prompts by category and what each one claims, so that a reading of the picture passes or
-fails it.
+"""The exam: prompts by category with what each one asks for, against which a judged picture passes or fails.
 
 Six categories follow GenEval (arXiv 2310.11513): single object, two objects, counting, colours,
 position, colour attribution; typography is ours. Half of the prompts are phrased in frames that
@@ -28,7 +27,7 @@ from sd3demo.world.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from sd3demo.world.judge import Found, Reading
+    from sd3demo.world.judge import Component, JudgedPicture
 
 POSITION_MARGIN = 0.1
 """How much farther along an axis one centre must lie than the other, in units of the side, as in GenEval."""
@@ -36,7 +35,7 @@ POSITION_MARGIN = 0.1
 
 @dataclass(frozen=True)
 class Item:
-    """So many things of one shape, of one colour unless None."""
+    """A number of things of one shape, and of one colour unless None."""
 
     count: int
     shape: str
@@ -45,7 +44,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Exam:
-    """A prompt and its claim; what is None is not asked for."""
+    """A prompt and what it asks for; None is not asked for."""
 
     category: str
     prompt: str
@@ -58,31 +57,33 @@ class Exam:
 
 @dataclass(frozen=True)
 class Mark:
-    """Whether the claim holds, and the softer figures that move long before it does; each in [0, 1]."""
+    """Whether a picture passes, and partial scores in [0, 1], which rise long before it does."""
 
     passed: bool
     parts: dict[str, float]
 
 
-def _suits(found: Found, item: Item) -> bool:
-    return found.is_shape and found.shape == item.shape and item.colour in (None, found.colour)
+def _suits(component: Component, item: Item) -> bool:
+    return component.is_shape and component.shape == item.shape and item.colour in (None, component.colour)
 
 
-def _related(one: Found, other: Found, relation: str) -> bool:
+def _related(one: Component, other: Component, relation: str) -> bool:
     dx, dy = other.x - one.x, other.y - one.y
     gap = {"left of": dx, "right of": -dx, "above": dy, "below": -dy}[relation]
     return gap > POSITION_MARGIN
 
 
-def _assigned(found: tuple[Found, ...], items: tuple[Item, ...]) -> list[tuple[Found, ...]] | None:
-    """The found things by item when each suits exactly one claim and the counts agree, else None."""
-    groups = [tuple(f for f in found if _suits(f, item)) for item in items]
+def _assigned(
+    components: tuple[Component, ...], items: tuple[Item, ...]
+) -> list[tuple[Component, ...]] | None:
+    """Return the components of each item, or None unless each suits exactly one and the counts agree."""
+    groups = [tuple(f for f in components if _suits(f, item)) for item in items]
     exact = all(len(group) == item.count for group, item in zip(groups, items, strict=True))
-    return groups if exact and sum(map(len, groups)) == len(found) else None
+    return groups if exact and sum(map(len, groups)) == len(components) else None
 
 
-def mark(exam: Exam, reading: Reading) -> Mark:
-    """Mark a reading against the exam's claim."""
+def mark(exam: Exam, reading: JudgedPicture) -> Mark:
+    """Score a judged picture against what the exam asks for."""
     parts: dict[str, float] = {}
     if exam.background:
         parts["background"] = float(reading.background == exam.background)
@@ -91,18 +92,20 @@ def mark(exam: Exam, reading: Reading) -> Mark:
         parts["letters"] = hits / max(len(exam.text), len(reading.text))
         parts["word"] = float(reading.text == exam.text)
         if exam.text_colour:
-            same = [f.colour == exam.text_colour for f in reading.found]
+            same = [f.colour == exam.text_colour for f in reading.components]
             parts["colour"] = sum(same) / max(1, len(same))
         passed = parts["word"] == 1 and parts.get("colour", 1) == 1
     else:
         total = sum(item.count for item in exam.items)
         shapes = [item.shape for item in exam.items for _ in range(item.count)]
         colours = {item.colour for item in exam.items if item.colour}
-        parts["count"] = float(len(reading.found) == total)
-        parts["shape"] = _overlap([f.shape if f.is_shape else "?" for f in reading.found], shapes)
+        parts["count"] = float(len(reading.components) == total)
+        parts["shape"] = _overlap([f.shape if f.is_shape else "?" for f in reading.components], shapes)
         if colours:
-            parts["colour"] = sum(f.colour in colours for f in reading.found) / max(1, len(reading.found))
-        groups = _assigned(reading.found, exam.items)
+            parts["colour"] = sum(f.colour in colours for f in reading.components) / max(
+                1, len(reading.components)
+            )
+        groups = _assigned(reading.components, exam.items)
         passed = groups is not None
         if groups and exam.relation:
             passed = _related(groups[0][0], groups[1][0], exam.relation)
@@ -110,10 +113,10 @@ def mark(exam: Exam, reading: Reading) -> Mark:
     return Mark(passed=passed and parts.get("background", 1) == 1, parts=parts)
 
 
-def _overlap(found: list[str], wanted: list[str]) -> float:
+def _overlap(names: list[str], wanted: list[str]) -> float:
     """Size of the common multiset over the size of the larger one."""
-    common = sum(min(found.count(name), wanted.count(name)) for name in set(wanted))
-    return common / max(len(found), len(wanted), 1)
+    common = sum(min(names.count(name), wanted.count(name)) for name in set(wanted))
+    return common / max(len(names), len(wanted), 1)
 
 
 def _phrased(rng: random.Random, phrase: str, background: str | None, *, framed: bool = True) -> str:
@@ -127,7 +130,7 @@ def _ground(rng: random.Random) -> str | None:
 
 
 def _colours(rng: random.Random, background: str | None, count: int) -> list[str]:
-    """Colours that can be told from the background, or from every one when it is not said."""
+    """Draw colours that stand out from the background, or from every one where None is given."""
     grounds = [background] if background else list(BACKGROUNDS)
     known = sorted(set.intersection(*(set(colours_on(ground)) for ground in grounds)))
     return rng.sample(known, count)
@@ -190,11 +193,11 @@ CATEGORIES: dict[str, Callable[[random.Random], Exam]] = {
     "typography": lambda rng: _typography(rng, "typography", HELD_OUT_WORDS),
     "typography-trained": lambda rng: _typography(rng, "typography-trained", TRAINED_WORDS),
 }
-"""Category -> a prompt of it, drawn."""
+"""Category -> draws a prompt of it."""
 
 
 def truth(exam: Exam, rng: random.Random) -> Scene:
-    """A scene that keeps the exam's claim, drawn as training scenes are."""
+    """Draw a scene that passes the exam, as training scenes are drawn."""
     if exam.text is not None:
         return write(rng, exam.text, background=exam.background, colour=exam.text_colour, middle=True)
     colours = tuple(item.colour for item in exam.items if item.colour)
@@ -209,6 +212,6 @@ def truth(exam: Exam, rng: random.Random) -> Scene:
 
 
 def exams(category: str, count: int, seed: int = 0) -> list[Exam]:
-    """The first `count` prompts of a category: the same ones whoever asks, for one seed."""
+    """Return the first `count` prompts of a category; equal for equal seeds."""
     rng = random.Random(f"exam/{category}/{seed}")
     return [CATEGORIES[category](rng) for _ in range(count)]
