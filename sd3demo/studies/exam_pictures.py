@@ -23,6 +23,7 @@ from sd3demo.engine.plan.device import Device, budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Failure
 from sd3demo.settings import (
+    T5Mode,
     Request,
     Resolved,
     Scale,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from sd3demo.engine import Engine
     from sd3demo.flow.solvers import Step
 
-T5Mode = Literal["on", "zeros", "omit", "empty"]
 
 GENEVAL = ("single", "two", "counting", "colours", "position", "attribution")
 """The categories whose mean is the overall score, as GenEval takes it."""

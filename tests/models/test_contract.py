@@ -107,8 +107,10 @@ def test_the_velocity_is_the_families_own_in_our_sign_and_time(
     family: str, model: FlowModel, t: float
 ) -> None:
     x = latents(model.spec, 2)
-    found = model.network(conditionings(model), Dials(TIMES))(x, [At(t, 0, 1)] * 2, [0, 0])
-    torch.testing.assert_close(found, CASES[family].reference(model, x, t, TEXT), rtol=0, atol=1e-5)
+    found = model.network(conditionings(model), Dials(TIMES))(x, [At(t, 0, 1)] * 2, [0, 1])
+    for row, text in enumerate((TEXT, OTHER)):
+        expected = CASES[family].reference(model, x[row : row + 1], t, text)
+        torch.testing.assert_close(found[row : row + 1], expected, rtol=0, atol=1e-5)
 
 
 def test_the_velocity_points_from_the_data_to_the_noise() -> None:
@@ -204,7 +206,8 @@ def test_an_encoder_that_has_to_run_is_loaded_first_and_then_runs(model: FlowMod
         added = later.load([folder])
         assert list(added) == [folder]
         assert not any(weight.requires_grad for weight in added[folder].parameters())
-        assert not any(weight.is_inference() for weight in added[folder].parameters())
+        tensors = [*added[folder].parameters(), *added[folder].buffers()]
+        assert not any(tensor.is_inference() for tensor in tensors)
     assert later.load(folders) == {}
     assert later.components == model.components == frozenset(model.spec.components)
     same_texts(later.encode(given), model.encode(given))

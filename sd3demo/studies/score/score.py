@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from sd3demo.flow.grids import Convention
-from sd3demo.settings import Resolved, Side, Text, Time, Tokens, counted, non_default_values
+from sd3demo.settings import ClipMode, Resolved, Side, Text, Time, Tokens, counted, non_default_values
 from sd3demo.studies.exam_pictures import (
     GENEVAL,
     KINDS,
@@ -54,8 +54,8 @@ class ScoreStudy(SamplingSettings):
     n: int = Field(100, ge=1, le=10_000, description=MORE)
     categories: Categories = Field("all", description=KINDS)
     schedule: Convention | None = request_field("schedule")
-    clip_l: Literal["on", "zeros"] = request_field("clip_l")
-    clip_g: Literal["on", "zeros"] = request_field("clip_g")
+    clip_l: ClipMode = request_field("clip_l")
+    clip_g: ClipMode = request_field("clip_g")
     negative: Text = request_field("negative")
     cfg_from: Time = request_field("cfg_from")
     cfg_to: Time = request_field("cfg_to")
