@@ -137,8 +137,8 @@ def _how_to_give(name: str, weights: str) -> str:
     if spec is not None:
         return f"{how_to_get(spec)}, or give its folder with --model FOLDER"
     return (
-        f"it was made with the model {name!r}, whose weights have the hash {weights[:12]}…; no model "
-        "here has them: give its folder with --model FOLDER"
+        f"the picture was made with the model {name!r}, whose weights have the hash {weights[:12]}…; no "
+        "model here has them: give its folder with --model FOLDER"
     )
 
 

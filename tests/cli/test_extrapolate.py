@@ -156,7 +156,12 @@ def test_the_receipt_says_what_was_asked_for(model: str, capsys: pytest.CaptureF
     values = answer(capsys, "extrapolate", PROMPT, "--model", model, *QUICK, "--cutoff", "0.4")
     with Image.open(values["images"]["projected"]) as image:
         receipt = json.loads(image.info["sd3demo"])
-    assert receipt["request"] == values["request"]
+    assert receipt["request"] == values["request"] | {"model": Path(model).name}  # no path
+    assert receipt["kind"] == "extrapolate"
+    assert receipt["parent"]["kind"] == "generate"
+    with Image.open(values["images"]["native"]) as image:
+        native = json.loads(image.info["sd3demo"])
+    assert {name: native[name] for name in receipt["parent"]} == receipt["parent"]
     assert receipt["request"]["cutoff"] == 0.4
     with Image.open(values["images"]["native"]) as image:
         assert "method" not in json.loads(image.info["sd3demo"])["request"]

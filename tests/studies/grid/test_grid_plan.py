@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sd3demo.catalogue import find
 from sd3demo.cli import main
 from sd3demo.engine import Engine, Plan, plan
 from sd3demo.errors import Refusal
 from sd3demo.history import read_receipt
+from sd3demo.history.receipts import SHEET_KEYWORD
 from sd3demo.history.sheet_receipts import read_sheet, read_tiles, sheet_of, sheet_png
 from sd3demo.models.exact import EXACT
 from sd3demo.settings import Request, parse
@@ -175,9 +178,11 @@ def test_a_sheet_is_no_picture_and_an_edited_one_is_found(tmp_path: Path) -> Non
     with pytest.raises(Refusal, match="is a damaged PNG file"):
         read_sheet(file)
     write(made("cfg=1,2"), file)
-    forged = read_sheet(file).model_copy(update={"scale": 2})
-    drawn = np.zeros((400, 400, 3), np.uint8)
-    file.write_bytes(sheet_png(drawn, forged))
+    with Image.open(file) as image:
+        forged = json.loads(image.info[SHEET_KEYWORD]) | {"scale": 2}
+        texts = PngInfo()
+        texts.add_text(SHEET_KEYWORD, json.dumps(forged))
+        image.save(file, pnginfo=texts)
     with pytest.raises(Refusal, match="was edited: its digest does not match"):
         read_sheet(file)
 
