@@ -35,7 +35,9 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
     run_plan = plan(request, spec, budget(output.device))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
     if not run_plan.fits:
-        report.progress(f"this may not succeed: {too_large(run_plan)}")
+        report.note(f"this may not succeed: {too_large(run_plan)}")
+    for note in run_plan.notes:
+        report.note(note)
     finished = run_to_end(run_plan, report)
 
     store = own(output.runs)
@@ -51,6 +53,7 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
     values = {
         "images": [str(image) for image in images],
         **result_of(finished),
+        "notes": list(run_plan.notes),
         "request": run_plan.request.model_dump(mode="json"),
         "run": run.id,
     }
