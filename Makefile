@@ -15,7 +15,8 @@ help:  ## what can be made
 run: $(READY)  ## open the app; ARGS="..." are passed on
 	$(IN) app.py $(ARGS)
 
-TESTS = OMP_NUM_THREADS=1 $(IN) -m pytest -n auto --maxprocesses 4 --dist loadfile
+# In the order of the folders, the browser first: the longest files must not be the last ones.
+TESTS = OMP_NUM_THREADS=1 $(IN) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## the tests that need no GPU and not minutes each; ARGS="-k grids" narrows them
 	$(TESTS) -m "not cuda and not slow" $(ARGS)

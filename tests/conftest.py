@@ -30,6 +30,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what passed only when it was run again: each is a wait that a busy machine breaks."""
+    if terminalreporter.config.option.collectonly:
+        return
     again = [report.nodeid for report in terminalreporter.stats.get("rerun", [])]
     terminalreporter.write_line("\n".join([f"reruns: {len(again)}", *sorted(set(again))]))
 

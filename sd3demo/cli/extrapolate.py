@@ -62,7 +62,7 @@ def extrapolate(
             "keeps what the model made; give a name that ends in .png"
         )
     for note in run_plan.notes:
-        report.progress(note)
+        report.note(note)
     finished = _run_to_end(run_plan, store, output, report, own_pixels)
     run, images = _save(run_plan, finished, store, output, report)
     values = {
@@ -80,6 +80,7 @@ def extrapolate(
             for name, arm in finished.arms.items()
         },
         "stages": [stage.key for stage in run_plan.stages],
+        "notes": list(run_plan.notes),
         "request": run_plan.request.model_dump(mode="json"),
         "run": None if run is None else run.id,
     }

@@ -37,7 +37,9 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
     for note in run_plan.notes:
         report.progress(note)
     if not run_plan.fits:
-        report.progress(f"this may not succeed: {too_large(run_plan)}")
+        report.note(f"this may not succeed: {too_large(run_plan)}")
+    for note in run_plan.notes:
+        report.note(note)
     finished = run_to_end(run_plan, report)
 
     pictures = picture_files(run_plan.request, finished)
@@ -50,6 +52,7 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
     values = {
         "images": [str(image) for image in images],
         **result_of(finished),
+        "notes": list(run_plan.notes),
         "request": run_plan.request.model_dump(mode="json"),
         "run": run.id if run else None,
     }

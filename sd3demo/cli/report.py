@@ -20,8 +20,17 @@ class Report:
         else:
             print(text, file=sys.stderr, flush=True)
 
+    def note(self, text: str) -> None:
+        """Print a remark on a line of its own, which later progress does not overwrite."""
+        self._end_line()
+        print(text, file=sys.stderr, flush=True)
+
     def result(self, values: Mapping[str, object], text: str) -> None:
         """Print the result: `values` as a JSON object in one line with --json, else `text`."""
+        self._end_line()
+        print(json.dumps(values, ensure_ascii=True) if self._json else text, flush=True)
+
+    def _end_line(self) -> None:
         if self._open:
             print(file=sys.stderr)
-        print(json.dumps(values, ensure_ascii=True) if self._json else text, flush=True)
+            self._open = False

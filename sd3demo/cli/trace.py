@@ -29,6 +29,8 @@ def trace(request: Request, output: TraceOptions, report: Report) -> int:
     spec = find(request.model)
     run_plan = recorded(plan(request, spec, budget(output.device)))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
+    for note in run_plan.notes:
+        report.note(note)
     finished = run_to_end(run_plan, report)
     traces = traces_of(run_plan, finished)
     files = dict(zip(numbered(output.out, len(traces)), map(to_file, traces), strict=True))

@@ -62,7 +62,7 @@ def compare(
     precision = str(case.pop("precision", "float32"))
     theirs, engine = pipeline(spec, device, precision), Engine()
 
-    def made(prompt: str) -> Plan:
+    def prompt_plan(prompt: str) -> Plan:
         values = {"prompt": prompt, "model": spec.name, "width": side, "height": side, "precision": precision}
         return plan(Request.model_validate(values | case), spec, budget(device))
 
@@ -70,7 +70,7 @@ def compare(
     times: list[tuple[float, float]] = []
     difference = 0.0
     for number, prompt in enumerate(prompts):
-        asked = made(prompt)
+        asked = prompt_plan(prompt)
         slow, expected = timed(lambda asked=asked: reference(theirs, asked))
         fast, got = timed(lambda asked=asked: finish(engine, asked))
         difference = max(difference, float(np.abs(got.astype(int) - expected).max()) / 255)
@@ -82,10 +82,10 @@ def compare(
 
 def pipeline(spec: ModelSpec, device: Device, precision: str) -> StableDiffusion3Pipeline:
     """diffusers' own, told to take sigmas as they are given."""
-    made = StableDiffusion3Pipeline.from_pretrained(spec.folder, torch_dtype=getattr(torch, precision))
-    made.set_progress_bar_config(disable=True)
-    made.scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
-    return made.to(budget(device).device)
+    loaded = StableDiffusion3Pipeline.from_pretrained(spec.folder, torch_dtype=getattr(torch, precision))
+    loaded.set_progress_bar_config(disable=True)
+    loaded.scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
+    return loaded.to(budget(device).device)
 
 
 def reference(pipe: StableDiffusion3Pipeline, asked: Plan) -> np.ndarray:

@@ -46,30 +46,30 @@ def rows(spec: ModelSpec, device: Device, rounds: int) -> Iterator[Row]:
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     theirs, engine, here = pipeline(spec, device, "float32"), Engine(), budget(device)
 
-    def made(values: Mapping[str, object]) -> Plan:
+    def cell_plan(values: Mapping[str, object]) -> Plan:
         asked = {"prompt": "a red circle above a blue square", "model": spec.name, "precision": "float32"}
         return plan(Request.model_validate({**asked, **values}), spec, here)
 
     for name, sides in GRIDS.items():
         (x, across), (y, down) = sides.items()
-        plans = [made({x: one, y: other}) for one in across for other in down]
+        plans = [cell_plan({x: one, y: other}) for one in across for other in down]
         slow: list[float] = []
         fast: list[float] = []
-        apart = 0.0
+        difference = 0.0
         for number in range(rounds + 1):  # the first turn warms both up
             began = clock()
             expected = [reference(theirs, each)[0] for each in plans]
             between = clock()
-            news = list(engine.together(plans))
+            news = list(engine.run_batch(plans))
             ended = clock()
             got = {of.run: of.event.pictures[0] for of in news if isinstance(of.event, Finished)}
             for index, picture in enumerate(expected):
-                apart = max(apart, float(np.abs(got[index].astype(int) - picture).max()) / 255)
+                difference = max(difference, float(np.abs(got[index].astype(int) - picture).max()) / 255)
             if number:
                 slow.append(between - began)
                 fast.append(ended - between)
         ratio = statistics.median(fast) / statistics.median(slow)
-        yield Row(name, min(slow), min(fast), ratio, apart)
+        yield Row(name, min(slow), min(fast), ratio, difference)
 
 
 def report(device: Device, rounds: int) -> None:

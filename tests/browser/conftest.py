@@ -17,12 +17,22 @@ PATIENCE = 60_000  # milliseconds: how long a busy machine may take; what is rea
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run what fails once more: the end of the run names it (tests/conftest.py), as a wait to be mended."""
-    if not config.pluginmanager.hasplugin("rerunfailures"):
-        return
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
+    """Keep the phone's screen for tests that are marked so: most of a page's logic knows no screen.
+
+    What fails is run once more, and named at the end of the run (tests/conftest.py): a wait to be mended.
+    """
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    twice = [item for item in here if _screen(item) == "phone" and not item.get_closest_marker("phone")]
+    config.hook.pytest_deselected(items=twice)
+    items[:] = [item for item in items if item not in set(twice)]
+    if config.pluginmanager.hasplugin("rerunfailures"):
+        for item in here:
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _screen(item: pytest.Item) -> str:
+    spec = getattr(item, "callspec", None)
+    return spec.params.get("screen", "") if spec else ""
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def violations(page: Page, rules: list[str] | None = None) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.phone
 def test_no_tab_has_a_serious_violation_in_either_light(page: Page) -> None:
     page.evaluate(AXE_SCRIPT)
     found: dict[str, list[str]] = {}

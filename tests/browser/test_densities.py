@@ -96,6 +96,7 @@ def test_a_plot_can_be_taken_home_as_numbers_and_as_a_picture(page: Page, tmp_pa
     assert (tmp_path / "paths.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.phone
 def test_nothing_is_wider_than_the_screen(page: Page) -> None:
     opened(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -45,6 +45,7 @@ def style(page: Page, name: str) -> str:
     return str(page.locator(".lens").evaluate(f"lens => lens.style.getPropertyValue('{name}')"))
 
 
+@pytest.mark.phone
 def test_every_number_of_the_plan_can_be_read(lasting: Page) -> None:
     open_tab(lasting, "Extrapolate")
     region = lasting.get_by_role("region", name="The plan")
@@ -77,6 +78,7 @@ def test_three_pictures_come_and_any_two_lie_under_the_slider(shown: Page) -> No
     page.get_by_label("Picture on the left").select_option(label="Upsampled")
 
 
+@pytest.mark.phone
 def test_the_slider_is_dragged_and_moved_by_keys(shown: Page) -> None:
     page = shown
     stage = page.locator(".lens .stage")
@@ -98,6 +100,7 @@ def test_the_slider_is_dragged_and_moved_by_keys(shown: Page) -> None:
     assert style(page, "--cut") == "0%"
 
 
+@pytest.mark.phone
 def test_both_pictures_are_enlarged_and_moved_together(shown: Page) -> None:
     page = shown
     stage = page.locator(".lens .stage")
@@ -128,6 +131,7 @@ def test_the_x_ray_says_what_is_seen(shown: Page) -> None:
     expect(page.locator("#xray-strength-says")).to_contain_text("no strength")
 
 
+@pytest.mark.phone
 def test_nothing_sticks_out_of_the_screen(shown: Page) -> None:
     page = shown
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

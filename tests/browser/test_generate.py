@@ -35,6 +35,7 @@ def preview(page: Page) -> str:
     return page.locator("#pictures img").first.get_attribute("src") or ""
 
 
+@pytest.mark.phone
 def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(
     page: Page, rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def test_html_in_a_prompt_is_shown_as_text(page: Page) -> None:
     assert page.title() == title
 
 
+@pytest.mark.phone
 def test_nothing_sticks_out_of_the_screen(page: Page) -> None:
     ask(page, "a long word: " + "x" * 300)
     until_done(page)

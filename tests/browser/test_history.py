@@ -54,6 +54,7 @@ def make(page: Page, prompt: str = PROMPT, **settings: str) -> None:
     expect(page.locator("#status")).to_contain_text("Done in")
 
 
+@pytest.mark.phone
 def test_a_finished_run_is_there_after_a_reload_and_after_a_restart(
     page: Page, context: BrowserContext, store: RunStore, model: str
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_picture_dropped_on_any_tab_brings_its_settings(page: Page, store: Run
         expect(page).to_have_url(re.compile(r"#/generate\?.*seed=77.*steps=4"))
 
 
+@pytest.mark.phone
 def test_a_picture_dropped_on_the_check_is_checked(page: Page, store: RunStore, tmp_path: Path) -> None:
     make(page, steps="4", seed="77")
     open_tab(page, "Verify")

@@ -27,6 +27,7 @@ def straightness(page: Page) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.phone
 def test_a_flow_is_trained_and_reflow_straightens_it(page: Page) -> None:
     opened(page, 200)
     page.get_by_label("Rings").check()

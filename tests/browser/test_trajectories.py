@@ -54,6 +54,7 @@ def slide(page: Page, place: str, value: int) -> None:
     )
 
 
+@pytest.mark.phone
 def test_the_tab_is_alive_without_any_weights(shown: Page) -> None:
     page = shown
     assert len(numbers(page, "move-lengths", "move")) == STEPS
@@ -78,6 +79,7 @@ def test_the_film_follows_its_slider_without_the_server(shown: Page) -> None:
     page.context.set_offline(False)
 
 
+@pytest.mark.phone
 def test_a_word_shows_its_map_and_a_patch_its_words(shown: Page) -> None:
     page = shown
     place = ".sight canvas"

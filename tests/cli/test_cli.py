@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sd3demo.catalogue import CATALOGUE
 from sd3demo.cli import COMMANDS, main
+from sd3demo.engine import plan
 from sd3demo.engine.run import sample as flowing
 from sd3demo.errors import Failure
 from sd3demo.settings import Request
@@ -97,6 +99,20 @@ def test_a_picture_and_all_that_is_said_of_it(
         assert image.size == (64, 64)
         assert json.loads(image.info["sd3demo"])["noise_sha256"] == values["noise_sha256"][0]
     assert (home / "data" / "sd3demo" / "runs" / values["run"] / "result.json").is_file()
+
+
+@pytest.mark.parametrize("command", ["generate", "trace"])
+def test_what_a_plan_remarks_is_said_before_the_run_and_in_the_json(
+    command: str, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module(f"sd3demo.cli.{command}")
+    monkeypatch.setattr(module, "plan", lambda *given: replace(plan(*given), notes=("CFG is off",)))
+    out = "a.png" if command == "generate" else "a.safetensors"
+    assert main([command, PROMPT, "--model", model, "--steps", "1", "--out", out, "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == "CFG is off"
+    if command == "generate":
+        assert json.loads(said.out)["notes"] == ["CFG is off"]
 
 
 def test_several_pictures_are_numbered(model: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,9 +46,9 @@ def test_an_exact_straight_flow_is_as_long_as_its_chord_and_turns_nowhere(solver
 
 
 def test_the_mixtures_path_has_the_length_of_fine_integration(mixture: Mixture, noise: Tensor) -> None:
-    """Runge-Kutta's 100 moves against Euler's 20,000, from which the curve cannot be told."""
+    """Runge-Kutta's 400 moves against Euler's 4,000, from which the curve cannot be told."""
     coarse = recorded(list(SOLVERS["rk4"](mixture.velocity, noise[:8], time_grid(400))))
-    fine = path_length(SOLVERS["euler"](mixture.velocity, noise[:8], time_grid(20_000)))
+    fine = path_length(SOLVERS["euler"](mixture.velocity, noise[:8], time_grid(4000)))
     np.testing.assert_allclose([shape.length for shape in coarse], fine.length, rtol=2e-3)
     np.testing.assert_allclose([shape.chord for shape in coarse], fine.chord, rtol=2e-3)
 
