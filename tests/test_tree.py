@@ -111,6 +111,7 @@ ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
         ("plots", "plots ui.run.plots", "charts, and the component that shows one"),
         ("exact", "flow.exact models.exact", "the closed-form flow, and the model that answers with it"),
         ("extrapolate", "cli.extrapolate ui.extrapolate", "the command and the tab"),
+        ("sd3", "catalogue.sd3 models.sd3", "the family as data, and its models"),
         (
             "extrapolation",
             "flow.extrapolation settings.extrapolation engine.plan.extrapolation",

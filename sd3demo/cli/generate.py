@@ -34,8 +34,6 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
     spec = find(request.model)
     run_plan = plan(request, spec, budget(output.device))
     locate(spec)  # a model that is not here is refused before anything heavy is imported
-    for note in run_plan.notes:
-        report.progress(note)
     if not run_plan.fits:
         report.note(f"this may not succeed: {too_large(run_plan)}")
     for note in run_plan.notes:

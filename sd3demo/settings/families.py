@@ -30,6 +30,9 @@ def _layer_list(text: str) -> str:
     return text
 
 
+LayerList = Annotated[Text, AfterValidator(_layer_list)]
+
+
 class FamilyOptions(Settings):
     """What every family has an option for; those of one family add to it.
 
@@ -81,7 +84,7 @@ class SD3Options(FamilyOptions):
     skip_scale: SkipScale = Field(
         0.0, description="Skip-layer guidance (SD3.5-medium): v += scale (v_cond - v_skipped); 0 is off."
     )
-    skip_layers: Annotated[Text, AfterValidator(_layer_list)] = Field(
+    skip_layers: LayerList = Field(
         "",
         description="The blocks that skip-layer guidance leaves out, such as 7,8,9; "
         "the model's own by default.",

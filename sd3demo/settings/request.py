@@ -42,7 +42,7 @@ class PictureSettings(Settings):
     negative: Text = Field("", description="What guidance should lead away from; empty is the plain choice.")
     model: Text = Field("tiny", description="A name of the catalogue, or a folder in diffusers format.")
     seed: int = Field(
-        0, ge=0, le=LAST_SEED, description="Draws the initial noise; picture k of a batch has seed + k."
+        0, ge=0, le=LAST_SEED, description="Same seed, same noise. A batch uses seed, seed + 1, ..."
     )
     count: int = Field(1, ge=1, le=16, description="How many pictures to make at once.")
     width: Side | None = Field(None, description="In pixels; the model's native size by default.")

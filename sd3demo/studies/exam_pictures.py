@@ -23,7 +23,6 @@ from sd3demo.engine.plan.device import Device, budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Failure
 from sd3demo.settings import (
-    T5Mode,
     Request,
     Resolved,
     Scale,
@@ -31,6 +30,7 @@ from sd3demo.settings import (
     Shift,
     Solver,
     Steps,
+    T5Mode,
     non_default_values,
     parse,
 )

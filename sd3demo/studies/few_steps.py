@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sd3demo.flow.grids import Convention, time_grid
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings import Scale, Shift, non_default_values
+from sd3demo.settings import Scale, Shift, T5Mode, non_default_values
 from sd3demo.studies.exam_pictures import (
     MORE,
     ExamSettings,

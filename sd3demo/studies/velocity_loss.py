@@ -15,8 +15,8 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.engine.plan.device import Device
-from sd3demo.settings import Settings, non_default_values
-from sd3demo.studies.exam_pictures import T5Mode, local_budget, plan_of, request_field, resolved
+from sd3demo.settings import Settings, T5Mode, non_default_values
+from sd3demo.studies.exam_pictures import local_budget, plan_of, request_field, resolved
 from sd3demo.studies.statistics import error, in_arm, mean, ratio
 from sd3demo.studies.study import Cell, Column, Json, Measured, Measurement, Raw, Row, Scalar, Study, Table
 from sd3demo.studies.value_lists import between, numbers_of

@@ -276,7 +276,7 @@ def test_work_that_fails_says_so_with_code_1_and_leaves_nothing(
     def fail(step: object) -> None:
         raise Failure("the latent is not finite after step 1 of 2")
 
-    monkeypatch.setattr(flowing, "check", fail)
+    monkeypatch.setattr(flowing, "check_finite", fail)
     assert main(["generate", PROMPT, "--model", model, "--out", "a.png"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "the latent is not finite after step 1 of 2"
     assert files(home) == []

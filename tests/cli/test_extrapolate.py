@@ -116,7 +116,7 @@ def test_a_stage_that_fails_keeps_what_was_finished(
         if step.x.shape[-1] > 16:
             raise Failure("the latent is not finite after step 1 of 2")
 
-    monkeypatch.setattr(flowing, "check", fail)
+    monkeypatch.setattr(flowing, "check_finite", fail)
     assert main(["extrapolate", PROMPT, "--model", model, *QUICK]) == 1
     said = capsys.readouterr()
     assert said.out == ""

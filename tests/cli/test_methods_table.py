@@ -81,7 +81,7 @@ def test_a_failure_with_nothing_generated_is_that_failure_alone(
     def fail(step: object) -> None:
         raise Failure("the latent is not finite after step 1 of 2")
 
-    monkeypatch.setattr(sample, "check", fail)
+    monkeypatch.setattr(sample, "check_finite", fail)
     assert main(["extrapolate", PROMPT, "--model", model, *QUICK, "--own", picture, "--compare"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "the latent is not finite after step 1 of 2"
     assert files(home) == []

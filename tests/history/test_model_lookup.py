@@ -174,7 +174,7 @@ def test_an_enlarged_pictures_receipt_holds_the_native_ones(home: Path) -> None:
     native = ArmFinished(arm="native", stage="native", pictures=finished.pictures, **fields)
     fields["noise_sha256"] = ("b" * 64,)
     large = ArmFinished(arm="direct", stage="direct", pictures=(pixels,), **fields)
-    ended = replace(finished, pictures=(pixels,), made={"native": native, "direct": large})
+    ended = replace(finished, pictures=(pixels,), arms={"native": native, "direct": large})
     kept = RunStore(home / "runs").save(larger(), ended, {"native": RAN.plan.request, "direct": larger()})
     parent, child = (read_receipt(kept.folder / f"{name}.png") for name in ("native", "direct"))
     assert parent.parent is None

@@ -29,7 +29,7 @@ from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation
 RECORDERS = ("lengths",)
 """What every run records unless told otherwise; the names are those of engine.record.recorders."""
 
-SEED_STRIDE = 1  # picture k of a batch has seed + k, so that it equals the single picture of that seed
+SEED_STRIDE = 1  # a batch uses seed, seed + 1, ..., each as the single picture of that seed
 
 
 @dataclass(frozen=True)

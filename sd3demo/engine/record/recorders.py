@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from sd3demo.engine.events import Record
-from sd3demo.engine.record.context import RecorderContext
+from sd3demo.engine.record.recorder_context import RecorderContext
 from sd3demo.engine.record.traces import BLOCKS, MOMENTS, averaged, left_out, map_side, spread
 from sd3demo.engine.record.xray import XRayRecorder
 from sd3demo.flow.extrapolation.projection import Correction

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sd3demo.engine.events import Record
 from sd3demo.engine.record.bands import FIELDS, RINGS, ring_of
-from sd3demo.engine.record.context import RecorderContext
+from sd3demo.engine.record.recorder_context import RecorderContext
 from sd3demo.flow.extrapolation.projection import Correction
 from sd3demo.flow.solvers import Step
 

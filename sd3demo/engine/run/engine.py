@@ -159,8 +159,8 @@ class Engine:
         held, wanted = self._loaded.held, plan.model_key
         if replace(held, components=wanted.components) != wanted:
             return False
-        spare = plan.budget.memory - max(plan.memory.values())
-        return plan.bytes_of(held.components - wanted.components) <= max(spare, 0)
+        room = plan.budget.memory - max(plan.memory.values())
+        return plan.bytes_of(held.components - wanted.components) <= max(room, 0)
 
     def _bring(self, plan: Plan) -> LoadedModel:
         """The model of a plan: the one that is held, with what it lacks read now, or another one."""

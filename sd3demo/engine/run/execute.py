@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sd3demo.engine.events import ArmFinished, Event, Lifted, Record, StageStarted, StepDone, Stopped
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage
-from sd3demo.engine.record.context import RecorderContext, recorder_context
+from sd3demo.engine.record.recorder_context import RecorderContext, recorder_context
 from sd3demo.engine.record.recorders import RECORDERS, BranchRecorder, CorrectionRecorder, Recorder
 from sd3demo.engine.run.enlarging import given, lift, resample
 from sd3demo.engine.run.noise import initial_noise, noise_hash

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sd3demo.settings import Shift, Solver, Steps
-from sd3demo.studies.exam_pictures import MORE, ExamSettings, T5Mode, cells_of, request_field, single_model
+from sd3demo.settings import Shift, Solver, Steps, T5Mode
+from sd3demo.studies.exam_pictures import MORE, ExamSettings, cells_of, request_field, single_model
 from sd3demo.studies.score_rows import COLUMNS, rows_of
 from sd3demo.studies.study import Cell, Column, Measured, Scalar, Study, Table
 from sd3demo.studies.value_lists import numbers_of, several

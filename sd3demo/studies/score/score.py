@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from sd3demo.flow.grids import Convention
-from sd3demo.settings import ClipMode, Resolved, Side, Text, Time, Tokens, counted, non_default_values
+from sd3demo.settings import (
+    ClipMode,
+    LayerList,
+    Resolved,
+    Side,
+    SkipScale,
+    Text,
+    Time,
+    Tokens,
+    counted,
+    non_default_values,
+)
 from sd3demo.studies.exam_pictures import (
     GENEVAL,
     KINDS,
@@ -62,6 +73,10 @@ class ScoreStudy(SamplingSettings):
     width: Side | None = request_field("width")
     height: Side | None = request_field("height")
     max_sequence_length: Tokens | None = request_field("max_sequence_length")
+    skip_scale: SkipScale = request_field("skip_scale")
+    skip_layers: LayerList = request_field("skip_layers")
+    skip_from: Time = request_field("skip_from")
+    skip_to: Time = request_field("skip_to")
     precision: Literal["auto", "float32", "bfloat16"] = request_field("precision")
     placement: Literal["auto", "resident", "by-model", "streamed"] = request_field("placement")
 

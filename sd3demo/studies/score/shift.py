@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from sd3demo.catalogue import find
-from sd3demo.settings import Scale, Solver, Steps
-from sd3demo.studies.exam_pictures import MORE, ExamSettings, T5Mode, cells_of, request_field, single_model
+from sd3demo.settings import Scale, Solver, Steps, T5Mode
+from sd3demo.studies.exam_pictures import MORE, ExamSettings, cells_of, request_field, single_model
 from sd3demo.studies.score_rows import COLUMNS, by_category
 from sd3demo.studies.statistics import in_arm
 from sd3demo.studies.study import Cell, Column, Measured, Row, Scalar, Study, Table

@@ -11,7 +11,7 @@ import torch
 
 from sd3demo.catalogue import EncoderInput, read_folder
 from sd3demo.engine import Budget, plan
-from sd3demo.engine.record.context import recorder_context
+from sd3demo.engine.record.recorder_context import recorder_context
 from sd3demo.engine.record.traces import (
     BLOCKS,
     MOMENTS,

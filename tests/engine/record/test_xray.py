@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sd3demo.engine.record.bands import FIELDS, RINGS, Bands, bands, cut_ring, ring_shares
-from sd3demo.engine.record.context import RecorderContext
+from sd3demo.engine.record.recorder_context import RecorderContext
 from sd3demo.engine.record.xray import XRayRecorder, ring_energies
 from sd3demo.flow.exact import Gaussian
 from sd3demo.flow.extrapolation.lowpass import dct, haar
