@@ -22,14 +22,14 @@ def score(settings: ScoreStudy, cache: CacheOptions, report: Report) -> int:
             measured.append(news)
             report.progress(progress(news))
             continue
-        found = scores_of(settings, measured)
+        scores = scores_of(settings, measured)
         values = {
-            "scores": {name: asdict(rate) for name, rate in found.scores.items()},
-            "overall": found.overall,
+            "scores": {name: asdict(rate) for name, rate in scores.scores.items()},
+            "overall": scores.overall,
             "n": settings.n,
-            "settings": found.settings.model_dump(mode="json", exclude={"prompt", "seed"}),
+            "settings": scores.settings.model_dump(mode="json", exclude={"prompt", "seed"}),
         }
-        report.result(values, as_text(found))
+        report.result(values, as_text(scores))
         return 0
     raise Failure("the score stopped before it was finished")
 

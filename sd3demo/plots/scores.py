@@ -34,11 +34,11 @@ def soft(table: Table) -> Chart:
     """Plot the partial scores over the last row's categories; letters from the first row that has them, since
     those categories may have none."""
     names = [column.name for column in table.columns]
-    told = {part: [value for value in table.column(part) if value is not None] for part in names}
+    known = {part: [value for value in table.column(part) if value is not None] for part in names}
     last = only(table, category=str(table.column("category")[-1]))
-    parts = [part for part in names[names.index("ceiling") + 1 :] if told[part]]
-    found = {part: last.column(part)[0] for part in parts}
-    values = numbers([told[part][0] if value is None else value for part, value in found.items()])
+    parts = [part for part in names[names.index("ceiling") + 1 :] if known[part]]
+    values_by_part = {part: last.column(part)[0] for part in parts}
+    values = numbers([known[part][0] if value is None else value for part, value in values_by_part.items()])
     return Chart(
         "soft",
         "What is right about it, part by part",

@@ -86,14 +86,14 @@ def angles(trace: Trace, before: Trace | None = None) -> Chart:
 
 def projection(trace: Trace, before: Trace | None = None) -> Chart:
     """Plot the states on their two principal directions, with the chord; the second axis is stretched."""
-    found = trace.shape.projection()
+    plane = trace.shape.projection()
     curves = [
-        Curve("chord", *_columns(found.states[[0, -1]]), "orange", "dashed"),
-        Curve("path", *_columns(found.states), "green", "dots", strong=True),
+        Curve("chord", *_columns(plane.states[[0, -1]]), "orange", "dashed"),
+        Curve("path", *_columns(plane.states), "green", "dots", strong=True),
     ]
     if before is not None:
         curves.insert(0, Curve(BEFORE, *_columns(before.shape.projection().states), "grey", "dots"))
-    first, second = (f"{100 * share:.1f}%" for share in found.share)
+    first, second = (f"{100 * share:.1f}%" for share in plane.share)
     return Chart(
         "projection",
         "The path from its two main sides",

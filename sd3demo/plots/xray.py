@@ -159,14 +159,14 @@ def ends(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
     if not np.isfinite(guide).any():
         return chart, f"{run.title} has no native picture to be compared with."
     low = x < 1 / run.scale
-    said = [f"{run.title} ends {_apart(final, guide, low)} the lifted native picture"]
+    sentences = [f"{run.title} ends {_apart(final, guide, low)} the lifted native picture"]
     if direct is not None:
-        said.append(f"the direct run {_apart(_end(direct), guide, low)}")
+        sentences.append(f"the direct run {_apart(_end(direct), guide, low)}")
     beyond = [f"{_over(final, guide, ~low)} for {run.title.lower()}"]
     if direct is not None:
         beyond.append(f"{_over(_end(direct), guide, ~low)} for the direct run")
     return chart, (
-        f"In the native frequencies {' and '.join(said)}; beyond them, where that holds least, power is "
+        f"In the native frequencies {' and '.join(sentences)}; beyond them, where that holds least, power is "
         f"{' and '.join(beyond)}."
     )
 
