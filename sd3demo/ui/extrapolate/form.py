@@ -219,7 +219,7 @@ def control(name: str, value: Any, reason: str = "") -> Control:
     if name in OPEN:
         return gr.Dropdown(list(OPEN[name]), value=typed(value), allow_custom_value=True, **looks)
     if bounds and name not in ("width", "height", "seed"):
-        low, high = face(name).usual if face(name).usual[1] else bounds
+        low, high = face(name).usual or bounds
         return gr.Slider(low, high, value, step=1 if is_whole(field) else 0.1, buttons=[], **looks)
     if bounds:
         return gr.Number(value, precision=0, **looks)

@@ -36,7 +36,7 @@ def at_once(
     js: str | None = None,
     raw: bool = False,
 ) -> Dependency:
-    """Wire a quick answer, beside the queue. When the same thing is done again meanwhile, the last one counts.
+    """Wire a quick answer, beside the queue. Of several at a time, the last one counts.
 
     `raw` hands the values over unchecked, for an answer whose own sentence says more. No progress is shown,
     so gradio is to note it at one output alone: where it once did, it does again at every event of the page.

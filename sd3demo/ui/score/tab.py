@@ -12,6 +12,7 @@ from sd3demo.studies.study import Measured, find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls import build as controls
 from sd3demo.ui.controls.deep_links import linked
+from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.run.markdown import section, text_file
 from sd3demo.ui.score.geneval import published
 from sd3demo.ui.studies.panel import study_panel
@@ -55,10 +56,10 @@ def score(core: Core) -> None:
         section(TEXT, "Studies")
         below = studies(core, BELOW)
     kind = find_study("score").settings
-    start = controls.opening(kind, core.models)
+    start = controls.opening_of(kind, core.models)
     every = {**panel.controls, **below.controls}
     changed = [one.change for one in every.values()]
-    linked(below.kind(kind), every, start, titles=controls.titles(kind), when=changed)
+    linked(below.kind(kind), every, start, titles=titles(kind), when=changed)
 
 
 def gallery(measured: Sequence[Measured]) -> str:

@@ -1,7 +1,7 @@
-"""All that the page takes from gradio beyond what gradio documents, with what happens where a release lacks it."""
+"""All that the page takes from gradio beyond what it documents, and what happens where a release lacks it."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.context import Context
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
 from gradio.processing_utils import save_bytes_to_cache
@@ -35,7 +36,7 @@ class ServedFile:
 
 
 def write_served_file(content: bytes, name: str) -> ServedFile:
-    """Write a file where gradio serves it and later clears it away. Raises Refusal where there is no space."""
+    """Write a file where gradio serves it and later clears it away. Raises Refusal where the disk is full."""
     try:
         path = save_bytes_to_cache(content, name, get_upload_folder())
     except OSError as error:
@@ -65,6 +66,62 @@ def current_tab() -> gr.Tab | None:
     while block is not None and not isinstance(block, gr.Tab):
         block = block.parent
     return block
+
+
+class ApiValue(Api):
+    """A value of an endpoint: nothing on the page, only a type, a title and a default for programs."""
+
+    def __init__(self, default: object, schema: Mapping[str, object], title: str) -> None:
+        super().__init__(default, dict(schema), title)  # type: ignore[arg-type]
+
+    def get_block_name(self) -> str:
+        return "api"
+
+
+def add_endpoint(
+    function: Callable[..., object],
+    inputs: Sequence[ApiValue],
+    outputs: Sequence[ApiValue],
+    *,
+    name: str,
+    queue: str = "",
+) -> None:
+    """Add an endpoint to the page that is being built; several may share a value.
+
+    `queue` names the runs that it waits for; without a name it answers at once. `gr.api` numbers its values,
+    has no place for their descriptions, and makes them anew for each endpoint.
+    """
+    line: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": queue} if queue else {"queue": False}
+    gr.on(
+        [],
+        function,
+        [*inputs],
+        [*outputs],
+        preprocess=False,
+        postprocess=False,
+        show_progress="hidden",
+        api_name=name,
+        **line,
+    )
+
+
+def fill_missing_values(page: gr.Blocks) -> None:
+    """Let a client that sends fewer values than an endpoint takes have the defaults of the others.
+
+    Clients of gradio send them all; others know as many as there were when they were written. Where a release
+    checks values otherwise, such a client is told by gradio how many there are.
+    """
+    check = getattr(page, "validate_inputs", None)
+    if check is None:
+        log.warning("gradio %s has no validate_inputs: endpoints need all of their values", gr.__version__)
+        return
+
+    def filled(endpoint: Any, values: list[Any]) -> None:
+        if all(isinstance(one, ApiValue) for one in endpoint.inputs):
+            values.extend(one.value for one in endpoint.inputs[len(values) :])
+        check(endpoint, values)
+
+    page.validate_inputs = filled
 
 
 def build_without_apps(build: Callable[[], gr.Blocks]) -> gr.Blocks:

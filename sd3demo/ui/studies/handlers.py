@@ -1,7 +1,7 @@
 """What a study on the page answers: its news as they come, what its button says, how it was stopped."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from html import escape
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from sd3demo.settings import Settings, parse
 from sd3demo.studies.cache import kept_at_home
 from sd3demo.studies.study import Measured, Study, Table, find_study, run, standing
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import build as controls
+from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.generate.stream import sentence
 from sd3demo.ui.run import status as words
 from sd3demo.ui.run.plots import drawn
@@ -38,16 +38,16 @@ def answers(
     nothing = [gr.skip()] * (5 + len(study.charts) + extras)
     yield [words.waking(), *nothing]
     try:
-        settings = asked(core, study, values)
+        settings = allowed_settings(core, study, dict(zip(study.settings.model_fields, values, strict=True)))
         with closing(run(study, settings, core.engine(), kept_at_home())) as news:
             yield from _shown(study, settings, news, extra, extras)
     except Exception as error:
-        yield [words.failed(sentence(error, controls.titles(study.settings))), *nothing]
+        yield [words.failed(sentence(error, titles(study.settings))), *nothing]
 
 
-def asked(core: Core, study: Study, values: Sequence[object]) -> Settings:
-    """The settings that the controls hold. Raises Refusal for what this page does not do."""
-    named = dict(zip(study.settings.model_fields, values, strict=True))
+def allowed_settings(core: Core, study: Study, values: Mapping[str, object]) -> Settings:
+    """The settings of these values, the others by default. Raises Refusal for what this page does not do."""
+    named = dict(values)
     for one in ("n", "scenes"):
         given = named.get(one)
         if isinstance(given, int | float) and given > MOST:
@@ -65,7 +65,7 @@ def labelled(core: Core, name: str, *values: object) -> object:
     """What the button says: whether some of what is asked for was measured before."""
     study = find_study(name)
     try:
-        done, count = standing(study, asked(core, study, values), kept_at_home())
+        done, count = standing(study, allowed_settings(core, study, dict(zip(study.settings.model_fields, values, strict=True))), kept_at_home())
     except ValueError:
         return gr.update(value="Run")
     if done == count:

@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
+from sd3demo.catalogue import find
 from sd3demo.settings import Settings
 from sd3demo.studies.study import STUDIES, Table, find_study
 from sd3demo.ui.context import Core
@@ -65,14 +66,21 @@ def study_panel(
     the tab `when`: plotly comes in then.
     """
     study = find_study(name)
-    values = values or controls.opening(study.settings, core.models)
+    values = values or controls.opening_of(study.settings, core.models)
     first = front or _front(study.settings)
     made: dict[str, controls.Control] = {}
 
     def place(names: Sequence[str]) -> None:
         for one in names:
             id = f"set-{name}-{one.replace('_', '-')}"
-            made[one] = controls.control(study.settings, one, values[one], core.models, id)
+            made[one] = controls.control(
+                one,
+                values[one],
+                kind=study.settings,
+                spec=find(core.models[0]),
+                elem_id=id,
+                models=core.models,
+            )
 
     with gr.Row(elem_classes="lesson study", elem_id=f"study-{name}"):
         with gr.Column(elem_classes="knobs", min_width=260):

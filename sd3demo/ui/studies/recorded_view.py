@@ -14,7 +14,7 @@ from sd3demo.studies.results import Recorded, recorded
 from sd3demo.studies.study import Study, Table, find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls import build as controls
-from sd3demo.ui.controls.labels import face
+from sd3demo.ui.controls.labels import label
 from sd3demo.ui.run.plots import drawn
 from sd3demo.ui.studies import table_view as tabled
 
@@ -81,7 +81,7 @@ def empty(study: Study) -> str:
 
 def said(core: Core, found: Recorded) -> str:
     """When, how much, under which settings and with which weights it was measured, in one sentence."""
-    own = controls.opening(type(found.settings), core.models)
+    own = controls.opening_of(type(found.settings), core.models)
     held = found.settings.model_dump()
     counts = [f"{name} = {held[name]}" for name in COUNTS if name in held]
     other = [
@@ -106,6 +106,6 @@ def weights(found: Recorded) -> str:
 
 
 def _setting(name: str, value: object) -> str:
-    title = controls.title_of(name)
+    title = label(name).title
     title = title if title[:2].isupper() or title[1:2].isdigit() else title[0].lower() + title[1:]
-    return f"{title} {face(name).names.get(str(value), value) if name not in controls.FACES else value}"
+    return f"{title} {label(name).names.get(str(value), value)}"

@@ -18,6 +18,7 @@ from sd3demo.studies.study import find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls import build as controls
 from sd3demo.ui.controls.deep_links import PLAIN, Link, read, split, told_of, written
+from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.run import status as words
 from sd3demo.ui.run.wiring import at_once
 from sd3demo.ui.studies.handlers import asked
@@ -50,15 +51,15 @@ class Studies:
         return create_model(base.__name__, __base__=base, **fields)
 
 
-def studies(core: Core, titles: Mapping[str, str]) -> Studies:
+def studies(core: Core, tab_titles: Mapping[str, str]) -> Studies:
     """Several studies in tabs, by their names."""
-    names = tuple(titles)
+    names = tuple(tab_titles)
     study, chosen = _hidden(names[0]), _hidden(names[0])
     places = {name: Place(_hidden(), _hidden(), _hidden()) for name in names}
     with gr.Tabs(elem_classes="studies") as tabs:
         for name, place in places.items():
             id = f"study-tab-{name}"
-            with gr.Tab(titles[name], id=id, elem_id=id) as tab:
+            with gr.Tab(tab_titles[name], id=id, elem_id=id) as tab:
                 told = [place.had, place.built]
                 looks = [study, chosen, place.held, *told]
                 at_once([tab.select], partial(_looked, name), looks, [study, chosen, *told])
@@ -76,7 +77,7 @@ def studies(core: Core, titles: Mapping[str, str]) -> Studies:
 def packed(core: Core, name: str, *values: object) -> str:
     """What a study's controls hold, as the text of a link; empty as it opens."""
     kind = find_study(name).settings
-    start = controls.opening(kind, core.models)
+    start = controls.opening_of(kind, core.models)
     text = written(name, dict(zip(kind.model_fields, values, strict=True)), lambda _: start, plain=INSIDE)
     _, _, settings = text.partition("?")
     return settings.replace("+", " ").replace("=", ":").replace("&", ";")
@@ -85,11 +86,9 @@ def packed(core: Core, name: str, *values: object) -> str:
 def unpacked(core: Core, name: str, text: str) -> tuple[dict[str, object], list[str]]:
     """What a study's controls hold for the text of a link, and a sentence for each setting not to be had."""
     study = find_study(name)
-    start = controls.opening(study.settings, core.models)
+    start = controls.opening_of(study.settings, core.models)
     check = lambda values: asked(core, study, [values[one] for one in study.settings.model_fields])  # noqa: E731
-    link = Link(
-        name, study.settings, {}, lambda _: start, lambda _: [], controls.titles(study.settings), check=check
-    )
+    link = Link(name, study.settings, {}, lambda _: start, lambda _: [], titles(study.settings), check=check)
     _, given = split(f"#/{name}?" + text.replace(":", "=").replace(";", "&"))
     return read(link, given)
 
