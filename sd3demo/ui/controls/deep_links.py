@@ -59,6 +59,12 @@ class Link:
     """Raises Refusal for what the controls must not hold together, though each setting alone is good."""
     came: Component | None = None
     """A hidden text that changes each time a link of this tab with settings is opened, the same link too."""
+    unfold: Callable[..., Values] | None = None
+    """The settings that all controls together hold, where one control holds several of them."""
+
+    def held(self, values: Sequence[object]) -> Values:
+        """The settings that the values of the controls are."""
+        return self.unfold(*values) if self.unfold else dict(zip(self.controls, values, strict=True))
 
 
 _LINKS: WeakKeyDictionary[gr.Blocks, list[Link]] = WeakKeyDictionary()
@@ -76,12 +82,16 @@ def linked(
     required: Values | None = None,
     check: Callable[[Values], object] = dict,
     came: Component | None = None,
+    unfold: Callable[..., Values] | None = None,
 ) -> None:
     """Gives the tab that is being built an address; `controls` are named as the fields of their settings.
 
-    They open as the settings do where `start` says nothing; `fill` may leave out the last of them.
+    They open as the settings do where `start` says nothing; `fill` may leave out the last of them. Where a
+    control holds several settings, `unfold` returns all settings for the controls' values, and `fill` all
+    updates.
     """
-    plain = {name: kind.model_fields[name].get_default() for name in controls}
+    names = kind.model_fields if unfold else controls
+    plain = {name: kind.model_fields[name].get_default() for name in names}
 
     def opens(asked: Values) -> Values:
         return plain | dict(start(asked) if callable(start) else start)
@@ -93,7 +103,7 @@ def linked(
 
     page, tab = Context.root_block, _tab()
     if page is not None and tab is not None:
-        own = (str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, check, came)
+        own = (str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, check, came, unfold)
         _LINKS.setdefault(page, []).append(Link(*own))
 
 
@@ -187,7 +197,7 @@ def read(link: Link, given: Values) -> tuple[dict[str, object], list[str]]:
 
 def address_of(link: Link, *values: object) -> str:
     """What stands behind the `#` for what the controls hold."""
-    return written(link.tab, dict(zip(link.controls, values, strict=True)), link.start)
+    return written(link.tab, link.held(values), link.start)
 
 
 def written(tab: str, values: Values, start: Callable[[Values], Values], *, plain: str = PLAIN) -> str:

@@ -14,7 +14,6 @@ from gradio.context import Context
 
 from sd3demo.catalogue import find
 from sd3demo.settings import bounds_of, parse
-from sd3demo.ui.api.densities import curves
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.deep_links import linked
 from sd3demo.ui.densities import schedule_table as schedule
@@ -73,7 +72,7 @@ FARTHEST: Mapping[str, float] = {"shift": 12, "mode_s": 1.75}
 
 
 def densities(core: Core) -> None:
-    """The whole tab, and the endpoints `/densities` and `/schedule`."""
+    """The whole tab."""
     own = find(core.models[0]).defaults
     start = parse(Lab, {"steps": own.steps, "schedule": own.schedule})
     controls: dict[str, Control] = {}
@@ -106,8 +105,6 @@ def densities(core: Core) -> None:
     at_once([presets.click], preset, [presets, controls["densities"]], inputs[:4])
     savable([frames[name] for name in MOVING], partial(chart, core), inputs)
     savable([frames[name] for name in STILL], still, [])
-    curves()
-    schedule.schedule(core)
 
 
 def moved(core: Core, *values: object) -> list[object]:

@@ -68,14 +68,13 @@ def current_tab() -> gr.Tab | None:
     return block
 
 
-class ApiValue(Api):
-    """A value of an endpoint: nothing on the page, only a type, a title and a default for programs."""
+ApiValue = Api
+"""A value of an endpoint: nothing on the page, only a type, a title and a default for programs."""
 
-    def __init__(self, default: object, schema: Mapping[str, object], title: str) -> None:
-        super().__init__(default, dict(schema), title)  # type: ignore[arg-type]
 
-    def get_block_name(self) -> str:
-        return "api"
+def api_value(default: object, schema: Mapping[str, object], title: str) -> ApiValue:
+    """Return a value with a JSON schema, whose `additional_description` stands on the API page."""
+    return Api(default, dict(schema), title)  # type: ignore[arg-type]
 
 
 def add_endpoint(
