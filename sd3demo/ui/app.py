@@ -20,8 +20,9 @@ from sd3demo.ui.flow_lab.tab import plane
 from sd3demo.ui.generate.tab import generate
 from sd3demo.ui.history.tab import history
 from sd3demo.ui.score.tab import score
-from sd3demo.ui.server.gzip import Packed
-from sd3demo.ui.server.ports import free_port, refuse_tools_without_package, sparing
+from sd3demo.ui.server import gradio_internals
+from sd3demo.ui.server.gzip import PageGzip
+from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
 from sd3demo.ui.verify.tab import verify
@@ -58,7 +59,7 @@ LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing large
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
     chosen = work or core(history=of_page())
-    return sparing(lambda: _built(chosen))
+    return gradio_internals.build_without_apps(lambda: _built(chosen))
 
 
 def _built(work: Core) -> gr.Blocks:
@@ -110,8 +111,8 @@ def launch(
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
-            app_kwargs={"middleware": [Middleware(Packed, compresslevel=6)]},
-            _frontend=False,  # no look at its own page, which a busy machine answers too late
+            app_kwargs={"middleware": [Middleware(PageGzip, compresslevel=6)]},
+            **gradio_internals.LAUNCH,
         )
     except OSError as error:
         raise Refusal(

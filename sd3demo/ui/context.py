@@ -63,9 +63,9 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
     return Core(models, run, history, engine, together)
 
 
-def prepare(values: Mapping[str, object], core: Core) -> Plan:
+def prepare(values: Mapping[str, object], core: Core, kind: type[Request] = Request) -> Plan:
     """The plan of what a form or a client asks for. Raises Refusal with the first thing wrong."""
-    return prepared(parse(Request, values), core)
+    return prepared(parse(kind, values), core)
 
 
 def prepared(request: Request, core: Core) -> Plan:

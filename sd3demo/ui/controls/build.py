@@ -46,10 +46,10 @@ def opening_of(kind: type[Settings], models: Sequence[str]) -> dict[str, Value]:
     return values | left_open | {"model": models[0]}
 
 
-def held(request: Request, spec: ModelSpec) -> dict[str, Value]:
+def held(request: Request, spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
     """What the controls hold for a request."""
-    given = {name: getattr(request, name) for name in Request.model_fields}
-    return opening(spec) | {name: value for name, value in given.items() if value is not None}
+    given = {name: getattr(request, name, None) for name in kind.model_fields}
+    return opening(spec, kind) | {name: value for name, value in given.items() if value is not None}
 
 
 def control(

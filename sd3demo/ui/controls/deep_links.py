@@ -8,20 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import time_ns
-from typing import Any, TypeAlias, get_origin
+from typing import TypeAlias, get_origin
 from urllib.parse import parse_qsl, quote_plus
 from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from gradio.events import Dependency
 
 from sd3demo.errors import Refusal
 from sd3demo.settings import LONGEST_PROMPT, Settings, parse
-from sd3demo.ui.generate.stream import sentence
-from sd3demo.ui.run import status as words
+from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.run_status import failed, status_html
+from sd3demo.ui.run.wiring import after as follow
 from sd3demo.ui.run.wiring import at_once
+from sd3demo.ui.server.gradio_internals import current_page, current_tab
 
 Values: TypeAlias = Mapping[str, object]
 Event: TypeAlias = Callable[..., Dependency]
@@ -101,9 +102,22 @@ def linked(
         rest = (values[name] for name in [*controls][len(first) :])
         return [*first, *(gr.update(value=list(one) if isinstance(one, tuple) else one) for one in rest)]
 
-    page, tab = Context.root_block, _tab()
+    page, tab = current_page(), current_tab()
     if page is not None and tab is not None:
-        own = (str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, check, came, unfold)
+        own = (
+            str(tab.id),
+            kind,
+            controls,
+            opens,
+            updates,
+            titles,
+            required or {},
+            when,
+            after,
+            check,
+            came,
+            unfold,
+        )
         _LINKS.setdefault(page, []).append(Link(*own))
 
 
@@ -138,8 +152,7 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
         write, inputs = partial(address_of, link), [*link.controls.values()]
         events = [at_once([button.click, *link.when], write, inputs, [address], raw=True)]
         for answer in link.after:
-            quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-            events.append(answer.success(write, inputs, [address], preprocess=False, **quiet))
+            events.append(follow(answer, write, inputs, [address]))
         for event in events:
             event.success(None, [address], None, js=SHOW, api_visibility="private")
 
@@ -156,14 +169,14 @@ def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[o
         if tab not in known:
             raise Refusal(f"this link names the tab {tab!r}; this page has {', '.join(known)}")
     except Refusal as error:
-        return [words.failed(str(error)), gr.skip(), *skips]
+        return [status_html(failed(str(error))), gr.skip(), *skips]
     said = ""
     updates: list[object] = []
     for link in every:
         if link.tab == tab:
             values, faults = read(link, given)
             updates += link.fill(values)
-            said = words.failed(told_of(faults)) if faults else ""
+            said = status_html(failed(told_of(faults))) if faults else ""
         else:
             updates += [gr.skip() for _ in link.controls]
     updates += [str(time_ns()) if given and link.tab == tab else gr.skip() for link in stamped]
@@ -247,11 +260,3 @@ def told_of(faults: Sequence[str]) -> str:
     """One sentence on the settings of a link that cannot be had."""
     more = f" ({len(faults) - 1} more of its settings cannot be had either)" if len(faults) > 1 else ""
     return f"{faults[0]}{more}; everything else of this link is set"
-
-
-def _tab() -> gr.Tab | None:
-    """The tab that is being built."""
-    block: Any = Context.block
-    while block is not None and not isinstance(block, gr.Tab):
-        block = block.parent
-    return block

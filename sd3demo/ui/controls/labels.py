@@ -175,6 +175,9 @@ OF_CLASS: Mapping[str, Mapping[str, Label]] = {
 }
 """Settings that one class of settings, and those that inherit from it, call otherwise."""
 
+ENCODERS = ("clip_l", "clip_g", "t5")
+"""The settings that switch a text encoder."""
+
 HEADING = ("prompt", "seed")
 """What stands above all groups."""
 

@@ -30,23 +30,23 @@ SAVED = "(text) => window.sd3demo.saved(text)"
 
 
 @dataclass(frozen=True)
-class Frame:
+class PlotPlace:
     """The place of one chart."""
 
     name: str
     plot: gr.Plot
 
 
-def frame(name: str, value: PlotData | None = None) -> Frame:
+def frame(name: str, value: PlotData | None = None) -> PlotPlace:
     """A place, empty unless a chart is given; whoever opens the tab fills it."""
     with gr.Column(elem_classes="frame", min_width=260):
         plot = gr.Plot(value, show_label=False, container=False, elem_id=f"plot-{name}", buttons=[])
         gr.HTML(BUTTONS.format(name=name), elem_classes="save")
-    return Frame(name, plot)
+    return PlotPlace(name, plot)
 
 
 def savable(
-    frames: Sequence[Frame],
+    frames: Sequence[PlotPlace],
     chart: Callable[..., Chart],
     inputs: Sequence[Component],
     *,
@@ -91,3 +91,6 @@ def _written(csv: Callable[..., str], names: Sequence[str], name: object, *value
             f"{name!r} has no numbers here; choose one of {', '.join(names)}", print_exception=False
         )
     return f"{name}\n{csv(name, *values)}"
+
+
+Frame = PlotPlace  # the name before; goes once nothing imports it
