@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from sd3demo.errors import Refusal
 from sd3demo.history import of_page
 from sd3demo.ui.about import about
-from sd3demo.ui.api.infer import infer
+from sd3demo.ui.api.endpoints import endpoints
 from sd3demo.ui.context import Core, core
 from sd3demo.ui.controls import deep_links as links
 from sd3demo.ui.densities.tab import densities
@@ -73,7 +73,8 @@ def _built(work: Core) -> gr.Blocks:
                     tab(work)
         links.connect(page, tabs)
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
-            infer(work)
+            endpoints(work)
+    gradio_internals.fill_missing_values(page)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
     return page
 

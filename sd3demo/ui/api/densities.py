@@ -66,7 +66,7 @@ def densities(core: Core) -> ApiEndpoint:
         settings: dict[str, object] = {"densities": (name,), "m": values["m"], "shift": values["alpha"]}
         if scale is not None:
             settings["mode_s" if name == "mode" else "s"] = scale
-        return _curves(parse(lab.Lab, settings), count)
+        return _curves(parse(lab.DensitySettings, settings), count)
 
     return ApiEndpoint(
         "densities",
@@ -78,7 +78,7 @@ def densities(core: Core) -> ApiEndpoint:
     )
 
 
-def _curves(chosen: lab.Lab, points: int) -> CurvesAnswer:
+def _curves(chosen: lab.DensitySettings, points: int) -> CurvesAnswer:
     import torch
 
     from sd3demo.flow.densities import Shifted

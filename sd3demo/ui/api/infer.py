@@ -16,9 +16,10 @@ from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter, of_field, of_settings, settings_of
 from sd3demo.ui.api.plan import MODEL, planned
 from sd3demo.ui.context import Core, prepare
-from sd3demo.ui.extrapolate.handlers import remember
-from sd3demo.ui.generate import handlers as answers
+from sd3demo.ui.extrapolate.handlers import save_extrapolation
+from sd3demo.ui.generate.handlers import new_seed
 from sd3demo.ui.run.events import result_of
+from sd3demo.ui.run.files import save_to_history, write_pictures
 from sd3demo.ui.server.zerogpu import here
 
 RANDOMIZE = ApiParameter(
@@ -39,8 +40,8 @@ def infer(core: Core) -> ApiEndpoint:
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
         plan = prepare({"model": core.models[0], **_seeded(values, Request)}, core)
         finished = result_of(core.run(plan))
-        (file,) = answers.keep(plan.request, finished)
-        answers.remember(core, plan.request, finished)
+        (file,) = write_pictures(plan.request, finished)
+        save_to_history(core, plan.request, finished)
         return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
 
     space = ("prompt", "negative", "seed", RANDOMIZE, "width", "height", "cfg", "steps", "shift", "t5")
@@ -62,8 +63,8 @@ def extrapolate(core: Core) -> ApiEndpoint:
         refuse_unless_it_fits(plan)
         locate(plan.spec)
         finished = result_of(core.run(plan))
-        (file,) = answers.keep(plan.request, finished)
-        remember(core, plan, finished)
+        (file,) = write_pictures(plan.request, finished)
+        save_extrapolation(core, plan, finished)
         return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
 
     method = of_field(Extrapolation, "method")
@@ -84,5 +85,5 @@ def extrapolate(core: Core) -> ApiEndpoint:
 
 def _seeded(values: Mapping[str, JsonValue], kind: type[Request]) -> dict[str, JsonValue]:
     """The settings that are asked for, with a new seed where one is wanted."""
-    drawn = {"seed": answers.new_seed()} if values["randomize_seed"] else {}
+    drawn = {"seed": new_seed()} if values["randomize_seed"] else {}
     return settings_of(values, kind) | drawn

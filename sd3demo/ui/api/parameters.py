@@ -13,7 +13,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from sd3demo.settings import Request, bounds_of, choices_of, is_whole
-from sd3demo.ui.extrapolate.form import title_of
+from sd3demo.ui.controls.labels import label
 
 NAMES: Mapping[str, str] = {
     "negative": "negative_prompt",
@@ -40,17 +40,15 @@ class ApiParameter:
     required: bool = False
 
 
-def of_field(
-    kind: type[BaseModel], setting: str, *, names: Mapping[str, str] = NAMES
-) -> ApiParameter:
+def of_field(kind: type[BaseModel], setting: str, *, names: Mapping[str, str] = NAMES) -> ApiParameter:
     """The parameter of a setting; one that may be left open has the default None."""
     field = kind.model_fields[setting]
     default = None if field.is_required() else field.default
-    type_ = _annotation(field)
+    type_ = _annotation(field, free=bool(label(setting).suggested))
     return ApiParameter(
         name=names.get(setting, setting),
         type=type_ | None if default is None and not field.is_required() else type_,
-        title=title_of(setting),
+        title=label(setting).title,
         description=field.description or "",
         default=default,
         required=field.is_required(),
@@ -125,12 +123,12 @@ def function_of(name: str, summary: str, parameters: Sequence[ApiParameter], ans
     return endpoint
 
 
-def _annotation(field: FieldInfo) -> Any:
-    """The Python type of a field's values, as clients and tools are told of it."""
+def _annotation(field: FieldInfo, *, free: bool) -> Any:
+    """The Python type of a field's values, as clients and tools are told of it; `free` allows other texts."""
     names, bounds = choices_of(field), bounds_of(field)
     if bounds:
         number: Any = int if is_whole(field) else float
         return number | str if names else number
-    if names:
+    if names and not free:
         return Literal[names]
     return bool if field.annotation is bool else str

@@ -16,9 +16,10 @@ from sd3demo.errors import Refusal
 from sd3demo.flow.grids import CONVENTIONS, Convention, time_grid
 from sd3demo.settings import Request, parse
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import form
-from sd3demo.ui.generate.stream import TITLES, sentence
-from sd3demo.ui.run import status as words
+from sd3demo.ui.controls.build import Control
+from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.run_status import failed, status_html
 from sd3demo.ui.run.wiring import at_once
 
 USED_BY = {
@@ -53,7 +54,7 @@ def listing(planned: Plan) -> str:
     )
 
 
-def beside(core: Core, controls: Mapping[str, form.Control]) -> None:
+def beside(core: Core, controls: Mapping[str, Control]) -> None:
     """The list of the times beside a tab's own controls, folded away; `controls` hold those of ASKED.
 
     It is written when it is unfolded and whenever one of them changes.
@@ -70,7 +71,7 @@ def listed(core: Core, *values: object) -> str:
     try:
         return listing(schedule_plan(core, dict(zip(ASKED, values, strict=True))))
     except ValueError as error:
-        return words.failed(sentence(error, TITLES))
+        return status_html(failed(sentence(error, titles(Request))))
 
 
 def conventions(planned: Plan) -> dict[Convention, Sequence[float]]:

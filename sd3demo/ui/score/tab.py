@@ -42,7 +42,10 @@ def score(core: Core) -> None:
     with gr.Column(elem_id="scores"):
         section(TEXT, "Score")
         studies = study_tabs(
-            core, STUDIES, fronts={SCORE: FRONT}, galleries={SCORE: StudyGallery("judged", NO_PICTURES, gallery)}
+            core,
+            STUDIES,
+            fronts={SCORE: FRONT},
+            galleries={SCORE: StudyGallery("judged", NO_PICTURES, gallery)},
         )
         with gr.Accordion("GenEval as published, for context", open=False):
             section(TEXT, "GenEval")

@@ -93,9 +93,7 @@ def study_panel(
     shown = gr.State(recorded.table, time_to_live=3600)
     outputs = [note, table, start, shown, *(one.plot for one in frames), *more]
     answer = partial(run_study, core, name, gallery.html if gallery else None)
-    run = run_in_queue(
-        [start.click], answer, inputs, outputs, status=status, titles=titles(study.settings)
-    )
+    run = run_in_queue([start.click], answer, inputs, outputs, status=status, titles=titles(study.settings))
     stop_runs(stop, [run], ended=partial(ended, core, name), inputs=inputs, outputs=[start])
     changed = [one.change for one in inputs]
     at_once(changed, partial(button_text, core, name), inputs, [start], raw=True)

@@ -69,8 +69,7 @@ def measured_note(core: Core, found: Recorded) -> str:
     ]
     told = ", ".join([*counts, *other, "all other settings as they open here"])
     return (
-        f'<p class="measured">Recorded result: {escape(told)}; {weights(found)}. '
-        "Your run replaces this.</p>"
+        f'<p class="measured">Recorded result: {escape(told)}; {weights(found)}. Your run replaces this.</p>'
     )
 
 

@@ -50,7 +50,7 @@ class StudyTabs:
     def fill(
         self, controls: Mapping[str, Component], fill: Callable[[Mapping[str, object]], Sequence[object]]
     ) -> Callable[[Mapping[str, object]], list[object]]:
-        """For `linked`: the updates of these controls, of which `fill` makes the first ones, and of the text."""
+        """For `linked`: the updates of these controls, the first ones made by `fill`, and of the text."""
 
         def updates(values: Mapping[str, object]) -> list[object]:
             first = [*fill(values)]

@@ -183,7 +183,6 @@ def _refused(error: Exception) -> Updates:
     return [said, *[gr.skip()] * (len(PARTS) + len(PLOTS))]
 
 
-
 def _plots(shown: ShownTrace, compared: bool) -> Updates:
     charts = _charts(shown, compared)
     return [drawn(charts[name]) for name in PLOTS]

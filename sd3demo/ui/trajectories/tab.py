@@ -23,8 +23,7 @@ from sd3demo.ui.run.plots import Frame, frame, savable
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import current_tab
 from sd3demo.ui.studies.tabs import StudyTabs, study_tabs
-from sd3demo.ui.trajectories import attention_view
-from sd3demo.ui.trajectories import handlers
+from sd3demo.ui.trajectories import attention_view, handlers
 
 TEXT = text_file("trajectories")
 KEPT = 3600  # seconds that a visitor's trace is remembered
@@ -130,9 +129,7 @@ def _asked(spec: ModelSpec) -> tuple[dict[str, build.Control], TrajectoryButtons
         with gr.Row(elem_id="path-buttons"):
             start = gr.Button("Generate", variant="primary", elem_id="path-generate", scale=3, min_width=80)
             stop = gr.Button("Stop", elem_id="path-stop", scale=1, min_width=60)
-        compare = gr.Checkbox(
-            True, label="Overlay the previous run", container=False, elem_id="path-compare"
-        )
+        compare = gr.Checkbox(True, label="Overlay the previous run", container=False, elem_id="path-compare")
     with gr.Column(elem_id="path-set", min_width=260):
         for name in handlers.NAMES[1:]:
             settings[name] = build.control(

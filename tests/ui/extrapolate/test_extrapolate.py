@@ -18,24 +18,25 @@ from sd3demo.settings import parse
 from sd3demo.settings.extrapolation import COMPARED, PLAIN, PRESETS, Extrapolation, with_preset
 from sd3demo.ui.context import Core
 from sd3demo.ui.extrapolate import xray
-from sd3demo.ui.extrapolate.compare_view import Card, lens
+from sd3demo.ui.extrapolate.compare_view import PictureCard, comparison
 from sd3demo.ui.extrapolate.form import (
     NAMES,
     OPEN,
     PARTS,
-    PRESET_NAMES,
     SHOWN,
-    Bench,
-    asked,
-    chosen,
-    control,
-    dormant,
+    ExtrapolationForm,
+    form_control,
+    inactive,
     opening,
+    preset_values,
+    requested,
 )
-from sd3demo.ui.extrapolate.handlers import stopped, taken
-from sd3demo.ui.extrapolate.plan_view import foretold, planned
-from sd3demo.ui.extrapolate.stream import Past, View, views
-from sd3demo.ui.generate.stream import Kept
+from sd3demo.ui.extrapolate.handlers import ended, open_picture
+from sd3demo.ui.extrapolate.plan_view import plan_html, planned
+from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
+from sd3demo.ui.run.errors import sentence as sentence_of
+from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.server.gradio_internals import ServedFile
 from tests.ui.fake_extrapolation import enlarging
 
 SPEC = CATALOGUE["sd3-medium"]
@@ -54,17 +55,26 @@ def held(preset: str = "ours", **changed: object) -> dict[str, object]:
     return {**opening(SPEC, preset), **few, **changed}
 
 
-def keep(arm: Arm, made: ArmFinished) -> Kept:
-    return Kept(f"/tmp/{arm.name}.png", f"file={arm.name}.png", f"{arm.name}.png")
+def keep(arm: Arm, made: ArmFinished) -> ServedFile:
+    return ServedFile(f"/tmp/{arm.name}.png", f"file={arm.name}.png", f"{arm.name}.png")
 
 
-def shown(values: dict[str, object], run: Any = enlarging, before: Past | None = None) -> list[View]:
-    return list(views(lambda: planned(asked(values), CORE), run, keep, before, lambda plan, finished: ""))
+def news(
+    values: dict[str, object], run: Any = enlarging, previous: PreviousPicture | None = None
+) -> Iterator[tuple[RunStatus, ExtrapolationView]]:
+    plan = planned(requested(values), CORE)
+    return extrapolation_views(plan, run(plan), write=keep, save=lambda plan, result: "", previous=previous)
+
+
+def shown(
+    values: dict[str, object], previous: PreviousPicture | None = None
+) -> list[ExtrapolationView]:
+    return [view for _, view in news(values, previous=previous)]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_controls_of_a_preset_ask_for_that_preset(preset: str) -> None:
-    *_, last = asked(opening(SPEC, preset) | {"prompt": "a red circle"}).values()
+    *_, last = requested(opening(SPEC, preset) | {"prompt": "a red circle"}).values()
     meant = with_preset(
         parse(Extrapolation, {"prompt": "a red circle", "model": "sd3-medium", "scale": 2}), preset
     )
@@ -75,9 +85,9 @@ def test_the_controls_of_a_preset_ask_for_that_preset(preset: str) -> None:
 @pytest.mark.parametrize("switch", PARTS)
 def test_a_switch_turns_its_part_off_and_nothing_else(switch: str) -> None:
     everything = held("release")
-    *_, on = asked(everything).values()
-    *_, off = asked(everything | {switch: False}).values()
-    field, value = PARTS[switch][1], PARTS[switch][2]
+    *_, on = requested(everything).values()
+    *_, off = requested(everything | {switch: False}).values()
+    field, value = PARTS[switch][0], PARTS[switch][1]
     assert getattr(off, field) == value != getattr(on, field)
     assert off.model_copy(update={field: getattr(on, field)}) == on
 
@@ -85,46 +95,46 @@ def test_a_switch_turns_its_part_off_and_nothing_else(switch: str) -> None:
 @pytest.mark.parametrize("switch", PARTS)
 def test_a_switch_turns_its_part_on_from_nothing(switch: str) -> None:
     nothing = held() | dict.fromkeys(PARTS, False)
-    *_, on = asked(nothing | {switch: True}).values()
-    assert getattr(on, PARTS[switch][1]) != PARTS[switch][2]
+    *_, on = requested(nothing | {switch: True}).values()
+    assert getattr(on, PARTS[switch][0]) != PARTS[switch][1]
 
 
 def test_every_control_opens_with_what_its_setting_can_be() -> None:
-    for preset in PRESET_NAMES:
+    for preset in PRESETS:
         values = held(preset)
         assert set(values) == set(NAMES)
-        assert planned(asked(values), CORE).fits
+        assert planned(requested(values), CORE).fits
     for name in set(NAMES) - {"model"}:
-        assert control(name, held()[name]).label
+        assert form_control(name, held()[name], spec=SPEC, models=CORE.models).label
     for name, choices in OPEN.items():
         for choice in set(choices) - {"2,4"}:
-            asked(held(**{name: choice}))
-    assert set(chosen("paper")) == set(chosen("ours"))
-    assert set(NAMES) <= set(Bench.model_fields)
+            requested(held(**{name: choice}))
+    assert set(preset_values("paper")) == set(preset_values("ours"))
+    assert set(NAMES) <= set(ExtrapolationForm.model_fields)
 
 
 def test_the_same_noise_and_the_native_stage_serve_every_method() -> None:
-    made = planned(asked(held(compare=list(SHOWN))), CORE)
+    made = planned(requested(held(compare=list(SHOWN))), CORE)
     assert [arm.name for arm in made.arms][-1] == "projected"
     assert {arm.name for arm in made.arms} == {"native", *SHOWN}
     assert [stage.key for stage in made.stages].count("native") == 1
 
 
 def test_a_method_that_the_solver_cannot_carry_out_is_left_out_of_a_comparison() -> None:
-    names = set(asked(held(compare=list(SHOWN), solver="heun")))
+    names = set(requested(held(compare=list(SHOWN), solver="heun")))
     assert names == set(SHOWN) - {"skip-residual"}
 
 
 def test_what_changes_nothing_is_greyed_with_its_reason() -> None:
-    assert dormant(held(use_flow=False))["strength"].startswith("Nothing here reads it; Projected flow or")
-    assert "strength" not in dormant(held(use_flow=False, compare=["hiflow"]))
-    assert dormant(held(use_attention=False))["attention"] == "Attention scale is switched off above."
-    assert dormant(held(low_pass="dct"))["level"] == "Only haar has levels."
-    assert "cutoff" not in dormant(held(low_pass="dct"))
-    assert set(dormant(held())) >= {"width", "height"}
-    assert not {"width", "height"} & set(dormant(held(size="own")))
-    assert "sets the positions itself" in dormant(held(method="time-aware", compare=[]))["positions"]
-    assert "positions" not in dormant(held(method="time-aware", compare=["direct"]))
+    assert inactive(held(use_flow=False))["strength"].startswith("Only Projected flow or")
+    assert "strength" not in inactive(held(use_flow=False, compare=["hiflow"]))
+    assert inactive(held(use_attention=False))["attention"] == "Attention scale is switched off above."
+    assert inactive(held(low_pass="dct"))["level"] == "Only haar has levels."
+    assert "cutoff" not in inactive(held(low_pass="dct"))
+    assert set(inactive(held())) >= {"width", "height"}
+    assert not {"width", "height"} & set(inactive(held(size="own")))
+    assert "sets the positions itself" in inactive(held(method="time-aware", compare=[]))["positions"]
+    assert "positions" not in inactive(held(method="time-aware", compare=["direct"]))
 
 
 def test_what_is_greyed_changes_nothing() -> None:
@@ -141,15 +151,15 @@ def test_what_is_greyed_changes_nothing() -> None:
         held(low_pass="dct", size="4"),
         held(method="time-aware", compare=["upsample"]),
     ):
-        plan = planned(asked(values), CORE)
-        for name in set(other) & set(dormant(values)):
-            again = planned(asked(values | {name: other[name]}), CORE)
+        plan = planned(requested(values), CORE)
+        for name in set(other) & set(inactive(values)):
+            again = planned(requested(values | {name: other[name]}), CORE)
             assert [stage.sigmas for stage in again.stages] == [stage.sigmas for stage in plan.stages]
             assert [stage.toolkit for stage in again.stages] == [stage.toolkit for stage in plan.stages]
 
 
 def test_the_plan_tells_every_stage_and_whether_it_fits() -> None:
-    text = foretold(CORE, held())
+    text = plan_html(CORE, held())
     assert "it fits" in text
     for title in ("Native", "Upsampled", "Direct", "Enlarged and encoded", "Projected flow"):
         assert f">{title}" in text
@@ -173,7 +183,7 @@ def test_the_plan_tells_every_stage_and_whether_it_fits() -> None:
 def test_bad_input_is_one_sentence_in_the_place_of_the_plan(
     changed: dict[str, object], sentence: str
 ) -> None:
-    text = foretold(CORE, held(**changed))
+    text = plan_html(CORE, held(**changed))
     assert 'class="failed"' in text
     assert re.search(sentence, text)
     assert "Traceback" not in text
@@ -199,7 +209,7 @@ def test_every_stage_is_streamed_under_its_own_name() -> None:
     assert any("enlarged to 2048 × 2048" in status for status in said)
 
 
-def test_any_two_of_the_large_pictures_can_be_chosen() -> None:
+def test_any_two_of_the_large_pictures_can_be_preset_values() -> None:
     last = shown(held())[-1].lens
     options = re.findall(r'<option value="([^"]+)"', last)
     assert options == [f"file={name}.png" for name in COMPARED] * 2
@@ -240,7 +250,7 @@ def test_a_closed_page_closes_the_run() -> None:
         finally:
             ended.append("closed")
 
-    stream = views(lambda: planned(asked(held()), CORE), watched, keep, None, lambda p, f: "")
+    stream = views(lambda: planned(requested(held()), CORE), watched, keep, None, lambda p, f: "")
     while "step 2" not in next(stream).status:
         pass
     stream.close()
@@ -266,7 +276,7 @@ def test_a_lens_over_one_picture_or_none_does_not_break() -> None:
 
 def test_xrays_are_told_of_in_sentences_with_the_runs_own_numbers() -> None:
     values = held(compare=["direct"])
-    made = planned(asked(values), CORE)
+    made = planned(requested(values), CORE)
     *_, finished = enlarging(made)
     kept = xray.seen(made, finished)  # type: ignore[arg-type]
     assert list(kept) == ["direct", "projected"]
@@ -284,7 +294,7 @@ def test_the_tab_opens_with_the_models_own_values() -> None:
     assert values["steps"] == 28
     assert values["width"] == 2048
     with pytest.raises(Refusal, match="prompt is empty"):
-        asked(values)
+        requested(values)
 
 
 def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path) -> None:
@@ -293,10 +303,10 @@ def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path)
     said, pixels = taken(str(file))
     assert "300 × 200" in str(said)
     values = held(compare=["upsample", "hiflow"])
-    made = planned(asked(values, own=True), CORE, pixels)  # type: ignore[arg-type]
+    made = planned(requested(values, own=True), CORE, pixels)  # type: ignore[arg-type]
     assert [arm.name for arm in made.arms] == ["native", "upsample", "projected"]
     assert made.stages[0].kind == "given"
-    text = foretold(CORE, values, pixels)  # type: ignore[arg-type]
+    text = plan_html(CORE, values, pixels)  # type: ignore[arg-type]
     assert "Your picture" in text
     assert ">Native<" not in text
 

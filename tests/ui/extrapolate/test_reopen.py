@@ -19,7 +19,7 @@ from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui import Core
 from sd3demo.ui.controls.deep_links import Link, read, split
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
-from sd3demo.ui.extrapolate.form import NAMES, Bench, asked, opening
+from sd3demo.ui.extrapolate.form import NAMES, ExtrapolationForm, opening, requested
 from sd3demo.ui.generate import handlers as answers
 from sd3demo.ui.history.handlers import Books, Place
 from sd3demo.ui.verify.tab import answer
@@ -59,7 +59,7 @@ def of_link(link: str) -> object:
     values, faults = read(
         Link(
             tab,
-            Bench,
+            ExtrapolationForm,
             dict.fromkeys(NAMES),
             lambda _: opening(SPEC) | {"prompt": "other"},
             list,
@@ -69,7 +69,7 @@ def of_link(link: str) -> object:
         given,
     )
     assert (tab, faults) == ("extrapolate", [])
-    return plan(list(asked(values).values())[-1], SPEC, Budget()).request
+    return plan(list(requested(values).values())[-1], SPEC, Budget()).request
 
 
 def kept(tmp_path: Path, made: Plan) -> Path:
