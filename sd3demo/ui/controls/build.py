@@ -148,13 +148,6 @@ def float_or_int(value: object) -> float:
     return value
 
 
-def lines_of(name: str) -> str:
-    """A line on each choice of a setting whose choices need one, as HTML."""
-    look = label(name)
-    lines = ((look.names.get(choice, choice), line) for choice, line in look.lines.items())
-    return "".join(f"<p><b>{title}</b>: {line}</p>" for title, line in lines)
-
-
 def inactive(values: Mapping[str, object], spec: ModelSpec) -> dict[str, str]:
     """The settings that change nothing with these others and this model, each with the reason."""
     reasons: dict[str, str] = {}

@@ -167,8 +167,8 @@ OF_CLASS: Mapping[str, Mapping[str, Label]] = {
         "width": Label("Width", "Pixels.", typed=True),
         "height": Label("Height", "Pixels.", typed=True),
     },
-    "Lab": {"shift": Label("Shift α", usual=(0.1, 12), step=0.05)},
-    "Course": {
+    "DensitySettings": {"shift": Label("Shift α", usual=(0.1, 12), step=0.05)},
+    "FlowSettings": {
         "shift": Label("Shift α", usual=(0.1, 12), step=0.05),
         "steps": Label("Training steps", step=100),
     },
@@ -203,9 +203,11 @@ def titles(kind: type[Settings]) -> dict[str, str]:
 
 
 def help_of(name: str, kind: type[Settings] = Request) -> str:
-    """A setting's help on the page, its equations set."""
-    field = kind.model_fields.get(name)
-    return label(name, kind).help or typeset((field.description if field else "") or "")
+    """A setting's help on the page as HTML, with a line on each choice where choices need one."""
+    look, field = label(name, kind), kind.model_fields.get(name)
+    help = look.help or typeset((field.description if field else "") or "")
+    lines = ((look.names.get(choice, choice), line) for choice, line in look.lines.items())
+    return help + "".join(f"<br><b>{title}</b>: {line}" for title, line in lines)
 
 
 def choice_titles(name: str, kind: type[Settings] = Request) -> list[tuple[str, str]]:

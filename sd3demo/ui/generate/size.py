@@ -34,4 +34,4 @@ def recommended_shift(spec: ModelSpec, width: Value | None, height: Value | None
 
 def recommendation(spec: ModelSpec, width: Value | None, height: Value | None) -> str:
     """The words on the button that takes it."""
-    return f"Set to the recommended {recommended_shift(spec, width, height):g}"
+    return f"Set shift to the recommended {recommended_shift(spec, width, height):g}"

@@ -89,7 +89,7 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
             start = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
             stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
         examples = gr.Dataset(
-            components=[gr.Textbox(visible=False)],
+            components=["textbox"],
             samples=[[example.title] for example in EXAMPLES],
             type="index",
             label="Examples",
@@ -112,11 +112,9 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
                     )
                 for name in group.fields:
                     settings[name] = control(name)
-                    if lines := build.lines_of(name):
-                        gr.HTML(lines, elem_id=f"lines-{name}")
-                    if name == "shift":
-                        size = (int(values["width"]), int(values["height"]))
-                        recommend = gr.Button(recommendation(spec, *size), size="sm", elem_id="suggest")
+                if "shift" in group.fields:
+                    size = (int(values["width"]), int(values["height"]))
+                    recommend = gr.Button(recommendation(spec, *size), size="sm", elem_id="suggest")
         schedule_table.beside(core, settings)
         receipt = gr.File(
             label="Settings from a PNG of this app", file_types=[".png"], height=128, elem_id="receipt"

@@ -104,7 +104,7 @@ def run_in_queue(
     state = gr.State(RunStatus()) if state is None else state
     begun = at_once(triggers, _queued, [state], [state, status])
     event = begun.success(
-        partial(_streamed, answer, titles, len(outputs), on_error),
+        partial(streamed, answer, titles, len(outputs), on_error),
         [*inputs],
         [state, status, *outputs],
         preprocess=not raw,
@@ -169,7 +169,7 @@ def _ended(ended: Ending, status: RunStatus, *values: object) -> list[object]:
     return [now, status_html(now), *updates]
 
 
-def _streamed(
+def streamed(
     answer: Answer,
     titles: Mapping[str, str],
     count: int,
@@ -187,10 +187,10 @@ def _streamed(
         if status.is_active:
             raise Failure(UNFINISHED)
     except RunStopped as stop:
-        text = f"Stopped after step {stop.steps}"
+        text = f"Stopped after step {stop.steps}."
         yield [(now := run_status.stopped(status, text)), status_html(now), *nothing]
     except Exception as error:
-        now = run_status.failed(str(error) if isinstance(error, gr.Error) else sentence(error, titles))
+        now = run_status.failed(error.message if isinstance(error, gr.Error) else sentence(error, titles))
         yield [now, status_html(now), *(on_error() if on_error else nothing)]
         if isinstance(error, gr.Error):  # of ZeroGPU's quota: gradio shows it with its links
             raise

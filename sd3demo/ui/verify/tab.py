@@ -60,7 +60,7 @@ def verify(core: Core) -> None:
         titles=titles(Request),
         raw=False,
         again="always_last",  # what is asked for meanwhile comes next
-        on_error=lambda: VerifyView("", "", "").updates,  # what stood there was of another file
+        on_error=cleared,
     )
     stop_runs(stop, [checked], ended=ended)
     linked(VerifyLink, {"run": run}, parse(VerifyLink, {}).model_dump(), titles={"run": "Run"}, came=came)
@@ -80,6 +80,11 @@ class VerifyView:
         """An update for each output; the place for the next file is empty again."""
         parts = (self.original, self.rerun, self.verdict, self.files)
         return [*(gr.skip() if part is None else part for part in parts), None]
+
+
+def cleared() -> list[object]:
+    """Nothing, where what stood there was of another file."""
+    return VerifyView("", "", "").updates
 
 
 def answer(core: Core, file: str | None, run: str) -> Iterator[tuple[RunStatus, list[object]]]:

@@ -1,7 +1,6 @@
 """A tab's state in the address: there and back it is the same, and a bad link sets what it can."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from sd3demo.catalogue import find
 from sd3demo.settings import Request, choices_of
 from sd3demo.ui import Core, build
+from sd3demo.ui.app import STATIC
 from sd3demo.ui.controls import deep_links as links
-from sd3demo.ui.controls import form
 from sd3demo.ui.controls.deep_links import Link, read, split, written
-from sd3demo.ui.controls.labels import face
-from sd3demo.ui.generate import handlers as answers
+from sd3demo.ui.controls.labels import label
+from sd3demo.ui.generate.size import recommended_shift
 from tests.ui.fake_page import Rehearsal, write_model
 
 
@@ -170,14 +170,14 @@ def test_any_text_and_number_come_back_exactly(prompt: str, cfg: float, seed: in
 @pytest.mark.parametrize(
     ("fragment", "sentence", "kept"),
     [
-        ("#/generate?cfg=99&steps=4", "Guidance scale is 99; it must lie in [1, 30]", {"steps": 4}),
+        ("#/generate?cfg=99&steps=4", "CFG scale is 99; it must lie in [1, 30]", {"steps": 4}),
         ("#/generate?steps=many&cfg=2", "Steps is many; it must", {"cfg": 2.0}),
         ("#/generate?t5=half&seed=3", "Unknown t5 'half'; choose one of on", {"seed": 3}),
         ("#/generate?flavour=salt&seed=3", "Unknown setting 'flavour'", {"seed": 3}),
         ("#/generate?model=/etc&seed=3", "Unknown model '/etc'", {"seed": 3}),
-        ("#/generate?cfg_from=0.9&cfg_to=0.1", "Guidance from t is 0.9 and cfg_to 0.1", {"cfg_from": 0.9}),
+        ("#/generate?cfg_from=0.9&cfg_to=0.1", "CFG from t is 0.9 and cfg_to 0.1", {"cfg_from": 0.9}),
         ("#/generate?prompt=%07&seed=3", "Prompt holds the control character U+0007", {"seed": 3}),
-        ("#/generate?prompt=%3Cimg+src=x%3E&cfg=0", "Guidance scale is 0", {"prompt": "<img src=x>"}),
+        ("#/generate?prompt=%3Cimg+src=x%3E&cfg=0", "CFG scale is 0", {"prompt": "<img src=x>"}),
         ("#/generate?prompt=" + "a" * 100_000, "Prompt has 100,000 characters", {"prompt": ""}),
         ("#/generate?width=8192&seed=3", "Width is 8192; ", {"seed": 3, "width": 64}),
         ("#/generate?width=100&height=128", "divide by 8", {"height": 128, "width": 64}),
@@ -238,12 +238,12 @@ def test_automatic_shift_becomes_the_number_that_it_stands_for(generate: Link, c
     assert faults == []
     shift = dict(zip(generate.controls, generate.fill(held), strict=True))["shift"]
     assert isinstance(shift, dict)
-    assert shift["value"] == form.suggested_shift(answers.find(core.models[0]), 64, 128)
+    assert shift["value"] == recommended_shift(find(core.models[0]), 64, 128)
 
 
 def test_sentences_call_a_setting_what_the_page_calls_it(generate: Link) -> None:
     for name in Request.model_fields:
-        assert generate.titles[name] == face(name).title
+        assert generate.titles[name] == label(name).title
 
 
 def test_a_value_that_no_link_can_hold_is_left_out(generate: Link) -> None:
@@ -252,5 +252,7 @@ def test_a_value_that_no_link_can_hold_is_left_out(generate: Link) -> None:
 
 
 def test_every_script_of_the_page_is_a_function() -> None:
-    for file in Path(links.__file__).parent.glob("*.js"):
+    scripts = list(STATIC.glob("*.js"))
+    assert scripts
+    for file in scripts:
         assert re.search(r"^\(\) => \{", file.read_text(), re.MULTILINE)
