@@ -6,7 +6,7 @@ From top to bottom as one would teach it; each section has its words and control
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
@@ -15,16 +15,15 @@ from sd3demo.catalogue import find
 from sd3demo.settings import parse
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
-from sd3demo.ui.controls.deep_links import linked
 from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.lazy_tab import lazy_tab
 from sd3demo.ui.densities import schedule_table as schedule
 from sd3demo.ui.densities.settings import PRESETS, TITLES, DensitySettings, charts, eq_23, fixed, planned
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.markdown import section, text_file
-from sd3demo.ui.run.plots import Frame, drawn, frame, savable
+from sd3demo.ui.run.plots import PlotPlace, drawn, frame, savable
 from sd3demo.ui.run.run_status import failed, status_html
 from sd3demo.ui.run.wiring import at_once
-from sd3demo.ui.server.gradio_internals import current_tab
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -57,57 +56,50 @@ CHOICES: Mapping[str, Mapping[str, str]] = {"densities": TITLES}
 
 
 def densities(core: Core) -> None:
-    """The whole tab."""
+    """The whole tab. torch and plotly come in with its plots, and so not before somebody looks."""
     own = find(core.models[0]).defaults
     start = parse(DensitySettings, {"steps": own.steps, "schedule": own.schedule})
+    lazy_tab(DensitySettings, start.model_dump(), partial(_build, core))
+
+
+def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Component]:
     controls: dict[str, Control] = {}
-    frames: dict[str, Frame] = {}
-    tab = current_tab()
+    frames: dict[str, PlotPlace] = {}
+    said, sigmas, *plots = moved(core, *(values[name] for name in NAMES))
+    drawings = dict(zip((*MOVING, *STILL), (*plots, *stood()), strict=True))
     with gr.Column(elem_id="lab"):
-        status = gr.HTML(elem_id="lab-status")
+        status = gr.HTML(said, elem_id="lab-status")
         for part in SECTIONS:
             with gr.Row(elem_classes="lesson"):
                 with gr.Column(elem_classes="knobs", min_width=260):
                     section(TEXT, part.title)
-                    controls |= {
-                        name: control(
+                    for name in part.settings:
+                        controls[name] = control(
                             name,
-                            getattr(start, name),
+                            values[name],
                             kind=DensitySettings,
                             place="lab",
                             choices=CHOICES.get(name),
                         )
-                        for name in part.settings
-                    }
                 with gr.Row(elem_classes="views"):
-                    frames |= {name: frame(name) for name in part.plots}
+                    frames |= {name: frame(name, drawings[name]) for name in part.plots}
                     if part.title == "Density":
                         presets = _presets()
                     elif part.title == "Schedule":
-                        listing = gr.HTML(elem_id="sigmas")
+                        listing = gr.HTML(sigmas, elem_id="sigmas")
 
-    inputs: list[Component] = [controls[name] for name in NAMES]
+    named: dict[str, Component] = {name: controls[name] for name in NAMES}
+    inputs = [*named.values()]
     outputs = [status, listing, *(frames[name].plot for name in MOVING)]
-    changed = [control.change for control in controls.values()]
-    if tab is not None:  # torch and plotly come in here: not before somebody looks
-        changed.append(tab.select)
-        at_once([tab.select], stood, [], [frames[name].plot for name in STILL])
-    at_once(changed, partial(moved, core), inputs, outputs, raw=True)
-    sizes = [controls["pixels"], controls["native"]]
-    at_once([size.input for size in sizes], shift_for, sizes, [controls["shift"]], raw=True)
-    linked(
-        DensitySettings,
-        {name: controls[name] for name in NAMES},
-        start.model_dump(),
-        titles=titles(DensitySettings),
-        when=changed,
-    )
-    at_once([presets.click], preset, [presets, controls["densities"]], inputs[:4])
-    savable([frames[name] for name in MOVING], partial(chart, core), inputs)
-    savable([frames[name] for name in STILL], still, [])
+    at_once([one.change for one in inputs], partial(moved, core), inputs, outputs, raw=True)
+    sizes = [named["pixels"], named["native"]]
+    at_once([size.input for size in sizes], shift_for, sizes, [named["shift"]], raw=True)
+    at_once([presets.click], preset, [presets, named["densities"]], inputs[:4])
+    savable([*frames.values()], partial(chart, core), inputs)
+    return named
 
 
-def moved(core: Core, *values: object) -> list[object]:
+def moved(core: Core, *values: object) -> list[Any]:
     """A status, the listed times and every plot that moves; after bad input the sentence alone."""
     try:
         lab = parse(DensitySettings, dict(zip(NAMES, values, strict=True)))
@@ -119,19 +111,17 @@ def moved(core: Core, *values: object) -> list[object]:
         return [said, gr.skip(), *[gr.skip() for _ in MOVING]]
 
 
-def stood() -> list[object]:
+def stood() -> list[Any]:
     """The plots that nothing moves."""
     return [drawn(one) for one in fixed().values()]
 
 
 def chart(core: Core, name: str, *values: object) -> "Chart":
-    """One of the plots that move, for its CSV."""
+    """A plot, for its CSV."""
+    if name in STILL:
+        return fixed()[name]
     lab = parse(DensitySettings, dict(zip(NAMES, values, strict=True)))
     return charts(lab, schedule.conventions(planned(lab, find(core.models[0]))))[name]
-
-
-def still(name: str) -> "Chart":
-    return fixed()[name]
 
 
 def shift_for(pixels: int | None, native: int | None) -> object:

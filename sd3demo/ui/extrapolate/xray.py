@@ -12,7 +12,7 @@ from sd3demo.engine import Plan
 from sd3demo.engine.events import Finished, Record
 from sd3demo.engine.plan.stages import Stage
 from sd3demo.flow.extrapolation.methods import METHODS
-from sd3demo.ui.run.plots import Frame, drawn, frame
+from sd3demo.ui.run.plots import PlotPlace, drawn, frame
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -42,7 +42,7 @@ class XrayPanel:
     """The places of the plots and of their sentences, and the choice of a method."""
 
     which: gr.Radio
-    frames: tuple[Frame, ...]
+    frames: tuple[PlotPlace, ...]
     sentences: tuple[gr.HTML, ...]
 
 
@@ -77,7 +77,7 @@ def panel(which: gr.Radio) -> XrayPanel:
         gr.HTML(EMPTY, elem_id="xray-before")
         frames, sentences = [], []
         for name in PLOTS:
-            with gr.Column(elem_classes="frame", min_width=260):
+            with gr.Column(elem_classes="xray-plot", min_width=260):
                 frames.append(frame(f"xray-{name}"))
                 sentences.append(gr.HTML(elem_id=f"xray-{name}-says", elem_classes="says"))
     return XrayPanel(which, tuple(frames), tuple(sentences))

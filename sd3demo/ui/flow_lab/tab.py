@@ -1,17 +1,18 @@
 """The Flow lab tab: a flow in the plane that is trained before one's eyes, in seconds, on any machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import gradio as gr
 import numpy as np
+from gradio.components import Component
 from numpy.typing import NDArray
 
 from sd3demo.settings import counted, parse
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import control
-from sd3demo.ui.controls.deep_links import linked
 from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.lazy_tab import lazy_tab
 from sd3demo.ui.flow_lab.training import (
     STEPS,
     FlowSettings,
@@ -56,9 +57,13 @@ class SketchValue(TypedDict):
 
 def plane(core: Core) -> None:
     """The whole tab. Training has a queue of its own, beside that of the models."""
+    lazy_tab(FlowLabLink, parse(FlowLabLink, {}).model_dump(), _build)
+
+
+def _build(values: Mapping[str, object]) -> Mapping[str, Component]:
     with gr.Row(elem_id="plane", elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
-            data = gr.Radio(list(DATA.items()), value="moons", label="Data", elem_id="plane-data")
+            data = gr.Radio(list(DATA.items()), value=str(values["data"]), label="Data", elem_id="plane-data")
             sheet = gr.Sketchpad(
                 label="Draw the data with the pencil",
                 type="numpy",
@@ -66,13 +71,10 @@ def plane(core: Core) -> None:
                 canvas_size=(256, 256),
                 layers=False,
                 brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
-                visible=False,
+                visible=values["data"] == "drawn",
                 elem_id="plane-sheet",
             )
-            controls = [
-                control(name, FlowSettings.model_fields[name].default, kind=FlowSettings, place="plane")
-                for name in NAMES
-            ]
+            controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             with gr.Row(elem_id="plane-buttons"):
                 start = gr.Button("Train", variant="primary", elem_id="plane-train", min_width=80)
                 again = gr.Button("Reflow", elem_id="plane-reflow", min_width=80)
@@ -89,11 +91,9 @@ def plane(core: Core) -> None:
     trained = run_in_queue([start.click], train, [data, sheet, *controls], outputs, **known)
     reflowed = run_in_queue([again.click], reflow, [kept], outputs, state=trained.state, **known)
     stop_runs(stop, [trained, reflowed], ended=ended)
-    shared = {"data": data, **dict(zip(NAMES, controls, strict=True))}
-    changed = [part.change for part in (data, *controls)]
-    linked(FlowLabLink, shared, parse(FlowLabLink, {}).model_dump(), titles=titles(FlowLabLink), when=changed)
     at_once([data.change], sheet_for, [data], [sheet])
     savable(frames, saved, [shown], raw=False)
+    return {"data": data, **dict(zip(NAMES, controls, strict=True))}
 
 
 def train(data: str, sketch: SketchValue | None, *values: object) -> Iterator[tuple[RunStatus, list[object]]]:

@@ -2,7 +2,8 @@
 
 A study's panel is built when it is first looked at, or anew when a link asks for other settings. One hidden
 text holds what a link says, as JSON: `study`, the name of the one that is open, and for each study either its
-own settings among those of the tab or, under its name, a text such as `n:5;scenes:2`.
+own settings among those of the tab or, under its name, a text such as `n:5;scenes:2`. A text that the page's
+own controls wrote is marked, so that only a link opens a tab or builds a panel anew.
 """
 
 import json
@@ -22,6 +23,7 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import opening_of
 from sd3demo.ui.controls.deep_links import PLAIN, Link, read, split, told_of, written
 from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.lazy_tab import OWN
 from sd3demo.ui.run.run_status import failed, status_html
 from sd3demo.ui.run.wiring import at_once
 from sd3demo.ui.studies.handlers import allowed_settings
@@ -142,7 +144,7 @@ def _kept(core: Core, name: str, text: str, state: OpenStudies, *values: object)
     """The link and the state after a control of a study was moved."""
     own = packed(core, name, *values)
     return [
-        json.dumps({**json.loads(text), name: own}),
+        json.dumps({**json.loads(text), name: own, OWN: True}),
         replace(state, texts={**state.texts, name: own}),
     ]
 
@@ -151,7 +153,8 @@ def _looked_at(name: str, text: str, state: OpenStudies) -> list[object]:
     """A tab that is looked at is built, once, and is the one of the link, unless a link asks for another."""
     link = json.loads(text)
     if link["study"] in (state.chosen, name):
-        link["study"], state = name, replace(state, chosen=name)
+        link |= {"study": name, OWN: True}
+        state = replace(state, chosen=name)
     if name in state.texts:
         return [json.dumps(link), state, gr.skip()]
     return [
@@ -164,6 +167,8 @@ def _looked_at(name: str, text: str, state: OpenStudies) -> list[object]:
 def _follow_link(names: Sequence[str], text: str, state: OpenStudies) -> list[object]:
     """The tab that a link asks for, and anew each study that is built and holds something else."""
     link = json.loads(text)
+    if OWN in link:
+        return [gr.skip() for _ in range(2 + len(names))]
     study = link["study"]
     anew = {
         name: str(link.get(name, ""))

@@ -19,7 +19,7 @@ from sd3demo.ui.controls import build
 from sd3demo.ui.controls.deep_links import linked
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.run.markdown import section, text_file
-from sd3demo.ui.run.plots import Frame, frame, savable
+from sd3demo.ui.run.plots import PlotPlace, frame, savable
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import current_tab
 from sd3demo.ui.studies.tabs import StudyTabs, study_tabs
@@ -77,7 +77,7 @@ def trajectories(core: Core) -> None:
     spec = find(core.models[0])
     tab = current_tab()
     parts: dict[str, gr.HTML] = {}
-    frames: dict[str, Frame] = {}
+    frames: dict[str, PlotPlace] = {}
     with gr.Column(elem_id="paths"):
         with gr.Row(elem_id="path-bench"):
             settings, buttons = _asked(spec)
@@ -145,7 +145,7 @@ def _connect(
     settings: dict[str, build.Control],
     buttons: TrajectoryButtons,
     parts: dict[str, gr.HTML],
-    frames: dict[str, Frame],
+    frames: dict[str, PlotPlace],
     below: StudyTabs,
 ) -> None:
     """Which event has which answer. Only runs stand in the queue, in that of the model."""

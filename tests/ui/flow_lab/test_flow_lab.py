@@ -80,7 +80,9 @@ def test_the_optimum_stands_beside_the_paths_only_where_it_is_known() -> None:
     noise = torch.zeros(1, 2)
     known = TrainedFlow(None, FlowSettings(), "normal", training.points_of("normal", None))
     assert f"{training.optimum(noise):.3f}" in training.lengths_html(known, paths, noise)
-    assert "Optimum" not in training.lengths_html(TrainedFlow(None, FlowSettings(), "moons", known.points), paths, noise)
+    assert "Optimum" not in training.lengths_html(
+        TrainedFlow(None, FlowSettings(), "moons", known.points), paths, noise
+    )
     assert training.optimum(noise) == pytest.approx(float(torch.tensor([1.0, -0.5]).norm()))
 
 
