@@ -116,7 +116,7 @@ def test_both_pictures_are_enlarged_and_moved_together(shown: Page) -> None:
         page.keyboard.press("ArrowRight")  # it stops at the border of the picture
     width = stage.evaluate("stage => stage.clientWidth")
     assert float(style(page, "--x").rstrip("px")) == pytest.approx(-1.5 * width, abs=1)
-    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_role("button", name="Fit", exact=True).click()
     assert (style(page, "--zoom"), style(page, "--x")) == ("1", "0px")
 
 

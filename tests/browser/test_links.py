@@ -81,7 +81,7 @@ def test_studies_of_the_other_tabs_open_too(
 def test_the_film_and_the_attention_open_as_they_were_looked_at(page: Page, address: str) -> None:
     at(page, address, "#/trajectories?recorded=without-guidance&compared=false&t=0.2")
     expect(page.locator(".film output")).to_contain_text("t = 0.2", timeout=LONG)
-    expect(page.get_by_label("Draw the trace before in grey")).not_to_be_checked()
+    expect(page.get_by_label("Overlay the previous run")).not_to_be_checked()
     page.locator(".chips button").nth(2).click()
     step = page.locator(".attention input[name=step]")
     step.focus()

@@ -114,7 +114,7 @@ def test_a_recorded_trace_changes_the_plots_and_is_compared(page: Page) -> None:
     assert numbers(page, "move-lengths", "move") != before
     assert numbers(page, "move-lengths", "the one before") == before
     expect(page).to_have_url(re.compile("#/trajectories\\?recorded=without-guidance(&t=[0-9.]+)?$"))
-    page.get_by_label("Draw the trace before in grey").uncheck()
+    page.get_by_label("Overlay the previous run").uncheck()
     page.wait_for_selector("#plot-move-lengths .legend >> text=the one before", state="detached")
     assert numbers(page, "move-lengths", "the one before") == []
 

@@ -29,6 +29,7 @@ def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapp
     values with which it opens.
     """
     tab = current_tab()
+    gr.HTML('<p class="hint">Loading…</p>', elem_classes="lazy-hint")
     text, built = gr.Textbox("{}", visible="hidden"), gr.Textbox("", visible="hidden")
 
     def settings(text: str) -> dict[str, object]:

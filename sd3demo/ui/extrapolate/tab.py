@@ -34,8 +34,8 @@ TEXT = text_file("extrapolate")
 FIRST = "a red circle above a blue square"
 KEPT = 3600  # seconds that a visitor's X-rays are remembered
 EMPTY = (
-    '<p class="hint">The native picture, the same upsampled, the model at the larger size alone, and the '
-    "projected flow will stand here, side by side and under a slider.</p>"
+    '<p class="hint">Press Enlarge: the native picture, the same upscaled, and the larger ones of each method '
+    "appear here, side by side and under a slider.</p>"
 )
 
 

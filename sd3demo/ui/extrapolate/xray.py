@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PLOTS = ("norms", "strength", "spectra", "ends")
 EMPTY = (
-    '<p class="hint">After Enlarge, four charts stand here: how strong the correction is at each step, '
+    '<p class="hint">Press Enlarge: four charts appear here, how strong the correction is at each step, '
     "how large, and which frequencies it holds.</p>"
 )
 

@@ -63,7 +63,13 @@ def plane(core: Core) -> None:
 def _build(values: Mapping[str, object]) -> Mapping[str, Component]:
     with gr.Row(elem_id="plane", elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
-            data = gr.Radio(list(DATA.items()), value=str(values["data"]), label="Data", elem_id="plane-data")
+            data = gr.Radio(
+                list(DATA.items()),
+                value=str(values["data"]),
+                label="Data",
+                elem_id="plane-data",
+                interactive=True,
+            )
             sheet = gr.Sketchpad(
                 label="Draw the data with the pencil",
                 type="numpy",
@@ -73,6 +79,7 @@ def _build(values: Mapping[str, object]) -> Mapping[str, Component]:
                 brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
                 visible=values["data"] == "drawn",
                 elem_id="plane-sheet",
+                interactive=True,  # which gradio does not see by itself of what is built late
             )
             controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             with gr.Row(elem_id="plane-buttons"):

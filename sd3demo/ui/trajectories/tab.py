@@ -151,7 +151,7 @@ def _connect(
     """Which event has which answer. Only runs stand in the queue, in that of the model."""
     shown, named = gr.State(None, time_to_live=KEPT), gr.Textbox("", visible="hidden")
     places = [frames[name].plot for name in handlers.PLOTS]
-    filled: list[Component] = [*(parts[name] for name in handlers.PARTS), shown, *places]
+    filled: list[Component] = [*(parts[name] for name in handlers.PARTS[1:]), shown, *places]
     status, state = parts["status"], [shown, buttons.compare]
     run = run_in_queue(
         [buttons.generate.click],
