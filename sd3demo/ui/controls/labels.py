@@ -203,11 +203,17 @@ def titles(kind: type[Settings]) -> dict[str, str]:
 
 
 def help_of(name: str, kind: type[Settings] = Request) -> str:
-    """A setting's help on the page as HTML, with a line on each choice where choices need one."""
-    look, field = label(name, kind), kind.model_fields.get(name)
-    help = look.help or typeset((field.description if field else "") or "")
+    """A setting's help on the page, its equations set."""
+    field = kind.model_fields.get(name)
+    return label(name, kind).help or typeset((field.description if field else "") or "")
+
+
+def lines_of(name: str) -> str:
+    """What each choice of a setting means, folded away, as HTML; empty where their names say it."""
+    look = label(name)
     lines = ((look.names.get(choice, choice), line) for choice, line in look.lines.items())
-    return help + "".join(f"<br><b>{title}</b>: {line}" for title, line in lines)
+    items = "".join(f"<p><b>{title}</b>: {line}</p>" for title, line in lines)
+    return f"<details class='lines'><summary>What they mean</summary>{items}</details>" if items else ""
 
 
 def choice_titles(name: str, kind: type[Settings] = Request) -> list[tuple[str, str]]:

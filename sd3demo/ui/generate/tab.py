@@ -14,7 +14,7 @@ from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Control
 from sd3demo.ui.controls.deep_links import linked
-from sd3demo.ui.controls.labels import groups, label, titles
+from sd3demo.ui.controls.labels import groups, label, lines_of, titles
 from sd3demo.ui.densities import schedule_table
 from sd3demo.ui.generate import handlers, image_grid
 from sd3demo.ui.generate.examples import EXAMPLES
@@ -112,6 +112,8 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
                     )
                 for name in group.fields:
                     settings[name] = control(name)
+                    if lines := lines_of(name):
+                        gr.HTML(lines, elem_id=f"lines-{name}")
                 if "shift" in group.fields:
                     size = (int(values["width"]), int(values["height"]))
                     recommend = gr.Button(recommendation(spec, *size), size="sm", elem_id="suggest")

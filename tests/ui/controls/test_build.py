@@ -20,7 +20,17 @@ from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies.study import STUDIES, find_study
 from sd3demo.ui.app import TABS
 from sd3demo.ui.controls import build
-from sd3demo.ui.controls.labels import HEADING, LABELS, OF_CLASS, groups, help_of, label, titles, typeset
+from sd3demo.ui.controls.labels import (
+    HEADING,
+    LABELS,
+    OF_CLASS,
+    groups,
+    help_of,
+    label,
+    lines_of,
+    titles,
+    typeset,
+)
 from sd3demo.ui.controls.models import about_model
 from tests.ui.fake_page import write_model
 
@@ -134,7 +144,7 @@ def test_a_model_without_t5_says_so_where_t5_is_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_the_equation_of_a_schedule_gives_its_times(name: Convention, steps: int, alpha: float) -> None:
     line = label("schedule").lines[name]
-    assert f"<b>{name}</b>: {line}" in help_of("schedule")
+    assert f"<b>{name}</b>: {line}" in lines_of("schedule")
     equation = line.partition("<code>")[2].partition("</code>")[0]
     for sign, python in (("−", "-"), ("⌊", "floor("), ("⌋", ")"), (" k", " *k"), ("- *k", "- k")):
         equation = equation.replace(sign, python)
@@ -151,7 +161,7 @@ def test_the_text_of_clip_l_is_told_where_the_others_are_set() -> None:
 def test_each_meaning_of_t5_off_has_its_line() -> None:
     looks = label("t5")
     assert set(looks.lines) == {*choices_of(Request.model_fields["t5"])} - {"on"}
-    lines = help_of("t5")
+    lines = lines_of("t5")
     for choice, line in looks.lines.items():
         assert lines.count(f"<b>{looks.names[choice]}</b>: {line}") == 1
 
