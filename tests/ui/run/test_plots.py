@@ -43,6 +43,6 @@ def test_every_plot_of_the_page_is_a_frame_that_gets_buttons_and_one_group_answe
     frames = {one.elem_id.removeprefix("plot-") for one in blocks if "frame" in (one.elem_classes or ())}
     asked = [one for one in blocks if isinstance(one, gr.Button) and one.elem_classes]
     groups = Counter(name.removeprefix("numbers-") for one in asked for name in one.elem_classes)
-    assert len(plots) > 20
+    assert len(plots) >= 10
     assert frames == plots
     assert groups == Counter(plots)
