@@ -109,7 +109,7 @@ def test_a_recorded_trace_changes_the_plots_and_is_compared(page: Page) -> None:
     opened(page)
     before = numbers(page, "move-lengths", "move")
     page.get_by_role("button", name="Without guidance").click()
-    expect(page.locator("#path-told")).to_contain_text(re.compile(r"Guidance scale [\d.]+ → 1"))
+    expect(page.locator("#path-told")).to_contain_text(re.compile(r"CFG scale [\d.]+ → 1"))
     page.wait_for_selector("#plot-move-lengths .legend >> text=the one before")
     assert numbers(page, "move-lengths", "move") != before
     assert numbers(page, "move-lengths", "the one before") == before

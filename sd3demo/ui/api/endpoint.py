@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio_client.utils import python_type_to_json_schema
+from gradio_client.utils import python_type_to_json_schema  # type: ignore[import-untyped]
 from pydantic import JsonValue
 
 from sd3demo.ui.api.parameters import NAMES, Answer, ApiParameter, function_of

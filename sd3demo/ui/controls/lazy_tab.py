@@ -10,9 +10,9 @@ from functools import partial
 from time import time_ns
 
 import gradio as gr
-from gradio.components import Component
 
 from sd3demo.settings import Settings
+from sd3demo.ui.controls.build import Control
 from sd3demo.ui.controls.deep_links import Values, linked
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.run.wiring import at_once
@@ -22,7 +22,7 @@ OWN = "own"
 """The mark."""
 
 
-def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapping[str, Component]]) -> None:
+def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapping[str, Control]]) -> None:
     """Let the tab that is being built wait until somebody looks at it, and give it an address.
 
     `build` makes the tab for values of its settings and returns their controls by name; `start` are the

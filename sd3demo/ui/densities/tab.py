@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.components import Component
 
 from sd3demo.catalogue import find
 from sd3demo.settings import parse
@@ -52,7 +51,7 @@ STILL = SECTIONS[-1].plots
 MOVING = tuple(name for part in SECTIONS[:-1] for name in part.plots)
 
 NAMES = tuple(DensitySettings.model_fields)
-CHOICES: Mapping[str, Mapping[str, str]] = {"densities": TITLES}
+CHOICES: Mapping[str, Mapping[str, str]] = {"densities": {str(name): title for name, title in TITLES.items()}}
 
 
 def densities(core: Core) -> None:
@@ -62,7 +61,7 @@ def densities(core: Core) -> None:
     lazy_tab(DensitySettings, start.model_dump(), partial(_build, core))
 
 
-def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Component]:
+def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     controls: dict[str, Control] = {}
     frames: dict[str, PlotPlace] = {}
     said, sigmas, *plots = moved(core, *(values[name] for name in NAMES))
@@ -88,7 +87,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Component]:
                     elif part.title == "Schedule":
                         listing = gr.HTML(sigmas, elem_id="sigmas")
 
-    named: dict[str, Component] = {name: controls[name] for name in NAMES}
+    named: dict[str, Control] = {name: controls[name] for name in NAMES}
     inputs = [*named.values()]
     outputs = [status, listing, *(frames[name].plot for name in MOVING)]
     at_once([one.change for one in inputs], partial(moved, core), inputs, outputs, raw=True)

@@ -34,7 +34,7 @@ TEXT = text_file("extrapolate")
 FIRST = "a red circle above a blue square"
 KEPT = 3600  # seconds that a visitor's X-rays are remembered
 EMPTY = (
-    '<p class="hint">Press Enlarge: the native picture, the same upscaled, and the larger ones of each method '
+    '<p class="hint">Press Enlarge: the native picture, the same upscaled, and those of each method '
     "appear here, side by side and under a slider.</p>"
 )
 

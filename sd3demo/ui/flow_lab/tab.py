@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import gradio as gr
 import numpy as np
-from gradio.components import Component
 from numpy.typing import NDArray
 
 from sd3demo.settings import counted, parse
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls.build import control
+from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.controls.lazy_tab import lazy_tab
 from sd3demo.ui.flow_lab.training import (
@@ -60,7 +59,7 @@ def plane(core: Core) -> None:
     lazy_tab(FlowLabLink, parse(FlowLabLink, {}).model_dump(), _build)
 
 
-def _build(values: Mapping[str, object]) -> Mapping[str, Component]:
+def _build(values: Mapping[str, object]) -> Mapping[str, Control]:
     with gr.Row(elem_id="plane", elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
             data = gr.Radio(

@@ -120,7 +120,7 @@ def fill_missing_values(page: gr.Blocks) -> None:
             values.extend(one.value for one in endpoint.inputs[len(values) :])
         check(endpoint, values)
 
-    page.validate_inputs = filled
+    page.validate_inputs = filled  # type: ignore[method-assign, assignment]
 
 
 def build_without_apps(build: Callable[[], gr.Blocks]) -> gr.Blocks:

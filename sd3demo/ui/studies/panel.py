@@ -11,7 +11,6 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from sd3demo.catalogue import find
 from sd3demo.settings import Settings
@@ -89,7 +88,7 @@ def study_panel(
                 more = [gr.HTML(gallery.empty, elem_id=gallery.elem_id)] if gallery else []
 
     ordered = {one: controls[one] for one in study.settings.model_fields}
-    inputs: list[Component] = [*ordered.values()]
+    inputs = [*ordered.values()]
     shown = gr.State(recorded.table, time_to_live=3600)
     outputs = [note, table, start, shown, *(one.plot for one in frames), *more]
     answer = partial(run_study, core, name, gallery.html if gallery else None)

@@ -66,7 +66,7 @@ class TrajectoryButtons:
 
     examples: gr.Dataset
     open: gr.UploadButton
-    prompt: gr.Textbox
+    prompt: build.Control
     generate: gr.Button
     stop: gr.Button
     compare: gr.Checkbox
@@ -185,7 +185,8 @@ def _connect(
     )
     if tab is not None:
         at_once([tab.select], handlers.first, [*state, named], outputs)
-    at_once([buttons.prompt.focus], warm, [], [])
+    if isinstance(buttons.prompt, gr.Textbox):
+        at_once([buttons.prompt.focus], warm, [], [])
     at_once([buttons.examples.click], lambda index: handlers.names()[index], [buttons.examples], [named])
     at_once([named.change], handlers.example, [named, *state], outputs)
     at_once([buttons.generate.click, buttons.open.upload], lambda: "", [], [named])
