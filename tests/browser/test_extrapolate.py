@@ -137,12 +137,12 @@ def test_nothing_sticks_out_of_the_screen(shown: Page) -> None:
 def test_a_preset_sets_its_parts(lasting: Page) -> None:
     page = lasting
     opened(page)
-    page.get_by_label("The paper").check()
+    page.locator("#large-preset").get_by_label("The paper").check()
     expect(page.locator("#large-use_half_patch input")).not_to_be_checked()
-    page.get_by_label("Authors’ release").check()
+    page.locator("#large-preset").get_by_label("Authors’ release").check()
     expect(page.locator("#large-use_half_patch input")).to_be_checked()
     expect(page.locator("#large-use_attention input")).to_be_checked()
-    page.get_by_label("4×").check()
+    page.locator("#large-size").get_by_label("4×").check()
     expect(page.locator("#large-plan")).to_contain_text("256 × 256")
 
 
