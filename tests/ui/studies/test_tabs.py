@@ -1,4 +1,4 @@
-"""The tabs of a place's studies: built when looked at, opened by links, and left alone by their own controls."""
+"""The tabs of several studies: built when looked at, opened by links, left alone by their own controls."""
 
 import json
 
