@@ -66,7 +66,7 @@ def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(page: Page, reh
     page.click("#stop")
     until_done(page)
     said = page.inner_text("#status")
-    step = int(re.search(r"Stopped after (\d+) step", said)[1])
+    step = int(re.search(r"Stopped after step (\d+)", said)[1])
     assert 4 <= step < 28
     page.wait_for_timeout(600)
     assert rehearsal.ended[before:] == ["closed"]
@@ -88,7 +88,7 @@ def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
     until_step(page, 1)
     before = len(rehearsal.ended)
     ask(other, "theirs")
-    expect(other.locator("#status")).to_contain_text("Waiting for its turn")
+    expect(other.locator("#status")).to_contain_text("In the queue")
     other.wait_for_timeout(300)
     other.click("#stop")
     expect(other.locator("#status .failed")).to_contain_text("did not start")

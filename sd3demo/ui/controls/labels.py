@@ -237,6 +237,3 @@ def typeset(text: str) -> str:
     """A sentence of the settings with the signs of mathematics in place of those of a keyboard."""
     text = re.sub(r"\b([tvsz])'(?!s\b)", r"\1′", text).replace("sqrt(", "√(")
     return re.sub(r"(?<=[\w)]) - (?=[\w(])", " − ", text)
-
-
-face = label  # the name before; goes once nothing imports it

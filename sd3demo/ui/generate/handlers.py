@@ -191,16 +191,3 @@ def _changes(shown: RunView, now: RunView) -> Updates:
         (shown.files, now.files and [file.path for file in now.files]),
     )
     return [gr.skip() if after is None or before == after else after for before, after in pairs]
-
-
-# Names before; they go once nothing imports them.
-from sd3demo.ui.run.files import file_name as named  # noqa: E402, F401
-from sd3demo.ui.run.files import save_to_history as remember  # noqa: E402, F401
-from sd3demo.ui.run.files import write_pictures as keep  # noqa: E402, F401
-from sd3demo.ui.server.gradio_internals import source_of as source_of  # noqa: E402
-
-
-def turned_away(status: str) -> object:
-    from sd3demo.ui.run import status as words
-
-    return words.not_started() if words.WAITING in status else gr.skip()

@@ -84,12 +84,3 @@ def _comparable(request: Resolved, previous: PreviousRun | None) -> str:
         return ""
     alike = request.width * previous.request.height == request.height * previous.request.width
     return previous.source if alike else ""
-
-
-# Names before; they go once nothing imports them.
-from sd3demo.settings import Request  # noqa: E402
-from sd3demo.ui.controls.labels import titles  # noqa: E402
-from sd3demo.ui.run.errors import sentence as sentence  # noqa: E402
-
-TITLES = titles(Request)
-Kept = ServedFile

@@ -117,6 +117,3 @@ def uri(pixels: Pixels) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-framed = strip_frame  # the name before; goes once nothing imports it

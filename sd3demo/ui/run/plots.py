@@ -102,6 +102,3 @@ def _written(csv: Callable[..., str], names: Sequence[str], name: object, *value
             f"{name!r} has no numbers here; choose one of {', '.join(names)}", print_exception=False
         )
     return f"{name}\n{csv(name, *values)}"
-
-
-Frame = PlotPlace  # the name before; goes once nothing imports it
