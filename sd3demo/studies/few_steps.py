@@ -19,7 +19,6 @@ from sd3demo.settings import Scale, Shift, T5Mode, non_default_values
 from sd3demo.studies.exam_pictures import (
     MORE,
     ExamSettings,
-    T5Mode,
     exam_of,
     indexed_exams,
     local_budget,

@@ -1,18 +1,22 @@
 """The page over the engine: `build()` makes it, `launch()` serves it.
 
-The garbage collector rests while gradio comes in: what that makes all stays, and looking through it again and
-again is a sixth of the time until the page listens.
+What slows the time until the page listens is put off: pandas, which gradio imports for tables that this page
+has none of, and the garbage collector, which would go again and again through imported code that all stays.
 """
 
 import gc
 
+from sd3demo.ui.server.deferred_imports import deferred
+
 _collects = gc.isenabled()
 gc.disable()
 
-from sd3demo.ui.app import build, launch  # noqa: E402
-from sd3demo.ui.context import Core, core  # noqa: E402
+with deferred("pandas"):
+    from sd3demo.ui.app import build, launch
+    from sd3demo.ui.context import Core, core
 
 if _collects:
+    gc.freeze()
     gc.enable()
 
 __all__ = ["Core", "build", "core", "launch"]

@@ -7,7 +7,7 @@ import gradio as gr
 
 from sd3demo.catalogue import find
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import form
+from sd3demo.ui.controls.models import about_model, model_title
 from sd3demo.ui.run.markdown import prose, text_file
 
 TEXT = text_file("about")
@@ -23,8 +23,8 @@ def about(core: Core) -> None:
 def _models(core: Core) -> str:
     """A table of the models on offer, with what to do about those that are not here."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(form.model_title(find(name)))}</th>"
-        f"<td>{_code(escape(form.about_model(find(name))))}</td></tr>"
+        f"<tr><th scope='row'>{escape(model_title(find(name)))}</th>"
+        f"<td>{_code(escape(about_model(find(name))))}</td></tr>"
         for name in core.models
     )
     return f"<h2>Models</h2><table class='models'><tbody>{rows}</tbody></table>"

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from sd3demo.errors import Refusal
 from sd3demo.history import page_store
 from sd3demo.ui.about import about
-from sd3demo.ui.api.infer import infer
+from sd3demo.ui.api.endpoints import endpoints
 from sd3demo.ui.context import Core, core
 from sd3demo.ui.controls import deep_links as links
 from sd3demo.ui.densities.tab import densities
@@ -20,8 +20,9 @@ from sd3demo.ui.flow_lab.tab import plane
 from sd3demo.ui.generate.tab import generate
 from sd3demo.ui.history.tab import history
 from sd3demo.ui.score.tab import score
-from sd3demo.ui.server.gzip import Packed
-from sd3demo.ui.server.ports import free_port, refuse_tools_without_package, sparing
+from sd3demo.ui.server import gradio_internals
+from sd3demo.ui.server.gzip import PageGzip
+from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
 from sd3demo.ui.verify.tab import verify
@@ -58,7 +59,7 @@ LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing large
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
     chosen = work or core(history=page_store())
-    return sparing(lambda: _built(chosen))
+    return gradio_internals.build_without_apps(lambda: _built(chosen))
 
 
 def _built(work: Core) -> gr.Blocks:
@@ -72,7 +73,8 @@ def _built(work: Core) -> gr.Blocks:
                     tab(work)
         links.connect(page, tabs)
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
-            infer(work)
+            endpoints(work)
+    gradio_internals.fill_missing_values(page)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
     return page
 
@@ -110,8 +112,8 @@ def launch(
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
-            app_kwargs={"middleware": [Middleware(Packed, compresslevel=6)]},
-            _frontend=False,  # no look at its own page, which a busy machine answers too late
+            app_kwargs={"middleware": [Middleware(PageGzip, compresslevel=6)]},
+            **gradio_internals.LAUNCH,
         )
     except OSError as error:
         raise Refusal(

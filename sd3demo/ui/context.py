@@ -38,13 +38,15 @@ class Core:
     models: tuple[str, ...]
     run: Run
     history: RunStore | None = None
-    engine: Callable[[], "Engine"] = field(default_factory=lambda: _engine_when_wanted())
+    engine: Callable[[], "Engine"] = field(default_factory=lambda: EngineWhenWanted())
     together: Together | None = None
+    budget: Callable[[Budget], Budget] = lambda free: free
+    """What a plan can have, given what is free: what the engine holds counts."""
 
 
 def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None) -> Core:
     """The core over an engine of its own; on ZeroGPU its runs borrow a GPU, one by one."""
-    engine = _engine_when_wanted()
+    engine = EngineWhenWanted()
 
     def run(plan: Plan, own: Pixels | None = None) -> Events:
         yield from engine().run(plan, own=own)
@@ -59,13 +61,13 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
 
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
     if is_zerogpu():  # which lends its GPU for one run at a time
-        return Core(models, on_gpu(run, hold), history, _engine_when_wanted())
-    return Core(models, run, history, engine, together)
+        return Core(models, on_gpu(run, hold), history, EngineWhenWanted())
+    return Core(models, run, history, engine, together, engine.budget)
 
 
-def prepare(values: Mapping[str, object], core: Core) -> Plan:
+def prepare(values: Mapping[str, object], core: Core, kind: type[Request] = Request) -> Plan:
     """The plan of what a form or a client asks for. Raises Refusal with the first thing wrong."""
-    return prepared(parse(Request, values), core)
+    return prepared(parse(kind, values), core)
 
 
 def prepared(request: Request, core: Core) -> Plan:
@@ -73,9 +75,9 @@ def prepared(request: Request, core: Core) -> Plan:
     if request.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
     spec = find(request.model)
-    made = plan(request, spec, here())
+    prepared_plan = plan(request, spec, core.budget(here()))
     locate(spec)
-    return made
+    return prepared_plan
 
 
 def warm() -> None:
@@ -83,16 +85,21 @@ def warm() -> None:
     threading.Thread(target=import_module, args=("sd3demo.engine.run.engine",), daemon=True).start()
 
 
-def _engine_when_wanted() -> Callable[[], "Engine"]:
-    made: list[Engine] = []
-    lock = threading.Lock()
+class EngineWhenWanted:
+    """The one engine, and torch with it, brought in when it is first asked for."""
 
-    def engine() -> "Engine":
-        with lock:
-            if not made:
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> "Engine":
+        with self._lock:
+            if self._engine is None:
                 from sd3demo.engine import Engine
 
-                made.append(Engine())
-            return made[0]
+                self._engine = Engine()
+            return self._engine
 
-    return engine
+    def budget(self, free: Budget) -> Budget:
+        """The budget of a plan; nothing is brought in for it."""
+        return free if self._engine is None else self._engine.budget(free)

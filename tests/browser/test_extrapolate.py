@@ -119,7 +119,7 @@ def test_both_pictures_are_enlarged_and_moved_together(shown: Page) -> None:
         page.keyboard.press("ArrowRight")  # it stops at the border of the picture
     width = stage.evaluate("stage => stage.clientWidth")
     assert float(style(page, "--x").rstrip("px")) == pytest.approx(-1.5 * width, abs=1)
-    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_role("button", name="Fit", exact=True).click()
     assert (style(page, "--zoom"), style(page, "--x")) == ("1", "0px")
 
 
@@ -141,12 +141,12 @@ def test_nothing_sticks_out_of_the_screen(shown: Page) -> None:
 def test_a_preset_sets_its_parts(lasting: Page) -> None:
     page = lasting
     opened(page)
-    page.get_by_label("The paper").check()
+    page.locator("#large-preset").get_by_label("The paper").check()
     expect(page.locator("#large-use_half_patch input")).not_to_be_checked()
-    page.get_by_label("Authors’ release").check()
+    page.locator("#large-preset").get_by_label("Authors’ release").check()
     expect(page.locator("#large-use_half_patch input")).to_be_checked()
     expect(page.locator("#large-use_attention input")).to_be_checked()
-    page.get_by_label("4×").check()
+    page.locator("#large-size").get_by_label("4×").check()
     expect(page.locator("#large-plan")).to_contain_text("256 × 256")
 
 
@@ -154,9 +154,9 @@ def test_a_picture_of_ones_own_changes_the_plan_at_once(lasting: Page, tmp_path:
     page = lasting
     opened(page)
     Image.new("RGB", (300, 200), "red").save(tmp_path / "own.png")
-    page.get_by_text("Your own picture").click()
+    page.locator("#large-set button", has_text="Your own picture").click()
     page.locator("#large-own input[type=file]").set_input_files(tmp_path / "own.png")
-    expect(page.locator("#large-status .done")).to_contain_text("own.png, 300 × 200 px, stands in place of")
+    expect(page.locator("#large-status .done")).to_contain_text("own.png”, 300 × 200 px, is used in place of")
     expect(page.locator("#large-plan")).to_contain_text("Your picture")
     expect(page.locator("#large-plan tbody tr").first).not_to_contain_text("64 × 64")
     page.locator("#large-own button").first.click()  # taken away again
@@ -183,14 +183,14 @@ def test_a_switch_changes_the_plan_at_once_and_the_picture_after(page: Page) -> 
     expect(plan).not_to_contain_text("Projected flow")
     expect(plan).not_to_contain_text("as the guide")
     page.locator("#large-set button", has_text="Projected flow").click()
-    expect(page.locator("#large-strength")).to_contain_text("Nothing here reads it")
+    expect(page.locator("#large-strength")).to_contain_text("reads it")
     expect(page.locator("#large-strength input")).to_be_disabled()
     enlarge(page)
     expect(page.locator("#large-cards figure")).to_have_count(3)
     page.locator("#large-use_flow input").check()
     expect(plan).to_contain_text("as the guide")
     enlarge(page)
-    expect(page.get_by_label("Picture on the left")).to_contain_text("The run before (direct")
+    expect(page.get_by_label("Picture on the left")).to_contain_text("The previous run (direct")
     expect(page.locator("#large-story")).to_contain_text("Before: direct")
 
 
@@ -209,6 +209,6 @@ def test_stop_keeps_the_native_picture(
     page.click("#large-run")
     expect(page.locator("#large-status")).to_contain_text("Direct: step", timeout=FIRST)
     page.click("#large-stop")
-    expect(page.locator("#large-status")).to_contain_text("Stopped: Direct in step", timeout=FIRST)
+    expect(page.locator("#large-status")).to_contain_text("Stopped: Direct, step", timeout=FIRST)
     expect(page.locator("#large-cards figure").first.locator("a")).to_have_text("PNG")
     assert page.locator("#large-cards a").count() in (1, 2)  # the native picture, and the one upsampled

@@ -80,7 +80,7 @@ def test_a_model_that_is_not_here_says_what_to_do(page: Page) -> None:
     expect(page.locator("#set-model")).to_contain_text(
         "hf download stabilityai/stable-diffusion-3-medium-diffusers"
     )
-    page.get_by_role("button", name="Size and number").click()
+    page.get_by_role("button", name="Size and batch").click()
     expect(page.locator("#set-width input[type=number]")).to_have_value("1024")
     page.locator(PROMPT_BOX).fill(PROMPT)
     page.locator("#set-seed input").fill("0")

@@ -74,10 +74,10 @@ def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
     ask(page)
     until_step(page, 4)
     page.click("#stop")
-    expect(page.locator("#status")).to_contain_text(re.compile(r"Stopped after 4 steps"))
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Stopped after step 4"))
     until(page, lambda: len(rehearsal.ended) > before)
     assert rehearsal.ended[before:] == ["closed"]
-    expect(page.locator("#status")).to_contain_text(re.compile(r"Stopped after 4 steps"))
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Stopped after step 4"))
     monkeypatch.setattr(rehearsal, "hold", nowhere)
     assert page.locator(PROMPT_BOX).input_value() == PROMPT
     ask(page)
@@ -95,7 +95,7 @@ def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
     until_step(page, 2)
     before = len(rehearsal.ended)
     ask(other, "theirs")
-    expect(other.locator("#status")).to_contain_text("Waiting for its turn")
+    expect(other.locator("#status")).to_contain_text("In the queue")
     other.click("#stop")
     expect(other.locator("#status .failed")).to_contain_text("did not start")
     monkeypatch.setattr(rehearsal, "hold", nowhere)

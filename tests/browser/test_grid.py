@@ -53,9 +53,7 @@ def test_stop_ends_a_grid_at_its_next_step(
 
 def test_a_grid_that_cannot_be_made_is_a_sentence(page: Page) -> None:
     asked(page, "0.5, 1", "2")
-    expect(page.locator("#grid-status .failed")).to_have_text(
-        "Guidance scale is 0.5; it must lie in [1, 30]."
-    )
+    expect(page.locator("#grid-status .failed")).to_have_text("CFG scale is 0.5; it must lie in [1, 30].")
 
 
 def test_choosing_a_setting_fills_in_values_to_begin_with(page: Page) -> None:

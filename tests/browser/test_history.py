@@ -182,7 +182,7 @@ def test_a_link_opens_in_exactly_the_same_state(page: Page, context: BrowserCont
     first = visit(context, address + link)
     expect(first.locator("#set-prompt textarea")).to_have_value(text)
     expect(first.locator("#set-steps input[type=number]")).to_have_value("5")
-    for title in ("Text", "Size and number", "Advanced"):
+    for title in ("Text", "Size and batch", "Advanced"):
         first.get_by_role("button", name=re.compile(f"^{title}")).click()
     expect(first.locator("#set-cfg_from input[type=number]")).to_have_value("0.25")
     expect(first.locator("#notice .failed")).to_have_count(0)
@@ -191,7 +191,7 @@ def test_a_link_opens_in_exactly_the_same_state(page: Page, context: BrowserCont
     copied = first.locator("#copied input").input_value()
 
     second = visit(context, copied)
-    for title in ("Text", "Size and number", "Advanced"):
+    for title in ("Text", "Size and batch", "Advanced"):
         second.get_by_role("button", name=re.compile(f"^{title}")).click()
     expect(second.locator("#set-prompt textarea")).to_have_value(text)
     expect(second.locator("#set-cfg_from input[type=number]")).to_have_value("0.25")

@@ -27,7 +27,7 @@ def test_the_grid_and_its_sides_and_the_box_for_seeds_are_in_a_link(page: Page, 
     expect(page.locator("#grid-across textarea, #grid-across input").first).to_have_value("1, 3")
     expect(page.locator("#grid-down textarea, #grid-down input").first).to_have_value("")
     expect(page.locator("#grid-x input")).to_have_value("Shift")
-    expect(page.get_by_label("Draw a new seed for every picture")).to_be_checked()
+    expect(page.get_by_label("Random seed for each run")).to_be_checked()
     page.locator("#grid button").first.click()
     expect(page.locator("#grid-run")).to_be_hidden()
     page.click("#copy-link")
@@ -42,12 +42,12 @@ def test_the_shape_follows_the_sides_of_a_link_and_a_side_too_long_is_refused(
     page: Page, address: str
 ) -> None:
     at(page, address, "#/generate?width=128&height=64")
-    page.locator("#set button.label-wrap", has_text="Size and number").click()
+    page.locator("#set button.label-wrap", has_text="Size and batch").click()
     expect(page.locator("#set-width input[type=number]")).to_have_value("128")
     expect(page.locator("#shape input:checked")).to_have_count(0)
     at(page, address, "#/generate?width=8192&steps=3")
     expect(page.locator("#notice")).to_contain_text("Width is 8192; ")
-    page.locator("#set button.label-wrap", has_text="Size and number").click()
+    page.locator("#set button.label-wrap", has_text="Size and batch").click()
     expect(page.locator("#set-steps input[type=number]")).to_have_value("3")
     expect(page.locator("#set-width input[type=number]")).to_have_value("64")
     expect(page.locator("#shape input:checked")).to_have_value("1:1")
@@ -81,7 +81,7 @@ def test_studies_of_the_other_tabs_open_too(
 def test_the_film_and_the_attention_open_as_they_were_looked_at(page: Page, address: str) -> None:
     at(page, address, "#/trajectories?recorded=without-guidance&compared=false&t=0.2")
     expect(page.locator(".film output")).to_contain_text("t = 0.2", timeout=LONG)
-    expect(page.get_by_label("Draw the trace before in grey")).not_to_be_checked()
+    expect(page.get_by_label("Overlay the previous run")).not_to_be_checked()
     page.locator(".chips button").nth(2).click()
     step = page.locator(".attention input[name=step]")
     step.focus()

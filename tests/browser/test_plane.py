@@ -32,7 +32,7 @@ def test_a_flow_is_trained_and_reflow_straightens_it(page: Page) -> None:
     opened(page, 200)
     page.get_by_label("Rings").check()
     page.click("#plane-train")
-    expect(page.locator("#plane-status")).to_contain_text("200 steps of training done", timeout=FIRST)
+    expect(page.locator("#plane-status")).to_contain_text("200 training steps done", timeout=FIRST)
     page.wait_for_selector("#plot-samples-50 .js-plotly-plot .legend")
     bent = straightness(page)
     page.click("#plane-reflow")

@@ -60,7 +60,7 @@ def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None
     number.press("Tab")
     run, status = page.locator("#study-score-run"), page.locator("#study-score-status")
     before, table = page.locator("#study-score-before"), page.locator("#study-score-table")
-    expect(before).to_contain_text("Measured before: n = 1, categories colours, single")
+    expect(before).to_contain_text("Recorded result: n = 1, categories colours, single")
     expect(table.locator("tbody tr")).to_have_count(3)  # and their mean
     page.wait_for_selector("#plot-score .js-plotly-plot")
     run.click()
@@ -68,18 +68,18 @@ def test_a_study_runs_is_stopped_and_resumed(page: Page, tmp_path: Path) -> None
     expect(status).to_contain_text("of 80")
     expect(before).to_be_hidden()
     page.click("#study-score-stop")
-    expect(status).to_contain_text("What was measured is kept", timeout=FIRST)
+    expect(status).to_contain_text("Results are saved", timeout=FIRST)
     expect(run).to_contain_text("Resume")
     stopped_at = page.locator("#judged li").count()
     assert stopped_at > 0
 
     run.click()
     expect(status).to_contain_text("80 measured", timeout=FIRST)
-    expect(run).to_contain_text("Show: all is measured")
+    expect(run).to_contain_text("Show results")
     page.wait_for_selector("#plot-score .js-plotly-plot")
     expect(table).to_contain_text("typography-trained")
     with page.expect_download() as download:
-        page.click("#study-score-csv")
+        page.locator("#study-score-csv").click()
     download.value.save_as(tmp_path / "score.csv")
     header, *rows = csv.reader((tmp_path / "score.csv").open())
     assert header[:3] == ["category", "score", "score error"]

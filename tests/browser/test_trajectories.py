@@ -111,12 +111,12 @@ def test_a_recorded_trace_changes_the_plots_and_is_compared(page: Page) -> None:
     opened(page)
     before = numbers(page, "move-lengths", "move")
     page.get_by_role("button", name="Without guidance").click()
-    expect(page.locator("#path-told")).to_contain_text(re.compile(r"Guidance scale [\d.]+ → 1"))
+    expect(page.locator("#path-told")).to_contain_text(re.compile(r"CFG scale [\d.]+ → 1"))
     page.wait_for_selector("#plot-move-lengths .legend >> text=previous run")
     assert numbers(page, "move-lengths", "move") != before
     assert numbers(page, "move-lengths", "previous run") == before
     expect(page).to_have_url(re.compile("#/trajectories\\?recorded=without-guidance(&t=[0-9.]+)?$"))
-    page.get_by_label("Draw the trace before in grey").uncheck()
+    page.get_by_label("Overlay the previous run").uncheck()
     page.wait_for_selector("#plot-move-lengths .legend >> text=previous run", state="detached")
     assert numbers(page, "move-lengths", "previous run") == []
 

@@ -1,28 +1,49 @@
 """`/densities`, the endpoint for programs: one density at evenly spaced times, as the plots show it."""
 
 import math
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
 
-import gradio as gr
-from gradio.events import api
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
+from sd3demo.ui.api.endpoint import ApiEndpoint
+from sd3demo.ui.api.parameters import ApiParameter
+from sd3demo.ui.context import Core
 from sd3demo.ui.densities import settings as lab
-from sd3demo.ui.generate.stream import sentence
 
 MOST = 10_000  # points of an answer
+PARAMETERS = (
+    ApiParameter(
+        "density",
+        Literal[tuple(lab.TITLES)],
+        "Density",
+        "Of the training times (SD3 paper, section 3.1).",
+        "logit-normal",
+    ),
+    ApiParameter("m", float, "Location", "Of the logit-normal.", 0.0),
+    ApiParameter(
+        "s", float | None, "Scale", "Of the logit-normal, 1 by default, or of mode sampling, 1.29 by default."
+    ),
+    ApiParameter("alpha", float, "Shift", "The resolution-dependent shift of eq. 23; 1 is none.", 1.0),
+    ApiParameter(
+        "points",
+        int,
+        "Points",
+        "How many times t: the middles of as many equal parts of (0, 1); t = 1 is noise.",
+        200,
+    ),
+)
 
 
-class Points(Settings):
+class PointCount(Settings):
     """How many times an answer has."""
 
     points: int = Field(ge=1, le=MOST)
 
 
-class Curves(TypedDict):
+class CurvesAnswer(TypedDict):
     """What `/densities` answers: lists of one length; null where a value is infinite."""
 
     name: str
@@ -34,41 +55,30 @@ class Curves(TypedDict):
     log_snr_pdf: list[float | None]
 
 
-def curves() -> None:
-    """The endpoint."""
+def densities(core: Core) -> ApiEndpoint:
+    """The endpoint of curves."""
 
-    def densities(
-        density: str = "logit-normal",
-        m: float = 0.0,
-        s: float | None = None,
-        alpha: float = 1.0,
-        points: int = 200,
-    ) -> Curves:
-        """A density of the training time: how often each noise level is practised, and the weight it equals.
+    def answer(values: Mapping[str, JsonValue]) -> CurvesAnswer:
+        name, scale, points = (values[one] for one in ("density", "s", "points"))
+        count = parse(PointCount, {"points": points}).points
+        if name not in tuple(lab.TITLES):  # of a tuple, since a client may send a list
+            raise Refusal(f"unknown density {name!r}; choose one of {', '.join(lab.TITLES)}")
+        settings: dict[str, object] = {"densities": (name,), "m": values["m"], "shift": values["alpha"]}
+        if scale is not None:
+            settings["mode_s" if name == "mode" else "s"] = scale
+        return _curves(parse(lab.DensitySettings, settings), count)
 
-        Args:
-            density: "uniform", "logit-normal", "mode" or "cosmap" (SD3 paper, section 3.1).
-            m: Location of the logit-normal.
-            s: Scale of the logit-normal (1 by default) or of mode sampling (1.29 by default).
-            alpha: Resolution-dependent shift (eq. 23) that is applied to it; 1 is none.
-            points: How many times t, the middles of as many equal parts of (0, 1); t = 1 is noise.
-        """
-        scale = {} if s is None else {"mode_s" if density == "mode" else "s": s}
-        try:
-            count = parse(Points, {"points": points}).points
-            if density not in tuple(lab.TITLES):  # of a tuple, since a client may send a list
-                raise Refusal(f"unknown density {density!r}; choose one of {', '.join(lab.TITLES)}")
-            chosen = parse(lab.Lab, {"densities": (density,), "m": m, "shift": alpha} | scale)
-            return _curves(chosen, count)
-        except Exception as error:
-            raise gr.Error(
-                sentence(error, {"shift": "alpha", "mode_s": "s"}), print_exception=False
-            ) from error
-
-    api(densities, api_name="densities", queue=False)
+    return ApiEndpoint(
+        "densities",
+        "A density of the training time: how often each noise level is trained, and the weight it equals.",
+        PARAMETERS,
+        {"Curves": CurvesAnswer},
+        answer,
+        names={"shift": "alpha", "mode_s": "s"},
+    )
 
 
-def _curves(chosen: lab.Lab, points: int) -> Curves:
+def _curves(chosen: lab.DensitySettings, points: int) -> CurvesAnswer:
     import torch
 
     from sd3demo.flow.densities import Shifted
@@ -79,7 +89,7 @@ def _curves(chosen: lab.Lab, points: int) -> Curves:
     shifted = Shifted(plain, chosen.shift)
     t = (torch.arange(points, dtype=torch.float64) + 0.5) / points
     path = PATHS["rectified"]
-    return Curves(
+    return CurvesAnswer(
         name=name,
         t=t.tolist(),
         pdf=_finite(shifted.pdf(t).tolist()),

@@ -1,70 +1,89 @@
-"""`/infer`, the endpoint for programs: the SD3 Space's arguments in its order, then this project's own."""
+"""`/infer` and `/extrapolate`, the endpoints that make a picture and return it as a PNG with its receipt.
+
+`/infer` takes the SD3 Space's arguments in its order, then all other settings.
+"""
+
+from collections.abc import Mapping
 
 import gradio as gr
-from gradio.events import api
+from pydantic import JsonValue
 
-from sd3demo.engine.events import Finished
-from sd3demo.errors import Failure
-from sd3demo.ui.api.endpoints import NAMES, endpoints
+from sd3demo.catalogue import locate
+from sd3demo.engine.plan.advice import refuse_unless_it_fits
+from sd3demo.settings import Request
+from sd3demo.settings.extrapolation import Extrapolation
+from sd3demo.ui.api.endpoint import ApiEndpoint
+from sd3demo.ui.api.parameters import ApiParameter, of_field, of_settings, settings_of
+from sd3demo.ui.api.plan import MODEL, planned
 from sd3demo.ui.context import Core, prepare
-from sd3demo.ui.generate import handlers as answers
-from sd3demo.ui.generate.stream import sentence
+from sd3demo.ui.extrapolate.handlers import save_extrapolation
+from sd3demo.ui.generate.handlers import new_seed
+from sd3demo.ui.run.events import result_of
+from sd3demo.ui.run.files import save_to_history, write_pictures
+from sd3demo.ui.server.zerogpu import here
+
+RANDOMIZE = ApiParameter(
+    "randomize_seed", bool, "Random seed", "Draw a new seed in place of the one given; it is returned.", False
+)
+RETURNS: Mapping[str, object] = {"Picture": gr.FileData, "Seed": int}
+ONE_PICTURE = frozenset({"count"})
+"""An answer holds one picture."""
+KEPT = (
+    "It is kept in the history of a page that has one. A run that has begun goes to its end, also where its "
+    "client has gone away."
+)
 
 
-def infer(core: Core) -> None:
-    """The endpoint, and those beside it. It stands in the same line as the page's runs."""
+def infer(core: Core) -> ApiEndpoint:
+    """The endpoint of one picture from a text."""
 
-    def infer(
-        prompt: str,
-        negative_prompt: str = "",
-        seed: int = 0,
-        randomize_seed: bool = False,
-        width: int | None = None,
-        height: int | None = None,
-        guidance_scale: float | None = None,
-        num_inference_steps: int | None = None,
-        shift: float | str | None = None,
-        t5: str = "on",
-    ) -> tuple[gr.FileData, int]:
-        """Makes one picture from a text, and returns it as a PNG with its receipt, and its seed.
+    def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
+        plan = prepare({"model": core.models[0], **_seeded(values, Request)}, core)
+        finished = result_of(core.run(plan))
+        (file,) = write_pictures(plan.request, finished)
+        save_to_history(core, plan.request, finished)
+        return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
 
-        It is kept in the history of a page that has one. A run that has begun goes to its end, also where
-        its client has gone away.
+    space = ("prompt", "negative", "seed", RANDOMIZE, "width", "height", "cfg", "steps", "shift", "t5")
+    return ApiEndpoint(
+        "infer",
+        f"Makes one picture from a text; returns it as a PNG with its receipt, and its seed. {KEPT}",
+        of_settings(Request, (*space, MODEL), without=ONE_PICTURE),
+        RETURNS,
+        answer,
+        queued=True,
+    )
 
-        Args:
-            prompt: What the picture should show.
-            negative_prompt: What guidance should lead away from.
-            seed: Draws the initial noise.
-            randomize_seed: Draw a new seed; it is returned.
-            width: In pixels; the model's native size by default.
-            height: In pixels; the model's native size by default.
-            guidance_scale: 1 is no guidance; the model's own by default.
-            num_inference_steps: Steps of the solver; the model's own by default.
-            shift: A number, or "auto" for what the size asks for; the model's own by default.
-            t5: "on", "zeros", "omit" or "empty".
-        """
-        values = {
-            "prompt": prompt,
-            "negative": negative_prompt,
-            "seed": answers.new_seed() if randomize_seed else seed,
-            "width": width,
-            "height": height,
-            "cfg": guidance_scale,
-            "steps": num_inference_steps,
-            "shift": shift,
-            "t5": t5,
-            "model": core.models[0],
-        }
-        try:
-            made = prepare(values, core)
-            ends = [event for event in core.run(made) if isinstance(event, Finished)]
-            if not ends:
-                raise Failure("the run stopped before it was finished")
-            (kept,) = answers.keep(made.request, ends[0])
-            answers.remember(core, made.request, ends[0])
-            return gr.FileData(path=kept.path, orig_name=kept.name), made.request.seed
-        except Exception as error:
-            raise gr.Error(sentence(error, NAMES), print_exception=False) from error
 
-    api(infer, api_name="infer", concurrency_limit=1, concurrency_id="model")
-    endpoints(core)
+def extrapolate(core: Core) -> ApiEndpoint:
+    """The endpoint of a picture beyond the model's own size."""
+
+    def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
+        plan = planned(core, _seeded(values, Extrapolation), core.budget(here()))
+        refuse_unless_it_fits(plan)
+        locate(plan.spec)
+        finished = result_of(core.run(plan))
+        (file,) = write_pictures(plan.request, finished)
+        save_extrapolation(core, plan, finished)
+        return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
+
+    method = of_field(Extrapolation, "method")
+    scale = ApiParameter(
+        "scale", float, "Scale", "How many times larger than the native picture each side is.", 2.0
+    )
+    first = ("prompt", scale, method, "negative", "seed", RANDOMIZE, "cfg", "steps", "low_pass", "strength")
+    return ApiEndpoint(
+        "extrapolate",
+        "Makes a picture beyond the model's own size; returns it as a PNG with its receipt, and its seed. "
+        f"{KEPT}",
+        of_settings(Extrapolation, (*first, MODEL), without=ONE_PICTURE),
+        RETURNS,
+        answer,
+        queued=True,
+    )
+
+
+def _seeded(values: Mapping[str, JsonValue], kind: type[Request]) -> dict[str, JsonValue]:
+    """The settings that are asked for, with a new seed where one is wanted."""
+    drawn = {"seed": new_seed()} if values["randomize_seed"] else {}
+    return settings_of(values, kind) | drawn

@@ -8,20 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import time_ns
-from typing import Any, TypeAlias, get_origin
+from typing import TypeAlias, get_origin
 from urllib.parse import parse_qsl, quote_plus
 from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from gradio.events import Dependency
 
 from sd3demo.errors import Refusal
 from sd3demo.settings import LONGEST_PROMPT, Settings, parse
-from sd3demo.ui.generate.stream import sentence
-from sd3demo.ui.run import status as words
+from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.run_status import failed, status_html
+from sd3demo.ui.run.wiring import after as follow
 from sd3demo.ui.run.wiring import at_once
+from sd3demo.ui.server.gradio_internals import current_page, current_tab
 
 Values: TypeAlias = Mapping[str, object]
 Event: TypeAlias = Callable[..., Dependency]
@@ -59,6 +60,12 @@ class Link:
     """Raises Refusal for what the controls must not hold together, though each setting alone is good."""
     came: Component | None = None
     """A hidden text that changes each time a link of this tab with settings is opened, the same link too."""
+    unfold: Callable[..., Values] | None = None
+    """The settings that all controls together hold, where one control holds several of them."""
+
+    def held(self, values: Sequence[object]) -> Values:
+        """The settings that the values of the controls are."""
+        return self.unfold(*values) if self.unfold else dict(zip(self.controls, values, strict=True))
 
 
 _LINKS: WeakKeyDictionary[gr.Blocks, list[Link]] = WeakKeyDictionary()
@@ -76,12 +83,16 @@ def linked(
     required: Values | None = None,
     check: Callable[[Values], object] = dict,
     came: Component | None = None,
+    unfold: Callable[..., Values] | None = None,
 ) -> None:
     """Gives the tab that is being built an address; `controls` are named as the fields of their settings.
 
-    They open as the settings do where `start` says nothing; `fill` may leave out the last of them.
+    They open as the settings do where `start` says nothing; `fill` may leave out the last of them. Where a
+    control holds several settings, `unfold` returns all settings for the controls' values, and `fill` all
+    updates.
     """
-    plain = {name: kind.model_fields[name].get_default() for name in controls}
+    names = kind.model_fields if unfold else controls
+    plain = {name: kind.model_fields[name].get_default() for name in names}
 
     def opens(asked: Values) -> Values:
         return plain | dict(start(asked) if callable(start) else start)
@@ -91,9 +102,22 @@ def linked(
         rest = (values[name] for name in [*controls][len(first) :])
         return [*first, *(gr.update(value=list(one) if isinstance(one, tuple) else one) for one in rest)]
 
-    page, tab = Context.root_block, _tab()
+    page, tab = current_page(), current_tab()
     if page is not None and tab is not None:
-        own = (str(tab.id), kind, controls, opens, updates, titles, required or {}, when, after, check, came)
+        own = (
+            str(tab.id),
+            kind,
+            controls,
+            opens,
+            updates,
+            titles,
+            required or {},
+            when,
+            after,
+            check,
+            came,
+            unfold,
+        )
         _LINKS.setdefault(page, []).append(Link(*own))
 
 
@@ -128,8 +152,7 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
         write, inputs = partial(address_of, link), [*link.controls.values()]
         events = [at_once([button.click, *link.when], write, inputs, [address], raw=True)]
         for answer in link.after:
-            quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-            events.append(answer.success(write, inputs, [address], preprocess=False, **quiet))
+            events.append(follow(answer, write, inputs, [address]))
         for event in events:
             event.success(None, [address], None, js=SHOW, api_visibility="private")
 
@@ -146,14 +169,14 @@ def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[o
         if tab not in known:
             raise Refusal(f"this link names the tab {tab!r}; this page has {', '.join(known)}")
     except Refusal as error:
-        return [words.failed(str(error)), gr.skip(), *skips]
+        return [status_html(failed(str(error))), gr.skip(), *skips]
     said = ""
     updates: list[object] = []
     for link in every:
         if link.tab == tab:
             values, faults = read(link, given)
             updates += link.fill(values)
-            said = words.failed(told_of(faults)) if faults else ""
+            said = status_html(failed(told_of(faults))) if faults else ""
         else:
             updates += [gr.skip() for _ in link.controls]
     updates += [str(time_ns()) if given and link.tab == tab else gr.skip() for link in stamped]
@@ -187,7 +210,7 @@ def read(link: Link, given: Values) -> tuple[dict[str, object], list[str]]:
 
 def address_of(link: Link, *values: object) -> str:
     """What stands behind the `#` for what the controls hold."""
-    return written(link.tab, dict(zip(link.controls, values, strict=True)), link.start)
+    return written(link.tab, link.held(values), link.start)
 
 
 def written(tab: str, values: Values, start: Callable[[Values], Values], *, plain: str = PLAIN) -> str:
@@ -237,11 +260,3 @@ def told_of(faults: Sequence[str]) -> str:
     """One sentence on the settings of a link that cannot be had."""
     more = f" ({len(faults) - 1} more of its settings cannot be had either)" if len(faults) > 1 else ""
     return f"{faults[0]}{more}; everything else of this link is set"
-
-
-def _tab() -> gr.Tab | None:
-    """The tab that is being built."""
-    block: Any = Context.block
-    while block is not None and not isinstance(block, gr.Tab):
-        block = block.parent
-    return block

@@ -1,27 +1,33 @@
-"""How the settings look on the page, beyond what they say of themselves: titles, groups, choices in words.
+"""How settings look on the page, beyond what they say of themselves: titles, groups, choices in words.
 
 A setting that is not named here still appears, under its own name, in the last group.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from sd3demo.settings import Request
+from sd3demo.settings import Request, Settings, choices_of
 
 
 @dataclass(frozen=True)
-class Face:
+class Label:
     """A setting's title, and what its control needs to know beside the bounds.
 
     `usual` are the ends of its slider where the bounds are wider than anybody would drag; a value beyond them
-    widens the slider.
+    widens the slider. `help` stands on the page in place of the field's own sentence.
     """
 
     title: str
-    usual: tuple[float, float] = (0, 0)
+    help: str = ""
+    usual: tuple[float, float] | None = None
     step: float = 0
+    typed: bool = False
+    """A number that is typed and not dragged."""
     names: Mapping[str, str] = field(default_factory=dict)
+    """The choices in words."""
+    suggested: tuple[str, ...] = ()
+    """Values to choose from, where any other may be typed."""
     hint: str = ""
     lines: Mapping[str, str] = field(default_factory=dict)
     """What each choice means, where their names leave it open."""
@@ -47,20 +53,23 @@ TIMES = {
 
 ON_OR_ZEROS = {"on": "On", "zeros": "Zeros"}
 
-FACES: Mapping[str, Face] = {
-    "prompt": Face("Prompt", hint="a red circle above a blue square"),
-    "negative": Face("Negative prompt", hint="nothing"),
-    "model": Face("Model"),
-    "seed": Face("Seed"),
-    "count": Face("Pictures at once"),
-    "width": Face("Width"),
-    "height": Face("Height"),
-    "steps": Face("Steps"),
-    "cfg": Face("Guidance scale", usual=(1, 12), step=0.1),
-    "cfg_from": Face("Guidance from t", step=0.01),
-    "cfg_to": Face("Guidance up to t", step=0.01),
-    "solver": Face(
-        "Solver",
+LABELS: Mapping[str, Label] = {
+    "prompt": Label("Prompt", "Describe the picture.", hint="a red circle above a blue square"),
+    "negative": Label("Negative prompt", "What to avoid; CFG leads away from it.", hint="empty"),
+    "model": Label("Model"),
+    "seed": Label("Seed", "Same seed, same noise. A batch uses seed, seed + 1, …"),
+    "count": Label("Batch size"),
+    "width": Label("Width", "Pixels."),
+    "height": Label("Height", "Pixels."),
+    "steps": Label("Steps", "More steps take longer and follow the path more closely."),
+    "cfg": Label(
+        "CFG scale", "How closely the prompt is followed; 1 is off and takes half the time.", (1, 12), 0.1
+    ),
+    "cfg_from": Label("CFG from t", step=0.01),
+    "cfg_to": Label("CFG up to t", step=0.01),
+    "solver": Label(
+        "Sampler",
+        "How the steps are integrated: Euler asks the network once a step, the others more often.",
         names={
             "euler": "Euler",
             "midpoint": "Midpoint",
@@ -69,9 +78,9 @@ FACES: Mapping[str, Face] = {
             "ab2": "Adams-Bashforth 2",
         },
     ),
-    "schedule": Face("Schedule", lines=TIMES),
-    "shift": Face("Shift", usual=(0.1, 12), step=0.05),
-    "t5": Face(
+    "schedule": Label("Scheduler", "How the sigmas are spaced from 1 to 0.", lines=TIMES),
+    "shift": Label("Shift", "More steps near noise; larger pictures need more.", (0.1, 12), 0.05),
+    "t5": Label(
         "T5",
         names={**ON_OR_ZEROS, "omit": "Left out", "empty": "Empty text"},
         lines={
@@ -80,14 +89,94 @@ FACES: Mapping[str, Face] = {
             "empty": "T5 reads a text of no words, as it does for the branch without the prompt.",
         },
     ),
-    "clip_l": Face("CLIP-L", names=ON_OR_ZEROS),
-    "clip_g": Face("CLIP-G", names=ON_OR_ZEROS),
-    "prompt_2": Face("Own text for CLIP-G", hint="the prompt"),
-    "prompt_3": Face("Own text for T5", hint="the prompt"),
-    "max_sequence_length": Face("T5 tokens"),
-    "precision": Face("Precision"),
-    "placement": Face("Placement of the weights"),
+    "clip_l": Label("CLIP-L", names=ON_OR_ZEROS),
+    "clip_g": Label("CLIP-G", names=ON_OR_ZEROS),
+    "prompt_2": Label("Own text for CLIP-G", hint="the prompt"),
+    "prompt_3": Label("Own text for T5", hint="the prompt"),
+    "max_sequence_length": Label("T5 tokens"),
+    "precision": Label("Precision"),
+    "placement": Label("Weights placement"),
+    # of an extrapolation
+    "preset": Label(
+        "Preset", names={"paper": "The paper", "release": "Authors’ release", "ours": "Tuned for this model"}
+    ),
+    "size": Label("Size", names={"2": "2×", "4": "4×", "own": "Own size"}),
+    "compare": Label("Compare with"),
+    "method": Label("Method"),
+    "strength": Label(
+        "Strength α", suggested=("paper", "release", "constant", "cosine-shift", "off", "1:1.5,0:0.5")
+    ),
+    "low_pass": Label("Low-pass P"),
+    "level": Label("Haar level", suggested=("auto", "1", "2", "3")),
+    "cutoff": Label("Cut-off", suggested=("auto", "0.125", "0.25", "0.5")),
+    "start": Label("Start t₀", suggested=("auto", "0.9", "0.7", "0.5")),
+    "cascade": Label("Cascade", suggested=("straight", "doubling", "2,4")),
+    "large_steps": Label("Steps at the larger size"),
+    "tail": Label("More steps near data"),
+    "reshift": Label("Shift over the native one", suggested=("auto", "1", "1.5", "2", "4")),
+    "lift": Label("Upscaled by"),
+    "posterior": Label("Posterior"),
+    "positions": Label("Positions"),
+    "attention": Label("Attention logits times"),
+    "text_copies": Label("Copies of the text", suggested=("auto", "1", "2", "4", "16")),
+    "use_flow": Label("Projected flow"),
+    "use_positions": Label("Positions"),
+    "use_reshift": Label("Time shift"),
+    "use_attention": Label("Attention scale"),
+    "use_text": Label("Text duplication"),
+    "use_half_patch": Label("Half-patch shift"),
+    # of studies
+    "n": Label("Prompts per category", usual=(1, 100)),
+    "scenes": Label("Scenes", usual=(1, 100)),
+    "categories": Label("Categories", hint="all"),
+    "exam_seed": Label("Seed of the prompts", typed=True),
+    "along": Label("Which setting varies?"),
+    "values": Label("Values to try", hint="some usual ones"),
+    "models": Label("Models", hint="all depths"),
+    "scales": Label("Sizes, in native sides"),
+    "budgets": Label("Network calls"),
+    "solvers": Label("Samplers"),
+    # of densities and of the flow lab
+    "densities": Label("Densities"),
+    "density": Label(
+        "Density of the training times",
+        names={"uniform": "Uniform", "logit-normal": "Logit-normal", "mode": "Mode", "cosmap": "CosMap"},
+    ),
+    "m": Label("Logit-normal: location m", step=0.05),
+    "s": Label("Logit-normal: scale s", step=0.05),
+    "mode_s": Label("Mode: scale s", usual=(-1, 1.75), step=0.01),
+    "pixels": Label("Pixels m, after", typed=True),
+    "native": Label("Pixels n, before", typed=True),
+    "trained_shifted": Label("Training is shifted as well"),
+    "data": Label("Data"),
+    # of links
+    "run": Label("Run"),
+    "grid_x": Label("From left to right"),
+    "grid_y": Label("From top to bottom"),
+    "grid_across": Label("Values from left to right"),
+    "grid_down": Label("Values from top to bottom"),
+    "reseed": Label("Random seed for each run"),
+    "compared": Label("Overlay the previous run"),
+    "t": Label("t"),
 }
+
+OF_CLASS: Mapping[str, Mapping[str, Label]] = {
+    "Exams": {"seed": Label("Seed of the noise", typed=True)},
+    "VelocityLoss": {"n": Label("Scenes", usual=(1, 100))},
+    "Extrapolation": {
+        "width": Label("Width", "Pixels.", typed=True),
+        "height": Label("Height", "Pixels.", typed=True),
+    },
+    "DensitySettings": {"shift": Label("Shift α", usual=(0.1, 12), step=0.05)},
+    "FlowSettings": {
+        "shift": Label("Shift α", usual=(0.1, 12), step=0.05),
+        "steps": Label("Training steps", step=100),
+    },
+}
+"""Settings that one class of settings, and those that inherit from it, call otherwise."""
+
+ENCODERS = ("clip_l", "clip_g", "t5")
+"""The settings that switch a text encoder."""
 
 HEADING = ("prompt", "seed")
 """What stands above all groups."""
@@ -95,22 +184,53 @@ HEADING = ("prompt", "seed")
 GROUPS = (
     Group("Sampling", ("steps", "cfg", "shift", "solver", "schedule"), open=True),
     Group("Text", ("t5", "clip_l", "clip_g", "negative", "prompt_2", "prompt_3")),
-    Group("Size and number", ("width", "height", "count")),
+    Group("Size and batch", ("width", "height", "count")),
 )
 LAST = Group("Advanced", ("model", "cfg_from", "cfg_to", "max_sequence_length", "precision", "placement"))
 
 
-def face(name: str) -> Face:
-    """A setting's face; its name in words where it has none of its own."""
-    return FACES.get(name) or Face(name.replace("_", " ").capitalize())
+def label(name: str, kind: type[Settings] = Request) -> Label:
+    """Return how a setting looks; one without a label of its own has its name in words."""
+    for ancestor in kind.__mro__:
+        if found := OF_CLASS.get(ancestor.__name__, {}).get(name):
+            return found
+    return LABELS.get(name) or Label(name.replace("_", " ").capitalize())
+
+
+def titles(kind: type[Settings]) -> dict[str, str]:
+    """What each setting is called on the page, for a sentence about it."""
+    return {name: label(name, kind).title for name in kind.model_fields}
+
+
+def help_of(name: str, kind: type[Settings] = Request) -> str:
+    """A setting's help on the page, its equations set."""
+    field = kind.model_fields.get(name)
+    return label(name, kind).help or typeset((field.description if field else "") or "")
+
+
+def lines_of(name: str) -> str:
+    """What each choice of a setting means, folded away, as HTML; empty where their names say it."""
+    look = label(name)
+    lines = ((look.names.get(choice, choice), line) for choice, line in look.lines.items())
+    items = "".join(f"<p><b>{title}</b>: {line}</p>" for title, line in lines)
+    return f"<details class='lines'><summary>What they mean</summary>{items}</details>" if items else ""
+
+
+def choice_titles(name: str, kind: type[Settings] = Request) -> list[tuple[str, str]]:
+    """The choices of a setting in words, each with its value."""
+    names = label(name, kind).names
+    return [(names.get(choice, choice), choice) for choice in choices_of(kind.model_fields[name])]
 
 
 def groups(fields: Iterable[str] = tuple(Request.model_fields)) -> Iterator[Group]:
-    """Every setting but those of the heading, each in one group."""
-    yield from GROUPS
+    """Every one of these settings but those of the heading, each in one group."""
+    wanted = tuple(fields)
     placed = {*HEADING, *LAST.fields}.union(*(group.fields for group in GROUPS))
-    new = tuple(name for name in fields if name not in placed)
-    yield Group(LAST.title, LAST.fields + new)
+    new = tuple(name for name in wanted if name not in placed)
+    for group in (*GROUPS, replace(LAST, fields=LAST.fields + new)):
+        there = tuple(name for name in group.fields if name in wanted)
+        if there:
+            yield replace(group, fields=there)
 
 
 def typeset(text: str) -> str:

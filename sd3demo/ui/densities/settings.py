@@ -42,7 +42,7 @@ TITLES: Mapping[Named, str] = {
 }
 
 
-class Lab(Settings):
+class DensitySettings(Settings):
     """Everything that moves a plot of the lab."""
 
     densities: tuple[Named, ...] = Field(
@@ -62,7 +62,7 @@ class Lab(Settings):
 
 
 @dataclass(frozen=True)
-class Preset:
+class PaperDensity:
     """A density of SD3's table 1: its name there, its rank over all settings, at 5 and at 50 steps."""
 
     variant: str
@@ -75,25 +75,25 @@ class Preset:
 # SD3 paper, table 1: the mean rank by non-dominated sorting among 61 formulations, over two data sets,
 # weights with and without averaging, and several settings of the sampler; 1 is best.  Its rectified flows.
 PRESETS = (
-    Preset("rf/lognorm(0.00, 1.00)", {"density": "logit-normal", "m": 0.0, "s": 1.0}, 1.54, 1.25, 1.50),
-    Preset("rf/lognorm(1.00, 0.60)", {"density": "logit-normal", "m": 1.0, "s": 0.6}, 2.08, 3.50, 2.00),
-    Preset("rf/lognorm(0.50, 0.60)", {"density": "logit-normal", "m": 0.5, "s": 0.6}, 2.71, 8.50, 1.00),
-    Preset("rf/mode(1.29)", {"density": "mode", "mode_s": 1.29}, 2.75, 3.25, 3.00),
-    Preset("rf/lognorm(0.50, 1.00)", {"density": "logit-normal", "m": 0.5, "s": 1.0}, 2.83, 1.50, 2.50),
-    Preset("rf/mode(1.75)", {"density": "mode", "mode_s": 1.75}, 3.33, 2.75, 2.75),
-    Preset("rf/cosmap", {"density": "cosmap"}, 4.13, 3.75, 4.00),
-    Preset("rf (uniform)", {"density": "uniform"}, 5.67, 6.50, 5.75),
+    PaperDensity("rf/lognorm(0.00, 1.00)", {"density": "logit-normal", "m": 0.0, "s": 1.0}, 1.54, 1.25, 1.50),
+    PaperDensity("rf/lognorm(1.00, 0.60)", {"density": "logit-normal", "m": 1.0, "s": 0.6}, 2.08, 3.50, 2.00),
+    PaperDensity("rf/lognorm(0.50, 0.60)", {"density": "logit-normal", "m": 0.5, "s": 0.6}, 2.71, 8.50, 1.00),
+    PaperDensity("rf/mode(1.29)", {"density": "mode", "mode_s": 1.29}, 2.75, 3.25, 3.00),
+    PaperDensity("rf/lognorm(0.50, 1.00)", {"density": "logit-normal", "m": 0.5, "s": 1.0}, 2.83, 1.50, 2.50),
+    PaperDensity("rf/mode(1.75)", {"density": "mode", "mode_s": 1.75}, 3.33, 2.75, 2.75),
+    PaperDensity("rf/cosmap", {"density": "cosmap"}, 4.13, 3.75, 4.00),
+    PaperDensity("rf (uniform)", {"density": "uniform"}, 5.67, 6.50, 5.75),
 )
 
 
-def named(lab: Lab) -> dict[str, Density]:
+def named(lab: DensitySettings) -> dict[str, Density]:
     """The chosen densities under the names that a plot shows. Raises Refusal when none is chosen."""
     if not lab.densities:
         raise Refusal(f"no density is chosen; tick one of {', '.join(TITLES.values())}")
     return {label(lab, name): density(lab, name) for name in lab.densities}
 
 
-def density(lab: Lab, name: Named) -> Density:
+def density(lab: DensitySettings, name: Named) -> Density:
     """One density with the lab's parameters."""
     from sd3demo.flow.densities import CosMap, LogitNormal, Mode, Uniform
 
@@ -108,7 +108,7 @@ def density(lab: Lab, name: Named) -> Density:
             return CosMap()
 
 
-def label(lab: Lab, name: Named) -> str:
+def label(lab: DensitySettings, name: Named) -> str:
     match name:
         case "logit-normal":
             return f"logit-normal({lab.m:g}, {lab.s:g})"
@@ -118,7 +118,7 @@ def label(lab: Lab, name: Named) -> str:
             return TITLES[name]
 
 
-def charts(lab: Lab, times: Mapping[Convention, Sequence[float]]) -> dict[str, Chart]:
+def charts(lab: DensitySettings, times: Mapping[Convention, Sequence[float]]) -> dict[str, Chart]:
     """Every chart that a control moves, by its name; `times` are the sampler's, in every convention."""
     from sd3demo.flow.densities import Shifted
     from sd3demo.plots import densities, schedules
@@ -128,7 +128,7 @@ def charts(lab: Lab, times: Mapping[Convention, Sequence[float]]) -> dict[str, C
     colours = {label(lab, name): COLOURS[name] for name in lab.densities}
     trained = {name: Shifted(one, lab.shift) for name, one in chosen.items()}
     when = "shifted" if lab.trained_shifted else "not"
-    made = (
+    drawn = (
         densities.pdfs(chosen, colours),
         densities.cdfs(chosen, colours),
         densities.shifted_pdfs(chosen, lab.shift, colours),
@@ -143,7 +143,7 @@ def charts(lab: Lab, times: Mapping[Convention, Sequence[float]]) -> dict[str, C
         schedules.schedules(times, lab.schedule, lab.shift),
         schedules.tails(times, lab.schedule, lab.shift),
     )
-    return {chart.name: chart for chart in made}
+    return {chart.name: chart for chart in drawn}
 
 
 def fixed() -> dict[str, Chart]:
@@ -153,7 +153,7 @@ def fixed() -> dict[str, Chart]:
     return {chart.name: chart for chart in (weights.amplitudes(), weights.log_snrs())}
 
 
-def planned(lab: Lab, spec: ModelSpec) -> Plan:
+def planned(lab: DensitySettings, spec: ModelSpec) -> Plan:
     """The plan of a run with the lab's steps, shift and schedule: its sigmas are what a sampler gets."""
     values: dict[str, object] = {"prompt": "-", "model": spec.name}
     values |= {"steps": lab.steps, "shift": lab.shift, "schedule": lab.schedule}

@@ -6,35 +6,32 @@ From top to bottom as one would teach it; each section has its words and control
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.components import Component
-from gradio.context import Context
 
 from sd3demo.catalogue import find
-from sd3demo.settings import bounds_of, parse
-from sd3demo.ui.api.densities import curves
+from sd3demo.settings import parse
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls.deep_links import linked
+from sd3demo.ui.controls.build import Control, control
+from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.lazy_tab import lazy_tab
 from sd3demo.ui.densities import schedule_table as schedule
-from sd3demo.ui.densities.settings import PRESETS, TITLES, Lab, charts, eq_23, fixed, planned
-from sd3demo.ui.generate.stream import sentence
-from sd3demo.ui.run import status as words
+from sd3demo.ui.densities.settings import PRESETS, TITLES, DensitySettings, charts, eq_23, fixed, planned
+from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.markdown import section, text_file
-from sd3demo.ui.run.plots import Frame, drawn, frame, savable
+from sd3demo.ui.run.plots import PlotPlace, drawn, frame, savable
+from sd3demo.ui.run.run_status import failed, status_html
 from sd3demo.ui.run.wiring import at_once
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
 
-Control: TypeAlias = gr.CheckboxGroup | gr.Slider | gr.Number | gr.Radio | gr.Checkbox
-
 TEXT = text_file("densities")
 
 
 @dataclass(frozen=True)
-class Section:
+class DensityLesson:
     """A heading of the text, the settings under it, and the plots beside it."""
 
     title: str
@@ -43,98 +40,87 @@ class Section:
 
 
 SECTIONS = (
-    Section("Density", ("densities", "m", "s", "mode_s"), ("pdf", "cdf")),
-    Section("Shift", ("pixels", "native", "shift"), ("shifted", "log-snr")),
-    Section("Weight", (), ("weights",)),
-    Section("Steps", ("steps", "schedule", "trained_shifted"), ("steps",)),
-    Section("Schedule", (), ("schedule", "tail")),
-    Section("Paths", (), ("paths", "path-log-snr")),
+    DensityLesson("Density", ("densities", "m", "s", "mode_s"), ("pdf", "cdf")),
+    DensityLesson("Shift", ("pixels", "native", "shift"), ("shifted", "log-snr")),
+    DensityLesson("Weight", (), ("weights",)),
+    DensityLesson("Steps", ("steps", "schedule", "trained_shifted"), ("steps",)),
+    DensityLesson("Schedule", (), ("schedule", "tail")),
+    DensityLesson("Paths", (), ("paths", "path-log-snr")),
 )
 STILL = SECTIONS[-1].plots
 MOVING = tuple(name for part in SECTIONS[:-1] for name in part.plots)
 
-NAMES = tuple(Lab.model_fields)
-FACES: Mapping[str, str] = {
-    "densities": "Densities",
-    "m": "Logit-normal: location m",
-    "s": "Logit-normal: scale s",
-    "mode_s": "Mode: scale s",
-    "pixels": "Pixels m, after",
-    "native": "Pixels n, before",
-    "shift": "Shift α",
-    "steps": "Steps",
-    "schedule": "Schedule",
-    "trained_shifted": "Training is shifted as well",
-}
-FINE: Mapping[str, float] = {"m": 0.05, "s": 0.05, "mode_s": 0.01, "shift": 0.05}
-"""The step of a slider, 1 for the others."""
-FARTHEST: Mapping[str, float] = {"shift": 12, "mode_s": 1.75}
-"""Where a slider ends; what is larger is typed."""
+NAMES = tuple(DensitySettings.model_fields)
+CHOICES: Mapping[str, Mapping[str, str]] = {"densities": {str(name): title for name, title in TITLES.items()}}
 
 
 def densities(core: Core) -> None:
-    """The whole tab, and the endpoints `/densities` and `/schedule`."""
+    """The whole tab. torch and plotly come in with its plots, and so not before somebody looks."""
     own = find(core.models[0]).defaults
-    start = parse(Lab, {"steps": own.steps, "schedule": own.schedule})
+    start = parse(DensitySettings, {"steps": own.steps, "schedule": own.schedule})
+    lazy_tab(DensitySettings, start.model_dump(), partial(_build, core))
+
+
+def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     controls: dict[str, Control] = {}
-    frames: dict[str, Frame] = {}
-    tab = Context.block
+    frames: dict[str, PlotPlace] = {}
+    said, sigmas, *plots = moved(core, *(values[name] for name in NAMES))
+    drawings = dict(zip((*MOVING, *STILL), (*plots, *stood()), strict=True))
     with gr.Column(elem_id="lab"):
-        status = gr.HTML(elem_id="lab-status")
+        status = gr.HTML(said, elem_id="lab-status")
         for part in SECTIONS:
             with gr.Row(elem_classes="lesson"):
                 with gr.Column(elem_classes="knobs", min_width=260):
                     section(TEXT, part.title)
-                    controls |= {name: control(name, start) for name in part.settings}
+                    for name in part.settings:
+                        controls[name] = control(
+                            name,
+                            values[name],
+                            kind=DensitySettings,
+                            place="lab",
+                            choices=CHOICES.get(name),
+                        )
                 with gr.Row(elem_classes="views"):
-                    frames |= {name: frame(name) for name in part.plots}
+                    frames |= {name: frame(name, drawings[name]) for name in part.plots}
                     if part.title == "Density":
                         presets = _presets()
                     elif part.title == "Schedule":
-                        listing = gr.HTML(elem_id="sigmas")
+                        listing = gr.HTML(sigmas, elem_id="sigmas")
 
-    inputs: list[Component] = [controls[name] for name in NAMES]
+    named: dict[str, Control] = {name: controls[name] for name in NAMES}
+    inputs = [*named.values()]
     outputs = [status, listing, *(frames[name].plot for name in MOVING)]
-    changed = [control.change for control in controls.values()]
-    if isinstance(tab, gr.Tab):  # torch and plotly come in here: not before somebody looks
-        changed.append(tab.select)
-        at_once([tab.select], stood, [], [frames[name].plot for name in STILL])
-    at_once(changed, partial(moved, core), inputs, outputs, raw=True)
-    sizes = [controls["pixels"], controls["native"]]
-    at_once([size.input for size in sizes], shift_for, sizes, [controls["shift"]], raw=True)
-    linked(Lab, {name: controls[name] for name in NAMES}, start.model_dump(), titles=FACES, when=changed)
-    at_once([presets.click], preset, [presets, controls["densities"]], inputs[:4])
-    savable([frames[name] for name in MOVING], partial(chart, core), inputs)
-    savable([frames[name] for name in STILL], still, [])
-    curves()
-    schedule.schedule(core)
+    at_once([one.change for one in inputs], partial(moved, core), inputs, outputs, raw=True)
+    sizes = [named["pixels"], named["native"]]
+    at_once([size.input for size in sizes], shift_for, sizes, [named["shift"]], raw=True)
+    at_once([presets.click], preset, [presets, named["densities"]], inputs[:4])
+    savable([*frames.values()], partial(chart, core), inputs)
+    return named
 
 
-def moved(core: Core, *values: object) -> list[object]:
+def moved(core: Core, *values: object) -> list[Any]:
     """A status, the listed times and every plot that moves; after bad input the sentence alone."""
     try:
-        lab = parse(Lab, dict(zip(NAMES, values, strict=True)))
-        made = planned(lab, find(core.models[0]))
-        found = charts(lab, schedule.conventions(made))
-        return ["", schedule.listing(made), *(drawn(found[name]) for name in MOVING)]
+        lab = parse(DensitySettings, dict(zip(NAMES, values, strict=True)))
+        plan = planned(lab, find(core.models[0]))
+        found = charts(lab, schedule.conventions(plan))
+        return ["", schedule.listing(plan), *(drawn(found[name]) for name in MOVING)]
     except Exception as error:
-        said = words.failed(sentence(error, FACES))
+        said = status_html(failed(sentence(error, titles(DensitySettings))))
         return [said, gr.skip(), *[gr.skip() for _ in MOVING]]
 
 
-def stood() -> list[object]:
+def stood() -> list[Any]:
     """The plots that nothing moves."""
     return [drawn(one) for one in fixed().values()]
 
 
 def chart(core: Core, name: str, *values: object) -> "Chart":
-    """One of the plots that move, for its CSV."""
-    lab = parse(Lab, dict(zip(NAMES, values, strict=True)))
+    """A plot, for its CSV."""
+    if name in STILL:
+        return fixed()[name]
+    lab = parse(DensitySettings, dict(zip(NAMES, values, strict=True)))
     return charts(lab, schedule.conventions(planned(lab, find(core.models[0]))))[name]
-
-
-def still(name: str) -> "Chart":
-    return fixed()[name]
 
 
 def shift_for(pixels: int | None, native: int | None) -> object:
@@ -150,28 +136,6 @@ def preset(index: int, chosen: list[str]) -> list[object]:
     values = PRESETS[index].values
     shown = [name for name in TITLES if name in {*chosen, values["density"]}]
     return [shown, *(values.get(name, gr.skip()) for name in ("m", "s", "mode_s"))]
-
-
-def control(name: str, start: Lab) -> Control:
-    """A setting's control: its bounds and its help are those of its field."""
-    field, value = Lab.model_fields[name], getattr(start, name)
-    title, info, place = FACES[name], field.description, f"lab-{name}"
-    bounds = bounds_of(field)
-    if name == "densities":
-        choices = [(title_, name_) for name_, title_ in TITLES.items()]
-        return gr.CheckboxGroup(choices, value=list(value), label=title, info=info, elem_id=place)
-    if name in ("pixels", "native"):
-        return gr.Number(value, precision=0, label=title, info=info, elem_id=place)
-    if bounds:
-        low, high = bounds
-        high = FARTHEST.get(name, high)
-        step = FINE.get(name, 1)
-        return gr.Slider(
-            low, high, value, step=step, label=title, info=info, elem_id=place, buttons=[]
-        )  # fmt: skip
-    if isinstance(value, bool):
-        return gr.Checkbox(value, label=title, info=info, elem_id=place)
-    return gr.Radio(list(schedule.USED_BY), value=value, label=title, info=info, elem_id=place)
 
 
 def _presets() -> gr.Dataset:

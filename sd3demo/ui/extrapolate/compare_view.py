@@ -18,7 +18,7 @@ CLOSEST = 16  # the largest zoom
 
 
 @dataclass(frozen=True)
-class Card:
+class PictureCard:
     """One picture or its place. `name` is the file's for a finished one; `forming` is one under way."""
 
     key: str
@@ -30,13 +30,13 @@ class Card:
     forming: bool = False
 
 
-def cards(shown: Sequence[Card], sharp: bool) -> str:
+def cards(shown: Sequence[PictureCard], sharp: bool) -> str:
     """All pictures side by side, in the order in which they are made."""
     kind = "sharp" if sharp else "smooth"
     return f'<div class="cards">{"".join(_card(card, kind) for card in shown)}</div>'
 
 
-def lens(shown: Sequence[Card], left: str, right: str) -> str:
+def comparison(shown: Sequence[PictureCard], left: str, right: str) -> str:
     """Any two of the finished pictures over one another, cut by a slider; one alone without it."""
     done = [card for card in shown if card.file]
     if not done:
@@ -49,14 +49,14 @@ def lens(shown: Sequence[Card], left: str, right: str) -> str:
         f'<div class="lens {kind}" style="--cut:50%;--zoom:1;--x:0px;--y:0px" data-closest="{CLOSEST}">'
         f'<div class="sights">{_choice("left", done, one)}{_choice("right", done, two)}</div>'
         f'<div class="stage" style="aspect-ratio:{width}/{height}" tabindex="0" role="group" '
-        'aria-label="Two pictures, one over the other: arrow keys move, plus and minus zoom, 0 shows all">'
+        'aria-label="Two pictures, one over the other: arrow keys move, plus and minus zoom, 0 fits it">'
         f"{_layer('under', two)}{_layer('over', one)}"
         '<span class="cut" aria-hidden="true"></span></div>'
         '<div class="dials"><label>Slide <input class="slide" type="range" min="0" max="100" value="50" '
         'step="0.5" aria-label="How much of the left picture is shown"></label>'
         '<span class="zoom"><button type="button" data-zoom="out" aria-label="Zoom out">−</button>'
         '<output>1×</output><button type="button" data-zoom="in" aria-label="Zoom in">+</button>'
-        '<button type="button" data-zoom="all">All</button></span></div></div>'
+        '<button type="button" data-zoom="all">Fit</button></span></div></div>'
     )
 
 
@@ -72,7 +72,7 @@ def png(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def _choice(side: str, done: Sequence[Card], chosen: Card) -> str:
+def _choice(side: str, done: Sequence[PictureCard], chosen: PictureCard) -> str:
     options = "".join(
         f'<option value="{escape(card.source)}"{" selected" if card is chosen else ""}>'
         f"{escape(card.title)}</option>"
@@ -84,14 +84,14 @@ def _choice(side: str, done: Sequence[Card], chosen: Card) -> str:
     )
 
 
-def _layer(which: str, card: Card) -> str:
+def _layer(which: str, card: PictureCard) -> str:
     return (
         f'<div class="layer {which}"><img src="{escape(card.source)}" alt="{escape(card.title)}" '
         'draggable="false"></div>'
     )
 
 
-def _card(card: Card, kind: str) -> str:
+def _card(card: PictureCard, kind: str) -> str:
     width, height = card.size
     shape = f"aspect-ratio:{width}/{height}" if height else "aspect-ratio:1"
     image = (

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from html import escape
 
 from sd3demo.catalogue import find
-from sd3demo.engine import Plan, plan
+from sd3demo.engine import Plan
+from sd3demo.engine import plan as plan_of
 from sd3demo.engine.events import Pixels
 from sd3demo.engine.input_image import own_of
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
@@ -14,9 +15,11 @@ from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.context import Core
-from sd3demo.ui.extrapolate.form import TITLES, asked
-from sd3demo.ui.generate.stream import sentence
-from sd3demo.ui.run.status import failed
+from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.extrapolate.form import ExtrapolationForm, requested
+from sd3demo.ui.generate.story import seconds_text
+from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.run_status import failed, status_html
 from sd3demo.ui.server.zerogpu import here
 
 RECORDERS = ("lengths", "xray")
@@ -31,59 +34,61 @@ def planned(arms: Mapping[str, Extrapolation], core: Core, own: Pixels | None = 
     if last.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {last.model!r}; choose one of {', '.join(core.models)}")
     known = None if own is None else own_of(own)
-    made = plan(last, find(last.model), here(), recorders=RECORDERS, arms=arms, own=known)
-    refuse_unless_it_fits(made)
-    return made
+    extrapolation = plan_of(
+        last, find(last.model), core.budget(here()), recorders=RECORDERS, arms=arms, own=known
+    )
+    refuse_unless_it_fits(extrapolation)
+    return extrapolation
 
 
-def foretold(core: Core, values: Mapping[str, object], own: Pixels | None = None) -> str:
+def plan_html(core: Core, values: Mapping[str, object], own: Pixels | None = None) -> str:
     """The plan of what the controls hold, as HTML; a sentence where it cannot be."""
     prompt = str(values.get("prompt") or "").strip() or "-"  # it changes nothing that is told here
     try:
-        return told(planned(asked({**values, "prompt": prompt}, own=own is not None), core, own))
+        return figures_html(planned(requested({**values, "prompt": prompt}, own=own is not None), core, own))
     except Exception as error:
-        return failed(sentence(error, TITLES))
+        return status_html(failed(sentence(error, titles(ExtrapolationForm))))
 
 
-def told(made: Plan) -> str:
+def figures_html(plan: Plan) -> str:
     """A plan as figures and a row for each stage."""
-    most = max(made.memory.values()) / GIB
+    most = max(plan.memory.values()) / GIB
     rows = {
-        "Calls": (f"{made.calls:,}", "of the network"),
-        "Operations": (flops(sum(made.flops.values())), "counted from shapes"),
-        "Memory": (f"{most:.2f} GiB", f"of {made.budget.memory / GIB:.0f} free: it fits"),
-        "Time": (f"about {seconds(made.seconds)}", f"on this {made.budget.device.upper()}, estimated"),
+        "Calls": (f"{plan.calls:,}", "of the network"),
+        "Operations": (flops(sum(plan.flops.values())), "counted from shapes"),
+        "Memory": (f"{most:.2f} GiB", f"of {plan.budget.memory / GIB:.0f} free: it fits"),
+        "Time": (f"about {seconds_text(plan.seconds)}", f"on this {plan.budget.device.upper()}, estimated"),
     }
     figures = "".join(
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
         for name, (value, note) in rows.items()
     )
-    notes = "".join(f"<p>{escape(note[:1].upper() + note[1:])}.</p>" for note in made.notes)
-    lines = "".join(_line(made, stage) for stage in made.stages)
+    notes = "".join(f"<p>{escape(note[:1].upper() + note[1:])}.</p>" for note in plan.notes)
+    lines = "".join(_line(plan, stage) for stage in plan.stages)
     return (
         f'<dl class="figures plan">{figures}</dl>{notes}<div class="listing" role="region" '
         'aria-label="The plan" tabindex="0">'
-        "<table><caption>What will be done, in this order. The native picture and the text are done once for "
-        "all.</caption><thead><tr>"
+        "<table><caption>The stages, in this order. All methods share the native picture and the text "
+        "encoding.</caption><thead><tr>"
         "<th scope='col'>stage</th><th scope='col'>size</th><th scope='col'>steps</th>"
         "<th scope='col'>calls</th><th scope='col'>operations</th></tr></thead>"
         f"<tbody>{lines}</tbody></table></div>"
     )
 
 
-def _line(made: Plan, stage: Stage) -> str:
+def _line(plan: Plan, stage: Stage) -> str:
     steps = str(len(stage.sigmas) - 1) if isinstance(stage, FlowStage) else "–"
     return (
-        f"<tr><th scope='row'>{escape(stage_title(made, stage))}</th><td>{stage.width} × {stage.height}</td>"
+        f"<tr><th scope='row'>{escape(stage_title(plan, stage))}</th><td>{stage.width} × {stage.height}</td>"
         f"<td>{steps}</td><td>{stage.calls or '–'}</td><td>{flops(stage.flops)}</td></tr>"
     )
 
 
-def stage_title(made: Plan, stage: Stage) -> str:
+def stage_title(plan: Plan, stage: Stage) -> str:
     """A stage in words."""
     if stage.kind == "lift":
-        return "Enlarged and encoded, as the guide"
-    arm = next((arm for arm in made.arms if arm.stage == stage.key), None)
+        return "Upscaled and encoded, as the guide"
+    arm = next((arm for arm in plan.arms if arm.stage == stage.key), None)
     if arm is None:
         return f"On the way to {stage.width} × {stage.height}"
     return "Your picture" if stage.kind == "given" else arm_title(arm)
@@ -100,7 +105,3 @@ def flops(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g} {unit}FLOP"
     return "–" if number == 0 else f"{number:.0f} FLOP"
-
-
-def seconds(number: float) -> str:
-    return f"{number / 60:.1f} min" if number >= 90 else f"{max(number, 0.1):.1f} s"

@@ -9,9 +9,11 @@ from sd3demo.errors import Refusal
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.deep_links import written
-from sd3demo.ui.extrapolate.form import NAMES, OPEN, OWN, PARTS, SIZES, asked, opening, title_of, typed
+from sd3demo.ui.controls.labels import label
+from sd3demo.ui.extrapolate.form import NAMES, OPEN, OWN, PARTS, ExtrapolationForm, opening, requested, typed
 
 TAB = "extrapolate"
+SIZES = ("2", "4")
 NO_MATTER = ("placement", "precision", "own_picture")
 """What the machine decides, and what no control holds: a picture of one's own is dropped by hand."""
 
@@ -30,7 +32,7 @@ def held(request: ResolvedExtrapolation) -> dict[str, object]:
     spec = find(request.model)
     given = request.model_dump()
     values = opening(spec) | {name: given[name] for name in NAMES if name in given} | {"compare": []}
-    for switch, (_, name, off, on) in PARTS.items():
+    for switch, (name, off, on) in PARTS.items():
         values[switch] = given[name] != off
         if name in NAMES and not values[switch]:
             values[name] = on  # what waits behind a switch that is off
@@ -44,14 +46,12 @@ def held(request: ResolvedExtrapolation) -> dict[str, object]:
 
 def _agree(request: ResolvedExtrapolation, values: Mapping[str, object]) -> None:
     """Raises Refusal where what the controls would ask for is another extrapolation."""
-    again = list(asked(values).values())[-1]
+    again = list(requested(values).values())[-1]
     resolved = plan(again, find(request.model), Budget()).request
     missing = [
-        title_of(name)
+        label(name, ExtrapolationForm).title
         for name in ResolvedExtrapolation.model_fields
         if name not in NO_MATTER and getattr(resolved, name) != getattr(request, name)
     ]
     if missing:
-        raise Refusal(
-            f"the Extrapolate tab has no control for its {', '.join(missing)}; Verify makes it again"
-        )
+        raise Refusal(f"the Extrapolate tab has no control for its {', '.join(missing)}; Verify can rerun it")

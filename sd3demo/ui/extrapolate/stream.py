@@ -1,57 +1,55 @@
 """A run of larger pictures as what the page shows: the native one at once, then each as it comes."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import ArmFinished, Encoded, Finished, Lifted, Loading, StageStarted, StepDone
+from sd3demo.engine.events import ArmFinished, Event, Finished, Lifted, StageStarted, StepDone
 from sd3demo.engine.plan.stages import Arm, FlowStage
 from sd3demo.settings import counted
-from sd3demo.ui.context import Run
-from sd3demo.ui.extrapolate.compare_view import SMALL, Card, cards, lens, uri
-from sd3demo.ui.extrapolate.form import TITLES
-from sd3demo.ui.extrapolate.plan_view import arm_title, seconds, stage_title
-from sd3demo.ui.generate.stream import Kept, sentence
-from sd3demo.ui.run import status as words
+from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
+from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
+from sd3demo.ui.generate.story import done_text, seconds_text
+from sd3demo.ui.run.events import run_events
+from sd3demo.ui.run.run_status import RunStatus, finished, run_status, running
+from sd3demo.ui.server.gradio_internals import ServedFile
 
-BEFORE = "before"
+PREVIOUS = "before"
 
 
 @dataclass(frozen=True)
-class Past:
-    """The finished picture of the run before, to compare the next one with."""
+class PreviousPicture:
+    """The finished picture of the previous run, to compare the next one with."""
 
-    card: Card
+    card: PictureCard
     prompt: str
     seed: int
     what: str
 
 
 @dataclass(frozen=True)
-class View:
-    """All that a run shows; an empty part leaves what stands on the page."""
+class ExtrapolationView:
+    """What a run shows; an empty part leaves what stands on the page."""
 
-    lens: str = ""
+    comparison: str = ""
     cards: str = ""
-    status: str = ""
     story: str = ""
     finished: Finished | None = None
-    past: Past | None = None
+    previous: PreviousPicture | None = None
 
 
 @dataclass
-class Bench:
+class CardRow:
     """The cards of a run, as far as it is."""
 
     plan: Plan
-    shown: dict[str, Card] = field(default_factory=dict)
+    cards: dict[str, PictureCard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for arm in self.plan.arms:
             request, stage = arm.request, self.plan.stage(arm.stage)
-            self.shown[arm.name] = Card(
+            self.cards[arm.name] = PictureCard(
                 arm.name,
                 stage_title(self.plan, stage),
                 size=(request.width, request.height),
@@ -62,144 +60,138 @@ class Bench:
     def sharp(self) -> bool:
         return max(self.plan.request.width, self.plan.request.height) <= SMALL
 
+    @property
+    def html(self) -> str:
+        return cards(tuple(self.cards.values()), self.sharp)
+
     def arm(self, stage: str) -> Arm:
         """The arm that a run of the solver belongs to: its own, or the one that it is on the way to."""
         return next(arm for arm in self.plan.arms if arm.stage == stage or stage.startswith(f"{arm.name} "))
 
 
-def views(
-    prepare: Callable[[], Plan],
-    run: Run,
-    keep: Callable[[Arm, ArmFinished], Kept],
-    before: Past | None,
+def extrapolation_views(
+    plan: Plan,
+    events: Generator[Event, None, None],
+    *,
+    write: Callable[[Arm, ArmFinished], ServedFile],
     save: Callable[[Plan, Finished], str],
-) -> Iterator[View]:
-    """What the page shows from the click to the last picture, or to the sentence that says why there is none.
+    previous: PreviousPicture | None,
+) -> Iterator[tuple[RunStatus, ExtrapolationView]]:
+    """Where the run stands after each event, and what the page shows then.
 
-    `keep` makes a picture's file, `save` puts the run into the history and answers with a sentence where it
-    could not. What was finished before a failure stays. Closing this closes the run.
+    `write` makes a picture's file; `save` puts the run into the history, and answers with a sentence where it
+    could not. Closing this closes the run. Raises as `run_events` does.
     """
-    view = View(status=words.waking())
-    yield view
-    try:
-        made = prepare()
-        with closing(run(made)) as events:
-            bench = Bench(made)
-            for event in events:
-                match event:
-                    case Loading(model=model, bytes=size):
-                        view = replace(view, status=words.loading(model, size))
-                    case Encoded(calls=calls):
-                        view = replace(view, status=words.encoded(calls))
-                    case StageStarted(stage=stage):
-                        title = arm_title(bench.arm(stage))
-                        view = replace(view, status=words.bar(0, 1, f"{escape(title)} begins"))
-                    case Lifted(width=width, height=height):
-                        said = f"The native picture enlarged to {width} × {height}"
-                        view = replace(view, status=words.bar(0, 1, said))
-                    case StepDone():
-                        view = _stepped(view, bench, event)
-                    case ArmFinished():
-                        view = _arrived(view, bench, event, keep)
-                    case Finished():
-                        view = _ended(view, bench, event, before, save(made, event))
-                    case _:
-                        continue
-                yield view
-    except Exception as error:
-        yield replace(view, status=words.failed(sentence(error, TITLES)))
+    view, row = ExtrapolationView(), CardRow(plan)
+    status = running("Starting")
+    for event in run_events(events):
+        match event:
+            case StageStarted(stage=stage):
+                title = arm_title(row.arm(stage))
+                status = running(f"{escape(title)}: starting", stage=title)
+            case Lifted(width=width, height=height):
+                status = running(f"Upscaled to {width} × {height}")
+            case StepDone(stage=stage):
+                arm = row.arm(stage)
+                _show_step(row, arm, event)
+                status = run_status(event, stage=arm_title(arm)) or status
+                view = replace(view, cards=row.html)
+            case ArmFinished():
+                view = _with_picture(view, row, event, write)
+            case Finished():
+                view = _finished_view(view, row, event, previous)
+                status = finished(done_text(event), note=save(plan, event))
+            case _:
+                status = run_status(event) or status
+        yield status, view
 
 
-def _stepped(view: View, bench: Bench, event: StepDone) -> View:
-    arm = bench.arm(event.stage)
-    title, done = arm_title(arm), event.index + 1
-    bench.shown[arm.name] = replace(
-        bench.shown[arm.name],
+def _show_step(row: CardRow, arm: Arm, event: StepDone) -> None:
+    row.cards[arm.name] = replace(
+        row.cards[arm.name],
         source=uri(event.previews[0]),
-        note=f"step {done} of {event.count}",
+        note=f"step {event.index + 1} of {event.count}",
         forming=True,
     )
-    left = event.seconds / done * (event.count - done)
-    said = f"{escape(title)}: step {done} of {event.count} · about {left:.1f} s left of it"
-    return replace(
-        view,
-        cards=cards(tuple(bench.shown.values()), bench.sharp),
-        status=words.bar(done, event.count, said, event.t_next),
-    )
 
 
-def _arrived(view: View, bench: Bench, made: ArmFinished, keep: Callable[[Arm, ArmFinished], Kept]) -> View:
-    arm = next(arm for arm in bench.plan.arms if arm.name == made.arm)
-    file = keep(arm, made)
+def _with_picture(
+    view: ExtrapolationView,
+    row: CardRow,
+    result: ArmFinished,
+    write: Callable[[Arm, ArmFinished], ServedFile],
+) -> ExtrapolationView:
+    arm = next(arm for arm in row.plan.arms if arm.name == result.arm)
+    file = write(arm, result)
     width, height = arm.request.width, arm.request.height
-    bench.shown[arm.name] = replace(
-        bench.shown[arm.name],
+    row.cards[arm.name] = replace(
+        row.cards[arm.name],
         source=file.source,
         file=file.name,
-        note=f"{width} × {height}, {counted(made.calls, 'call')}, {seconds(made.seconds)}",
+        note=f"{width} × {height}, {counted(result.calls, 'call')}, {seconds_text(result.seconds)}",
         forming=False,
     )
-    shown = tuple(bench.shown.values())
-    ready = [card for card in shown if card.file]
+    ready = [card for card in row.cards.values() if card.file]
     large = [card for card in ready if card.key != "native"] or ready
-    return replace(view, cards=cards(shown, bench.sharp), lens=lens(large, large[0].key, large[-1].key))
+    return replace(view, cards=row.html, comparison=comparison(large, large[0].key, large[-1].key))
 
 
-def _ended(view: View, bench: Bench, finished: Finished, before: Past | None, note: str) -> View:
-    request = bench.plan.request
-    shown = list(bench.shown.values())
-    large = [card for card in shown if card.key != "native"]
-    what = _parts(bench.plan)
-    same = before is not None and before.card.size == large[-1].size and before.prompt == request.prompt
-    first = large[0].key
-    if before is not None and same and before.card.source != large[-1].source:
-        large.insert(0, replace(before.card, key=BEFORE, title=f"The run before ({before.what})"))
-    now = Past(large[-1], request.prompt, request.seed, what)
+def _finished_view(
+    view: ExtrapolationView, row: CardRow, result: Finished, previous: PreviousPicture | None
+) -> ExtrapolationView:
+    request = row.plan.request
+    large = [card for card in row.cards.values() if card.key != "native"]
+    first, last = large[0], large[-1]
+    what = _parts(row.plan)
+    comparable = (
+        previous is not None and previous.card.size == last.size and previous.prompt == request.prompt
+    )
+    if previous is not None and comparable and previous.card.source != last.source:
+        large.insert(0, replace(previous.card, key=PREVIOUS, title=f"The previous run ({previous.what})"))
     return replace(
         view,
-        cards=cards(shown, bench.sharp),
-        lens=lens(large, first, large[-1].key),
-        status=words.done(finished, note),
-        story=story(bench.plan, finished, before if same else None, what),
-        finished=finished,
-        past=now,
+        cards=row.html,
+        comparison=comparison(large, first.key, last.key),
+        story=story_html(row.plan, result, previous if comparable else None, what),
+        finished=result,
+        previous=PreviousPicture(last, request.prompt, request.seed, what),
     )
 
 
-def story(made: Plan, finished: Finished, before: Past | None, what: str) -> str:
+def story_html(plan: Plan, result: Finished, previous: PreviousPicture | None, what: str) -> str:
     """What was done, in a few sentences."""
-    request, native = made.request, made.stages[0]
+    request, native = plan.request, plan.stages[0]
     scale = request.width / native.width
-    what_of = "Your picture" if made.own_picture else "One native picture"
+    what_of = "Your picture" if plan.own_picture else "One native picture"
     lines = [
         f"{what_of} of {native.width} × {native.height} px and one noise of "
         f"{request.width} × {request.height} px, drawn with seed {request.seed}, made all of these: "
         f"{scale:g} times the side, {scale**2:g} times the pixels.",
     ]
-    if ratio := _ratio(made):
+    if ratio := _ratio(plan):
         lines.append(f"A call of the network at the larger size costs {ratio:.1f} times a native one.")
-    if before is not None and before.what != what:
-        lines.insert(0, f"Before: {escape(before.what)}. Now: {escape(what)}. From the same noise.")
+    if previous is not None and previous.what != what:
+        lines.insert(0, f"Before: {escape(previous.what)}. Now: {escape(what)}. From the same noise.")
     paragraphs = "".join(f"<p>{line}</p>" for line in lines)
-    return f"{paragraphs}<p>{counted(finished.calls, 'call')} of the network in all.</p>"
+    return f"{paragraphs}<p>{counted(result.calls, 'call')} of the network in all.</p>"
 
 
-def _ratio(made: Plan) -> float:
+def _ratio(plan: Plan) -> float:
     """Operations of a call at the larger size over those of a native one; 0 where there is none."""
-    large = [stage for stage in made.stages[1:] if isinstance(stage, FlowStage) and not stage.native_visits]
-    native = made.stages[0]
+    large = [stage for stage in plan.stages[1:] if isinstance(stage, FlowStage) and not stage.native_visits]
+    native = plan.stages[0]
     if not large or not native.calls:
         return 0.0
     return (large[-1].flops / large[-1].calls) / (native.flops / native.calls)
 
 
-def _parts(made: Plan) -> str:
+def _parts(plan: Plan) -> str:
     """What is on, in words."""
-    stage = made.stage(made.arms[-1].stage)
+    stage = plan.stage(plan.arms[-1].stage)
     if not isinstance(stage, FlowStage):
         return "no network"
     on: Mapping[str, bool] = {
-        arm_title(made.arms[-1]).lower(): True,
+        arm_title(plan.arms[-1]).lower(): True,
         stage.toolkit.positions: stage.toolkit.positions != "extend",
         "attention scale": stage.toolkit.attention_scale != 1,
         "text duplication": stage.toolkit.text_copies != 1,

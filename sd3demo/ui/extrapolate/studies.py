@@ -7,7 +7,7 @@ import gradio as gr
 
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.markdown import section
-from sd3demo.ui.studies.tabs import Studies, studies
+from sd3demo.ui.studies.tabs import StudyTabs, study_tabs
 
 STUDIES: Mapping[str, str] = {
     "imax-ablation": "Ablation",
@@ -17,8 +17,8 @@ STUDIES: Mapping[str, str] = {
 }
 
 
-def measured(core: Core, text: Path) -> Studies:
+def extrapolation_studies(core: Core, text: Path) -> StudyTabs:
     """The section of the tab: what the figures mean, and the studies, each open with what was recorded."""
     with gr.Column(elem_id="large-measured", elem_classes="knobs"):
         section(text, "Measured")
-    return studies(core, STUDIES)
+    return study_tabs(core, STUDIES)

@@ -12,7 +12,7 @@ from sd3demo.engine import Plan
 from sd3demo.engine.events import Finished, Record
 from sd3demo.engine.plan.stages import Stage
 from sd3demo.flow.extrapolation.methods import METHODS
-from sd3demo.ui.run.plots import Frame, drawn, frame
+from sd3demo.ui.run.plots import PlotPlace, drawn, frame
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 PLOTS = ("norms", "strength", "spectra", "ends")
 EMPTY = (
-    '<p class="hint">After Enlarge, four charts stand here: how strong the correction is at each step, '
+    '<p class="hint">Press Enlarge: four charts appear here, how strong the correction is at each step, '
     "how large, and which frequencies it holds.</p>"
 )
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class XrayRecord:
     """What one run of the solver recorded, small enough to be kept for a visitor."""
 
     name: str
@@ -38,58 +38,58 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Panel:
+class XrayPanel:
     """The places of the plots and of their sentences, and the choice of a method."""
 
     which: gr.Radio
-    frames: tuple[Frame, ...]
+    frames: tuple[PlotPlace, ...]
     sentences: tuple[gr.HTML, ...]
 
 
-def seen(plan: Plan, finished: Finished) -> dict[str, Seen]:
+def xray_records(plan: Plan, finished: Finished) -> dict[str, XrayRecord]:
     """The X-rays of a run's larger pictures that a network made, the one asked for last."""
     found = {}
     for arm in plan.arms:
         stage = plan.stage(arm.stage)
-        made = finished.arms.get(arm.name)
-        if made is None or stage.kind != "flow" or arm.name == "native" or "xray" not in made.records:
+        result = finished.arms.get(arm.name)
+        if result is None or stage.kind != "flow" or arm.name == "native" or "xray" not in result.records:
             continue
         _, rows, columns = plan.spec.latent.shape(stage.width, stage.height)
-        found[arm.name] = Seen(
+        found[arm.name] = XrayRecord(
             arm.name,
             METHODS[arm.name].title,
-            made.records["xray"],
-            made.sigmas,
+            result.records["xray"],
+            result.sigmas,
             _scale(stage, plan),
             (rows, columns),
         )
     return found
 
 
-def choice() -> gr.Radio:
+def method_choice() -> gr.Radio:
     """Whose X-ray is shown; nobody's before there is a run."""
     return gr.Radio([], label="X-ray of", elem_id="xray-of", visible=False)
 
 
-def panel(which: gr.Radio) -> Panel:
+def panel(which: gr.Radio) -> XrayPanel:
     """The empty panel; whoever has a run fills it."""
     with gr.Row(elem_classes="views xray"):
         gr.HTML(EMPTY, elem_id="xray-before")
         frames, sentences = [], []
         for name in PLOTS:
-            with gr.Column(elem_classes="frame", min_width=260):
+            with gr.Column(elem_classes="xray-plot", min_width=260):
                 frames.append(frame(f"xray-{name}"))
                 sentences.append(gr.HTML(elem_id=f"xray-{name}-says", elem_classes="says"))
-    return Panel(which, tuple(frames), tuple(sentences))
+    return XrayPanel(which, tuple(frames), tuple(sentences))
 
 
-def offered(kept: dict[str, Seen]) -> object:
+def method_update(kept: dict[str, XrayRecord]) -> object:
     """The choice of methods, the one that was asked for chosen."""
     choices = [(one.title, one.name) for one in kept.values()]
     return gr.update(choices=choices, value=choices[-1][1] if choices else None, visible=bool(choices))
 
 
-def shown(kept: dict[str, Seen], which: str | None) -> list[object]:
+def plots_and_sentences(kept: dict[str, XrayRecord], which: str | None) -> list[object]:
     """Each plot, then each sentence."""
     if not kept or which not in kept:
         return [gr.skip() for _ in range(2 * len(PLOTS))]
@@ -100,14 +100,14 @@ def shown(kept: dict[str, Seen], which: str | None) -> list[object]:
     ]
 
 
-def saved(name: str, kept: dict[str, Seen], which: str | None) -> Chart:
+def csv_chart(name: str, kept: dict[str, XrayRecord], which: str | None) -> Chart:
     """A plot for its CSV."""
     if not kept or which not in kept:
-        raise gr.Error("There is no run to look into yet; press Enlarge first.", print_exception=False)
+        raise gr.Error("There is no run yet; press Enlarge first.", print_exception=False)
     return chart_of(kept, which, name.removeprefix("xray-"))[0]
 
 
-def chart_of(kept: dict[str, Seen], which: str, name: str) -> tuple[Chart, str]:
+def chart_of(kept: dict[str, XrayRecord], which: str, name: str) -> tuple[Chart, str]:
     from sd3demo.plots.xray import XRAYS
 
     direct = kept.get("direct") if which != "direct" else None
@@ -115,7 +115,7 @@ def chart_of(kept: dict[str, Seen], which: str, name: str) -> tuple[Chart, str]:
     return XRAYS[name](_xray(kept[which]), _xray(direct) if direct and same else None)
 
 
-def _xray(one: Seen) -> Xray:
+def _xray(one: XrayRecord) -> Xray:
     import numpy as np
 
     from sd3demo.engine.record.bands import bands

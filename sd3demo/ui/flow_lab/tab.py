@@ -1,27 +1,30 @@
 """The Flow lab tab: a flow in the plane that is trained before one's eyes, in seconds, on any machine."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import gradio as gr
 import numpy as np
-from gradio.components import Component
-from gradio.events import Dependency
 from numpy.typing import NDArray
 
-from sd3demo.settings import bounds_of, counted, parse
+from sd3demo.settings import counted, parse
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls.deep_links import linked
-from sd3demo.ui.densities.settings import TITLES
-from sd3demo.ui.flow_lab import training as course
-from sd3demo.ui.flow_lab.training import STEPS, Course, Scene, Trained
-from sd3demo.ui.generate.stream import sentence
-from sd3demo.ui.run import status as words
+from sd3demo.ui.controls.build import Control, control
+from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.lazy_tab import lazy_tab
+from sd3demo.ui.flow_lab.training import (
+    STEPS,
+    FlowSettings,
+    TrainedFlow,
+    TrainingView,
+    points_of,
+    reflow_flow,
+    train_flow,
+)
 from sd3demo.ui.run.markdown import section, text_file
 from sd3demo.ui.run.plots import drawn, frame, savable
-from sd3demo.ui.run.stopping import stops
-from sd3demo.ui.run.wiring import at_once
+from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -35,50 +38,49 @@ DATA = {
     "Drawn by you": "drawn",
 }
 PLOTS = ("trajectories", "loss", "loss-by-t", *(f"samples-{count}" for count in STEPS))
-NAMES = tuple(Course.model_fields)
-FACES = {
-    "data": "Data",
-    "density": "Density of the training times",
-    "m": "Location m",
-    "s": "Scale s",
-    "mode_s": "Scale s of mode",
-    "shift": "Shift α",
-    "steps": "Steps of training",
-}
-FINE: Mapping[str, float] = {"m": 0.05, "s": 0.05, "mode_s": 0.01, "shift": 0.05, "steps": 100}
-FARTHEST: Mapping[str, float] = {"shift": 12, "mode_s": 1.75}
-"""Where a slider ends; what is larger is typed."""
+NAMES = tuple(FlowSettings.model_fields)
 KEPT = 3600  # seconds that a visitor's flow is remembered
 
 
-class Shared(Course):
+class FlowLabLink(FlowSettings):
     """What a link can hold of the lab: all but a drawing."""
 
     data: Literal["moons", "rings", "checkerboard", "normal", "drawn"] = "moons"
 
 
-class Sheet(TypedDict):
+class SketchValue(TypedDict):
     """What a sketchpad holds; the composite is (rows, columns, 4)."""
 
     composite: NDArray[np.uint8] | None
 
 
 def plane(core: Core) -> None:
-    """The whole tab. Training stands in a line of its own, beside that of the models."""
+    """The whole tab. Training has a queue of its own, beside that of the models."""
+    lazy_tab(FlowLabLink, parse(FlowLabLink, {}).model_dump(), _build)
+
+
+def _build(values: Mapping[str, object]) -> Mapping[str, Control]:
     with gr.Row(elem_id="plane", elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
-            data = gr.Radio(list(DATA.items()), value="moons", label="Data", elem_id="plane-data")
+            data = gr.Radio(
+                list(DATA.items()),
+                value=str(values["data"]),
+                label="Data",
+                elem_id="plane-data",
+                interactive=True,
+            )
             sheet = gr.Sketchpad(
-                label="Take the pencil and draw the data",
+                label="Draw the data with the pencil",
                 type="numpy",
                 image_mode="RGBA",
                 canvas_size=(256, 256),
                 layers=False,
                 brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
-                visible=False,
+                visible=values["data"] == "drawn",
                 elem_id="plane-sheet",
+                interactive=True,  # which gradio does not see by itself of what is built late
             )
-            controls = [control(name) for name in NAMES]
+            controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             with gr.Row(elem_id="plane-buttons"):
                 start = gr.Button("Train", variant="primary", elem_id="plane-train", min_width=80)
                 again = gr.Button("Reflow", elem_id="plane-reflow", min_width=80)
@@ -90,49 +92,37 @@ def plane(core: Core) -> None:
             frames = [frame(name) for name in PLOTS]
 
     kept, shown = gr.State(None, time_to_live=KEPT), gr.State({}, time_to_live=KEPT)
-    outputs = [status, figures, kept, shown, *(place.plot for place in frames)]
-    taught = _streamed(start, train, [data, sheet, *controls], outputs)
-    reflowed = _streamed(again, reflow, [kept], outputs)
-    stops(stop, [taught, reflowed], status, stopped, [status], [status])
-    shared = {"data": data, **dict(zip(NAMES, controls, strict=True))}
-    changed = [part.change for part in (data, *controls)]
-    linked(Shared, shared, parse(Shared, {}).model_dump(), titles=FACES, when=changed)
+    outputs = [figures, kept, shown, *(place.plot for place in frames)]
+    known: dict[str, Any] = {"status": status, "titles": titles(FlowLabLink), "queue": "plane", "raw": False}
+    trained = run_in_queue([start.click], train, [data, sheet, *controls], outputs, **known)
+    reflowed = run_in_queue([again.click], reflow, [kept], outputs, state=trained.state, **known)
+    stop_runs(stop, [trained, reflowed], ended=ended)
     at_once([data.change], sheet_for, [data], [sheet])
     savable(frames, saved, [shown], raw=False)
+    return {"data": data, **dict(zip(NAMES, controls, strict=True))}
 
 
-def train(data: str, sheet: Sheet | None, *values: object) -> Iterator[list[object]]:
+def train(data: str, sketch: SketchValue | None, *values: object) -> Iterator[tuple[RunStatus, list[object]]]:
     """A new flow, streamed from its first step to its measured paths."""
-    try:
-        chosen = parse(Course, dict(zip(NAMES, values, strict=True)))
-        points = course.chosen(data, ink(sheet))
-        yield from _scenes(course.trained(chosen, data, points))
-    except Exception as error:
-        yield _refused(error)
+    settings = parse(FlowSettings, dict(zip(NAMES, values, strict=True)))
+    yield from _updates(train_flow(settings, data, points_of(data, ink(sketch))))
 
 
-def reflow(kept: Trained | None) -> Iterator[list[object]]:
+def reflow(flow: TrainedFlow | None) -> Iterator[tuple[RunStatus, list[object]]]:
     """The flow trained again on its own pairs."""
-    try:
-        yield from _scenes(course.straightened(kept))
-    except Exception as error:
-        yield _refused(error)
+    yield from _updates(reflow_flow(flow))
 
 
-def stopped(status: str) -> object:
-    """What is said when a training was cancelled: the page itself knows where it stood."""
-    where = re.search(r"Step (\d+) of", status or "")
-    if not where:
-        return gr.skip()
-    said = f"Stopped after {counted(int(where[1]), 'step')}; the flow before is kept."
-    return f'<p class="done" role="status">{said}</p>'
+def ended(status: RunStatus) -> list[object]:
+    """What is said of a training that was stopped."""
+    return [f"Stopped after {counted(status.step, 'step')}. The previous flow is kept."]
 
 
-def ink(sheet: Sheet | None) -> NDArray[np.float64] | None:
+def ink(sketch: SketchValue | None) -> NDArray[np.float64] | None:
     """Where a drawing differs from its ground, whatever the colours of the two; (rows, columns)."""
-    if sheet is None or sheet["composite"] is None:
+    if sketch is None or sketch["composite"] is None:
         return None
-    pixels = sheet["composite"].astype(np.float64)
+    pixels = sketch["composite"].astype(np.float64)
     return np.asarray(np.abs(pixels - np.median(pixels, axis=(0, 1))).sum(-1))
 
 
@@ -147,51 +137,9 @@ def saved(name: str, shown: dict[str, "Chart"]) -> "Chart":
     return shown[name]
 
 
-def control(name: str) -> gr.Slider | gr.Radio:
-    """A setting's control: its bounds and its help are those of its field."""
-    field = Course.model_fields[name]
-    title, place = FACES[name], f"plane-{name}"
-    bounds = bounds_of(field)
-    if bounds is None:
-        choices = [(title_, name_) for name_, title_ in TITLES.items()]
-        return gr.Radio(choices, value=field.default, label=title, info=field.description, elem_id=place)
-    low, high = bounds
-    return gr.Slider(
-        low,
-        FARTHEST.get(name, high),
-        field.default,
-        step=FINE[name],
-        label=title,
-        info=field.description,
-        elem_id=place,
-        buttons=[],
-    )
-
-
-def _streamed(
-    button: gr.Button,
-    answer: Callable[..., Iterator[list[object]]],
-    inputs: Sequence[Component],
-    outputs: Sequence[Component],
-) -> Dependency:
-    return button.click(
-        answer,
-        inputs,
-        outputs,
-        show_progress="hidden",
-        concurrency_limit=1,
-        concurrency_id="plane",
-        api_visibility="private",
-    )
-
-
-def _scenes(scenes: Iterator[Scene]) -> Iterator[list[object]]:
+def _updates(views: Iterator[TrainingView]) -> Iterator[tuple[RunStatus, list[object]]]:
     charts: dict[str, Chart] = {}
-    for scene in scenes:
-        charts |= scene.charts
-        plots = (drawn(scene.charts[name]) if name in scene.charts else gr.skip() for name in PLOTS)
-        yield [scene.status, scene.figures or gr.skip(), scene.trained or gr.skip(), charts, *plots]
-
-
-def _refused(error: Exception) -> list[object]:
-    return [words.failed(sentence(error, FACES)), *[gr.skip() for _ in range(3 + len(PLOTS))]]
+    for view in views:
+        charts |= view.charts
+        plots = (drawn(view.charts[name]) if name in view.charts else gr.skip() for name in PLOTS)
+        yield view.status, [view.figures or gr.skip(), view.flow or gr.skip(), charts, *plots]

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, Shift, parse
-from sd3demo.ui.densities.settings import Lab, Location, ModeScale, Named, Scale, density
-from sd3demo.ui.run import status as words
+from sd3demo.ui.densities.settings import DensitySettings, Location, ModeScale, Named, Scale, density
+from sd3demo.ui.run.run_status import RunStatus, finished, running
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ PAUSE = 0.4  # seconds between two pictures of a training
 SEED = 7
 
 
-class Course(Settings):
+class FlowSettings(Settings):
     """Everything that decides how a flow in the plane comes out, but the data."""
 
     density: Named = Field("logit-normal", description="How often each time is trained.")
@@ -43,29 +43,29 @@ class Course(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedFlow:
     """A flow with the settings and the data that it came from; `rounds` counts its reflows."""
 
-    flow: Flow
-    course: Course
+    network: Flow
+    settings: FlowSettings
     data: str
     points: Points
     rounds: int = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class TrainingView:
     """What the page shows: charts by name where they are new."""
 
-    status: str
+    status: RunStatus
     figures: str
     charts: dict[str, Chart]
-    trained: Trained | None = None
+    flow: TrainedFlow | None = None
     """At the end alone."""
 
 
-def chosen(name: str, ink: NDArray[np.float64] | None) -> Points:
-    """The data of a name; a drawing for 'drawn'. Raises Refusal for an empty sheet or an unknown name."""
+def points_of(name: str, ink: NDArray[np.float64] | None) -> Points:
+    """The data of a name; a drawing for 'drawn'. Raises Refusal for an empty drawing or an unknown name."""
     from sd3demo.training.toy_data import POINTS, drawn
 
     if name == "drawn":
@@ -75,47 +75,52 @@ def chosen(name: str, ink: NDArray[np.float64] | None) -> Points:
     return POINTS[name]
 
 
-def trained(course: Course, data: str, points: Points) -> Iterator[Scene]:
+def train_flow(settings: FlowSettings, data: str, points: Points) -> Iterator[TrainingView]:
     """A new flow, from its first step to its measured paths."""
     from sd3demo.training.toy_flow import Flow, independent
 
-    yield from _taught(Trained(Flow(), course, data, points), independent(points))
+    yield from _train(TrainedFlow(Flow(), settings, data, points), independent(points))
 
 
-def straightened(before: Trained | None) -> Iterator[Scene]:
+def reflow_flow(before: TrainedFlow | None) -> Iterator[TrainingView]:
     """One round of reflow. Raises Refusal when there is no flow yet."""
     from sd3demo.training.toy_flow import Flow, reflowed
 
     if before is None:
         raise Refusal("no flow is trained yet; press Train first")
-    flow = Flow()
-    flow.load_state_dict(before.flow.state_dict())
-    yield from _taught(replace(before, flow=flow, rounds=before.rounds + 1), reflowed(before.flow))
+    network = Flow()
+    network.load_state_dict(before.network.state_dict())
+    yield from _train(replace(before, network=network, rounds=before.rounds + 1), reflowed(before.network))
 
 
-def _taught(made: Trained, pairs: Pairs) -> Iterator[Scene]:
+def _train(flow: TrainedFlow, pairs: Pairs) -> Iterator[TrainingView]:
     from sd3demo.flow.densities import Shifted
     from sd3demo.training.toy_flow import train
 
-    lab = parse(Lab, made.course.model_dump(include={"m", "s", "mode_s"}))
-    times = Shifted(density(lab, made.course.density), made.course.shift)
+    lab = parse(DensitySettings, flow.settings.model_dump(include={"m", "s", "mode_s"}))
+    times = Shifted(density(lab, flow.settings.density), flow.settings.shift)
     steps: list[int] = []
     values: list[float] = []
     first: tuple[float, ...] = ()
     drawn_at = 0.0
-    for lesson in train(made.flow, pairs, times, steps=made.course.steps):
+    for lesson in train(flow.network, pairs, times, steps=flow.settings.steps):
         steps.append(lesson.step)
         values.append(lesson.loss)
         first = first or lesson.by_t
         last = lesson.step == lesson.count
         if last or time.monotonic() - drawn_at > PAUSE:
             drawn_at = time.monotonic()
-            yield _scene(made, lesson, steps, values, first, last)
+            yield _view(flow, lesson, steps, values, first, last)
 
 
-def _scene(
-    made: Trained, lesson: Lesson, steps: list[int], values: list[float], first: tuple[float, ...], last: bool
-) -> Scene:
+def _view(
+    flow: TrainedFlow,
+    lesson: Lesson,
+    steps: list[int],
+    values: list[float],
+    first: tuple[float, ...],
+    last: bool,
+) -> TrainingView:
     """Losses and paths at every picture; the samplers' clouds and the lengths at the end."""
     import torch
 
@@ -123,37 +128,42 @@ def _scene(
     from sd3demo.training.toy_flow import measured, walk
 
     noise = torch.randn((MEASURED, 2), generator=torch.Generator().manual_seed(SEED))
-    title = "Paths after reflow" if made.rounds else "Paths"
+    title = "Paths after reflow" if flow.rounds else "Paths"
     charts = [
         plots.losses(steps, values),
         plots.losses_by_t(first, lesson.by_t),
-        plots.trajectories(walk(made.flow, noise[:FOLLOWED], 20), title),
+        plots.trajectories(walk(flow.network, noise[:FOLLOWED], 20), title),
     ]
     if not last:
-        bar = words.bar(lesson.step, lesson.count, f"Step {lesson.step} of {lesson.count}")
-        return Scene(bar, "", {one.name: one for one in charts})
-    data = made.points(SHOWN, torch.Generator().manual_seed(SEED)).double().numpy()
+        status = running(f"Step {lesson.step} of {lesson.count}", step=lesson.step, count=lesson.count)
+        return TrainingView(status, "", {one.name: one for one in charts})
+    data = flow.points(SHOWN, torch.Generator().manual_seed(SEED)).double().numpy()
     start = torch.randn((SHOWN, 2), generator=torch.Generator().manual_seed(SEED))
     for count in STEPS:
-        charts.append(plots.cloud(data, walk(made.flow, start, count)[-1].x_next.double().numpy(), count))
-    done = f'<p class="done" role="status">{lesson.count} steps of training done.</p>'
-    return Scene(done, told(made, measured(made.flow, noise), noise), {one.name: one for one in charts}, made)
+        charts.append(plots.cloud(data, walk(flow.network, start, count)[-1].x_next.double().numpy(), count))
+    done = finished(f"{lesson.count} training steps done.")
+    return TrainingView(
+        done,
+        lengths_html(flow, measured(flow.network, noise), noise),
+        {one.name: one for one in charts},
+        flow,
+    )
 
 
-def told(made: Trained, paths: PathLength, noise: Tensor) -> str:
+def lengths_html(flow: TrainedFlow, paths: PathLength, noise: Tensor) -> str:
     """The lengths as figures; beside them the optimum where there is a closed form."""
     rows = {
         "Path": (f"{float(paths.length.mean()):.3f}", "mean, 50 Euler steps"),
         "Chord": (f"{float(paths.chord.mean()):.3f}", "noise to sample"),
         "Straight": (f"{float(paths.straightness.mean()):.3f}", "chord / path; 1 is straight"),
     }
-    if made.data == "normal":
+    if flow.data == "normal":
         rows["Optimum"] = (f"{optimum(noise):.3f}", "shortest transport, exactly")
     items = "".join(
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
         for name, (value, note) in rows.items()
     )
-    rounds = f"after {_rounds(made.rounds)} of reflow" if made.rounds else "as trained"
+    rounds = f"after {_rounds(flow.rounds)} of reflow" if flow.rounds else "as trained"
     return f'<dl class="figures">{items}</dl><p class="caption">Lengths of the paths, {rounds}.</p>'
 
 

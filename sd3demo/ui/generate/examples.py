@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sd3demo.ui.controls.form import Value
+from sd3demo.ui.controls.build import Value
 
 
 @dataclass(frozen=True)

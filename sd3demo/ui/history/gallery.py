@@ -11,13 +11,14 @@ from sd3demo.errors import Refusal
 from sd3demo.history.index import HistoryIndex, RunRecord
 from sd3demo.history.store import RunStore, finished_at
 from sd3demo.settings import Resolved, counted
-from sd3demo.ui.controls import form
-from sd3demo.ui.controls.labels import face
-from sd3demo.ui.run import status as words
+from sd3demo.ui.controls import build
+from sd3demo.ui.controls.labels import label
+from sd3demo.ui.controls.models import model_title
+from sd3demo.ui.run.run_status import failed, status_html
 
 EMPTY = (
-    '<p class="nothing">Nothing is kept yet. Every picture that is finished on this page comes here with its '
-    'settings, and is here again after a restart. <a href="#/generate">Make one</a></p>'
+    '<p class="nothing">Nothing here yet. Every finished picture of this page is saved here with its '
+    'settings. <a href="#/generate">Generate one</a></p>'
 )
 SHARED = (
     '<p class="nothing">This page keeps no history: it is open to several people, and a history would show '
@@ -51,12 +52,12 @@ ON_LOAD = """
     tell();
   });
 """
-"""Marks stay while one leafs through the pages; arrow keys go from picture to picture."""
+"""Marks stay from page to page; arrow keys go from picture to picture."""
 
 
-def tiles(shelf: HistoryIndex, ids: Sequence[str], chosen: str) -> str:
+def tiles(index: HistoryIndex, ids: Sequence[str], chosen: str) -> str:
     """A page of small pictures."""
-    items = "".join(_tile(shelf, id, id == chosen) for id in ids)
+    items = "".join(_tile(index, id, id == chosen) for id in ids)
     return f'<ol class="runs" aria-label="Finished runs, the newest first">{items}</ol>'
 
 
@@ -65,11 +66,11 @@ def nothing(wanted: str) -> str:
     return f'<p class="nothing">No prompt holds “{escape(_cut(wanted, 60))}”. Search for fewer words.</p>'
 
 
-def told(record: RunRecord) -> str:
+def run_html(record: RunRecord) -> str:
     """A run's figures, then its settings in words: first how it was made, then what is not the model's."""
     request, result = record.request, record.result
     rows = {
-        "Steps": (str(request.steps), face("solver").names.get(request.solver, request.solver)),
+        "Steps": (str(request.steps), label("solver").names.get(request.solver, request.solver)),
         "Calls": (str(result.get("calls", "?")), "of the network"),
         "Time": (f"{_work(result):.1f} s", counted(request.count, "picture")),
         "Path": (f"{_first(result.get('path_length')):.1f}", "long"),
@@ -80,11 +81,11 @@ def told(record: RunRecord) -> str:
         f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
         for name, (value, note) in rows.items()
     )
-    guidance = f"guidance {request.cfg:g}" if request.cfg != 1 else "no guidance"
+    guidance = f"CFG scale {request.cfg:g}" if request.cfg != 1 else "CFG off"
     shift = "" if request.schedule == "linear" else f" at shift {request.shift:.4g}"
     text = (
         f"{moment(record.run.finished_at)}, {escape(_model(request))}: {request.width} × {request.height} "
-        f"px, {request.schedule} schedule{shift}, {guidance}."
+        f"px, {request.schedule} scheduler{shift}, {guidance}."
     )
     title = escape(_cut(request.prompt, 300))
     return f'<h2>{title}</h2><dl class="figures">{figures}</dl><p>{text}</p>{_own(request)}'
@@ -101,7 +102,7 @@ def actions(record: RunRecord, link: str, why: str = "") -> str:
         for place in range(len(record.run.images))
     )
     use = f'<a class="act first" href="{escape(link)}">Use these settings</a>' if link else ""
-    return f'<p class="acts">{use}{checks}</p>' + (words.failed(why) if why else "")
+    return f'<p class="acts">{use}{checks}</p>' + (status_html(failed(why)) if why else "")
 
 
 def moment(when: datetime, now: datetime | None = None) -> str:
@@ -119,9 +120,9 @@ def kept_in(store: RunStore) -> str:
     )
 
 
-def _tile(shelf: HistoryIndex, id: str, chosen: bool) -> str:
-    prompt = shelf.prompt(id) or ""
-    small = base64.b64encode(shelf.thumbnail(id)).decode()
+def _tile(index: HistoryIndex, id: str, chosen: bool) -> str:
+    prompt = index.prompt(id) or ""
+    small = base64.b64encode(index.thumbnail(id)).decode()
     when = moment(finished_at(id))
     short = escape(_cut(prompt, 80))
     image = (
@@ -140,12 +141,12 @@ def _tile(shelf: HistoryIndex, id: str, chosen: bool) -> str:
 def _own(request: Resolved) -> str:
     """The settings that are not the model's own, under their titles."""
     try:
-        opening: Mapping[str, object] = form.opening(find(request.model))
+        opening: Mapping[str, object] = build.opening(find(request.model))
     except Refusal:
         opening = {}
     shown = {"prompt", "model", "seed", "steps", "solver", "cfg", "shift", "schedule", "width", "height"}
     rows = "".join(
-        f"<dt>{escape(face(name).title)}</dt><dd>{escape(_cut(_word(name, value), 200))}</dd>"
+        f"<dt>{escape(label(name).title)}</dt><dd>{escape(_cut(_word(name, value), 200))}</dd>"
         for name, value in request.model_dump().items()
         if name not in shown
         and value not in ("", opening.get(name))
@@ -155,12 +156,12 @@ def _own(request: Resolved) -> str:
 
 
 def _word(name: str, value: object) -> str:
-    return face(name).names.get(str(value), f"{value:g}" if isinstance(value, float) else str(value))
+    return label(name).names.get(str(value), f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _model(request: Resolved) -> str:
     try:
-        return form.model_title(find(request.model))
+        return model_title(find(request.model))
     except Refusal:
         return f"{request.model} (no longer here)"
 

@@ -3,11 +3,8 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 
 from sd3demo.errors import Refusal
 from sd3demo.history.export import export
@@ -17,17 +14,19 @@ from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.deep_links import written
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
-from sd3demo.ui.generate import handlers as answers
-from sd3demo.ui.generate.stream import TITLES, sentence
+from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.history import gallery
-from sd3demo.ui.run import pictures as canvas
-from sd3demo.ui.run import status as words
+from sd3demo.ui.run import pictures
+from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.files import file_name
+from sd3demo.ui.run.run_status import failed, finished, status_html
+from sd3demo.ui.server.gradio_internals import ServedFile, upload_folder, write_served_file
 
 PAGE = 24  # runs on a page of the gallery
 
 
 @dataclass(frozen=True)
-class Place:
+class HistoryPlace:
     """Where somebody stands in the history: what was searched for, from which run on, and the chosen run."""
 
     wanted: str = ""
@@ -35,126 +34,135 @@ class Place:
     chosen: str = ""
 
 
-class Books:
-    """What the tab answers. The shelf remembers what it has read, for all visitors."""
+class HistoryHandlers:
+    """What the tab answers. The index caches what it has read, for all visitors."""
 
-    def __init__(self, core: Core, shelf: HistoryIndex) -> None:
+    def __init__(self, core: Core, index: HistoryIndex) -> None:
         self._core = core
-        self._shelf = shelf
+        self._index = index
 
-    def searched(self, wanted: str, place: Place) -> list[object]:
+    def searched(self, wanted: str, place: HistoryPlace) -> list[object]:
         start = place.start if wanted == place.wanted else 0
-        return self._page(Place(wanted, start, place.chosen))
+        return self._page(HistoryPlace(wanted, start, place.chosen))
 
-    def newer(self, place: Place) -> list[object]:
-        return self._page(Place(place.wanted, max(place.start - PAGE, 0), place.chosen))
+    def newer(self, place: HistoryPlace) -> list[object]:
+        return self._page(HistoryPlace(place.wanted, max(place.start - PAGE, 0), place.chosen))
 
-    def older(self, place: Place) -> list[object]:
-        return self._page(Place(place.wanted, place.start + PAGE, place.chosen))
+    def older(self, place: HistoryPlace) -> list[object]:
+        return self._page(HistoryPlace(place.wanted, place.start + PAGE, place.chosen))
 
-    def choose(self, place: Place, event: gr.EventData) -> list[object]:
+    def choose(self, place: HistoryPlace, event: gr.EventData) -> list[object]:
         """A run large: the place, its column, pictures, words, files, status, and the marked gallery."""
         id = str(getattr(event, "run", ""))
         try:
-            record = self._shelf.record(id)
-            sources, names, paths = self._served(record)
+            record = self._index.record(id)
+            files = self._served(record)
         except (Refusal, OSError) as error:
             skips = [gr.skip() for _ in range(5)]
-            return [*skips, words.failed(sentence(Refusal(str(error)), TITLES)), gr.skip()]
+            return [*skips, _failed(sentence(Refusal(str(error)), {})), gr.skip()]
         request = record.request
         size = (request.width, request.height)
         try:
             link, why = self._link(request), ""
         except Refusal as error:
             link, why = "", str(error)
-        now = Place(place.wanted, place.start, id)
+        now = HistoryPlace(place.wanted, place.start, id)
         return [
             now,
             gr.update(visible=True),
-            canvas.finished(sources, names, size, request.prompt),
-            gallery.told(record) + gallery.actions(record, link, why),
-            paths,
+            pictures.finished(
+                [file.source for file in files], [file.name for file in files], size, request.prompt
+            ),
+            gallery.run_html(record) + gallery.actions(record, link, why),
+            [file.path for file in files],
             "",
-            self._tiles(self._shelf.find(now.wanted), now),
+            self._tiles(self._index.find(now.wanted), now),
         ]
 
-    def doom(self, place: Place) -> list[object]:
+    def ask_to_delete(self, place: HistoryPlace) -> list[object]:
         return self._asked((place.chosen,) if place.chosen else ())
 
-    def doom_marked(self, marked: str) -> list[object]:
+    def ask_to_delete_marked(self, marked: str) -> list[object]:
         return self._asked(tuple(marked.split()))
 
-    def spare(self) -> list[object]:
+    def keep(self) -> list[object]:
         return ["", gr.update(visible=False), ()]
 
-    def delete(self, doomed: Sequence[str], place: Place) -> list[object]:
+    def delete(self, ids: Sequence[str], place: HistoryPlace) -> list[object]:
         """Takes runs away for good; those that went meanwhile are no fault."""
-        store = self._shelf.store
+        store = self._index.store
         done = 0
-        for id in doomed:
+        for id in ids:
             try:
                 store.discard(store.find(id))
                 done += 1
             except (Refusal, OSError):
                 continue
-        chosen = "" if place.chosen in doomed else place.chosen
-        page = self._page(Place(place.wanted, place.start, chosen))
+        chosen = "" if place.chosen in ids else place.chosen
+        page = self._page(HistoryPlace(place.wanted, place.start, chosen))
         runs = "One run is" if done == 1 else f"{done} runs are"
-        said = f'<p class="done" role="status">{runs} deleted.</p>'
+        said = _done(f"{runs} deleted.")
         return [*page, said, gr.update(visible=False), (), gr.update(visible=bool(chosen))]
 
-    def export_one(self, place: Place) -> list[object]:
+    def export_one(self, place: HistoryPlace) -> list[object]:
         return self._exported([place.chosen] if place.chosen else [])
 
     def export_marked(self, marked: str) -> list[object]:
         return self._exported(marked.split())
 
-    def export_found(self, place: Place) -> list[object]:
-        return self._exported(self._shelf.find(place.wanted))
+    def export_found(self, place: HistoryPlace) -> list[object]:
+        return self._exported(self._index.find(place.wanted))
 
     def _link(self, request: Resolved) -> str:
         """The address with these settings, on the tab that makes such pictures."""
         if isinstance(request, ResolvedExtrapolation):
             return extrapolate_again.link(request, self._core)
-        return written("generate", request.model_dump(), lambda asked: answers.start(self._core, asked))
+        return written("generate", request.model_dump(), GenerateHandlers(self._core).start)
 
-    def _page(self, place: Place) -> list[object]:
-        found = self._shelf.find(place.wanted)
+    def _page(self, place: HistoryPlace) -> list[object]:
+        found = self._index.find(place.wanted)
         last = max((len(found) - 1) // PAGE * PAGE, 0)
-        now = Place(place.wanted, min(place.start, last), place.chosen)
+        now = HistoryPlace(place.wanted, min(place.start, last), place.chosen)
         until = min(now.start + PAGE, len(found))
         count = f"<p>{now.start + 1:,}–{until:,} of {len(found):,}</p>" if found else ""
         ends = (gr.update(interactive=now.start > 0), gr.update(interactive=until < len(found)))
         return [now, self._tiles(found, now), count, *ends]
 
-    def _tiles(self, found: Sequence[str], place: Place) -> str:
+    def _tiles(self, found: Sequence[str], place: HistoryPlace) -> str:
         if not found:
             return gallery.nothing(place.wanted) if place.wanted.strip() else gallery.EMPTY
-        return gallery.tiles(self._shelf, found[place.start : place.start + PAGE], place.chosen)
+        return gallery.tiles(self._index, found[place.start : place.start + PAGE], place.chosen)
 
-    def _asked(self, doomed: tuple[str, ...]) -> list[object]:
-        if not doomed:
-            return [words.failed("no run is marked; tick some first"), gr.update(visible=False), ()]
-        runs = "this run" if len(doomed) == 1 else f"these {len(doomed)} runs"
+    def _asked(self, ids: tuple[str, ...]) -> list[object]:
+        if not ids:
+            return [_failed("no run is marked; tick some first"), gr.update(visible=False), ()]
+        runs = "this run" if len(ids) == 1 else f"these {len(ids)} runs"
         asked = f'<p class="changed" role="status">Delete {runs} and the pictures for good?</p>'
-        return [asked, gr.update(visible=True), doomed]
+        return [asked, gr.update(visible=True), ids]
 
     def _exported(self, ids: Sequence[str]) -> list[object]:
-        folder = Path(get_upload_folder()) / "exports" / secrets.token_hex(16)
+        folder = upload_folder() / "exports" / secrets.token_hex(16)
         name = f"{ids[0]}.zip" if len(ids) == 1 else "sd3demo-runs.zip"
         try:
-            done = export(self._shelf.store, ids, folder / name)
+            done = export(self._index.store, ids, folder / name)
         except Refusal as error:
-            return [words.failed(str(error)), None]
+            return [_failed(str(error)), None]
         runs = "One run is" if done == 1 else f"{done:,} runs"
-        return [f'<p class="done" role="status">{runs} exported as {name}.</p>', str(folder / name)]
+        return [_done(f"{runs} exported as {name}."), str(folder / name)]
 
-    def _served(self, record: RunRecord) -> tuple[list[str], list[str], list[str]]:
-        """The pictures where the browser gets them: their sources, their names, and their paths."""
-        request, paths, names = record.request, [], []
+    def _served(self, record: RunRecord) -> list[ServedFile]:
+        """The pictures where the browser gets them."""
+        request, files = record.request, []
         for place, image in enumerate(record.run.images):
             alike = image.stem.isdecimal()  # else the pictures are of several methods and one seed
-            name = answers.named(request.prompt, request.seed + place if alike else request.seed)
-            names.append(name if alike else f"{image.stem}-{name}")
-            paths.append(save_bytes_to_cache(image.read_bytes(), names[-1], get_upload_folder()))
-        return [answers.source_of(path) for path in paths], names, paths
+            name = file_name(request.prompt, request.seed + place if alike else request.seed)
+            files.append(write_served_file(image.read_bytes(), name if alike else f"{image.stem}-{name}"))
+        return files
+
+
+def _failed(text: str) -> str:
+    return status_html(failed(text))
+
+
+def _done(text: str) -> str:
+    return status_html(finished(text))

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from gradio.events import Dependency
 
 from sd3demo.history.index import HistoryIndex
 from sd3demo.ui.context import Core
 from sd3demo.ui.history import gallery
-from sd3demo.ui.history.handlers import Books, Place
+from sd3demo.ui.history.handlers import HistoryHandlers, HistoryPlace
 from sd3demo.ui.run.wiring import at_once
+from sd3demo.ui.server.gradio_internals import current_tab
 
 MARKED = "document.querySelector('#runs [data-marked]')?.dataset.marked ?? ''"
 SEEN = """() => {
@@ -31,7 +31,7 @@ SAVE = """(file) => {
 
 
 @dataclass(frozen=True)
-class Shown:
+class HistoryOutputs:
     """What the answers fill."""
 
     place: gr.State
@@ -45,7 +45,7 @@ class Shown:
     status: gr.HTML
     files: gr.File
     sure: gr.Row
-    doomed: gr.State
+    to_delete: gr.State
 
     @property
     def page(self) -> list[Component]:
@@ -57,8 +57,8 @@ def history(core: Core) -> None:
     if core.history is None:
         gr.HTML(gallery.SHARED, elem_id="history")
         return
-    tab = Context.block
-    books = Books(core, HistoryIndex(core.history))
+    tab = current_tab()
+    answers = HistoryHandlers(core, HistoryIndex(core.history))
     with gr.Row(elem_id="history"):
         with gr.Column(elem_id="shelf", min_width=260):
             with gr.Row(elem_id="shelf-search"):
@@ -87,28 +87,30 @@ def history(core: Core) -> None:
                 export_one = gr.Button("Export", size="sm", elem_id="export-run", min_width=80)
                 delete_one = gr.Button("Delete", size="sm", elem_id="delete-run", min_width=80)
             files = gr.File(visible=False, file_count="multiple")
-    place, doomed = gr.State(Place()), gr.State(())
-    shown = Shown(place, runs, count, newer, older, pictures, story, detail, status, files, sure, doomed)
+    place, to_delete = gr.State(HistoryPlace()), gr.State(())
+    shown = HistoryOutputs(
+        place, runs, count, newer, older, pictures, story, detail, status, files, sure, to_delete
+    )
 
-    looks = [search.change, *([tab.select] if isinstance(tab, gr.Tab) else [])]
-    at_once(looks, books.searched, [search, place], shown.page)
-    at_once([newer.click], books.newer, [place], shown.page)
-    at_once([older.click], books.older, [place], shown.page)
+    looks = [search.change, *([tab.select] if tab else [])]
+    at_once(looks, answers.searched, [search, place], shown.page)
+    at_once([newer.click], answers.newer, [place], shown.page)
+    at_once([older.click], answers.older, [place], shown.page)
     large: list[Component] = [pictures, story, files, status]
-    chose = at_once([runs.select], books.choose, [place], [place, detail, *large, runs])
+    chose = at_once([runs.select], answers.choose, [place], [place, detail, *large, runs])
     chose.then(None, None, None, js=SEEN, api_visibility="private")
 
     marked = gr.Textbox(visible="hidden")
-    ask = [status, sure, doomed]
-    at_once([delete_one.click], books.doom, [place], ask)
-    at_once([delete_marked.click], books.doom_marked, [marked], ask, js=f"() => [{MARKED}]")
-    at_once([keep.click], books.spare, [], ask)
-    at_once([gone.click], books.delete, [doomed, place], [*shown.page, *ask, detail])
+    ask = [status, sure, to_delete]
+    at_once([delete_one.click], answers.ask_to_delete, [place], ask)
+    at_once([delete_marked.click], answers.ask_to_delete_marked, [marked], ask, js=f"() => [{MARKED}]")
+    at_once([keep.click], answers.keep, [], ask)
+    at_once([gone.click], answers.delete, [to_delete, place], [*shown.page, *ask, detail])
 
     file = gr.File(visible="hidden")
-    _saving(export_one, books.export_one, [place], status, file)
-    _saving(export_marked, books.export_marked, [marked], status, file, js=f"() => [{MARKED}]")
-    _saving(export_found, books.export_found, [place], status, file)
+    _saving(export_one, answers.export_one, [place], status, file)
+    _saving(export_marked, answers.export_marked, [marked], status, file, js=f"() => [{MARKED}]")
+    _saving(export_found, answers.export_found, [place], status, file)
 
 
 def _saving(
@@ -120,7 +122,7 @@ def _saving(
     js: str | None = None,
 ) -> Dependency:
     """A zip is written beside other work, and then saved by the browser."""
-    made: Dependency = button.click(
+    exported: Dependency = button.click(
         answer,
         inputs,
         [status, file],
@@ -130,4 +132,4 @@ def _saving(
         concurrency_id="export",
         api_visibility="private",
     )
-    return made.success(None, [file], None, js=SAVE, api_visibility="private")
+    return exported.success(None, [file], None, js=SAVE, api_visibility="private")

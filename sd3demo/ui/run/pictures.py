@@ -27,7 +27,7 @@ COMPARE = (
 
 
 @dataclass(frozen=True)
-class Frame:
+class StripFrame:
     """One picture of the strip: the prediction of the data at time t."""
 
     t: float
@@ -66,7 +66,7 @@ def waiting(size: tuple[int, int]) -> str:
     return _grid(image, 1, "Noise at t = 1, where every picture begins")
 
 
-def strip(frames: Sequence[Frame]) -> str:
+def strip(frames: Sequence[StripFrame]) -> str:
     """Predictions from noise to picture, each with its time."""
     items = "".join(
         f'<li><img src="{frame.source}" alt="Prediction at t = {frame.t:.2f}">'
@@ -82,10 +82,10 @@ def in_strip(index: int, count: int) -> bool:
     return any(index == round(frame * (count - 1) / max(frames - 1, 1)) for frame in range(frames))
 
 
-def framed(t: float, pixels: Pixels) -> Frame:
+def strip_frame(t: float, pixels: Pixels) -> StripFrame:
     """A prediction for the strip, thinned out where it is large."""
     stride = max(-(-max(pixels.shape[:2]) // FRAME_SIDE), 1)
-    return Frame(t, uri(np.ascontiguousarray(pixels[::stride, ::stride])))
+    return StripFrame(t, uri(np.ascontiguousarray(pixels[::stride, ::stride])))
 
 
 def _grid(images: str, number: int, caption: str, control: str = "") -> str:

@@ -1,15 +1,34 @@
-"""Answers that wait for no run: quick work stands beside the queue, not in it."""
+"""From a click to its answer: at once, or as a run in the queue that can be stopped.
 
-from collections.abc import Callable, Sequence
+Where a run stands is a `RunStatus` in a `gr.State`. Nothing reads it back from the page.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
+from sd3demo.errors import Failure
+from sd3demo.ui.run import run_status
+from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.events import UNFINISHED, RunStopped
+from sd3demo.ui.run.run_status import RunStatus, status_html, stopping_html
+
+Trigger: TypeAlias = Callable[..., Dependency]
+Answer: TypeAlias = Callable[..., Iterator[tuple[RunStatus, Sequence[object]]]]
+"""Yields where the run stands and an update for each output; raises Refusal, Failure or RunStopped."""
+Ending: TypeAlias = Callable[..., Sequence[object]]
+"""What is said of a run that was stopped, as HTML, and an update for each further output."""
+
 
 def at_once(
-    triggers: Sequence[Callable[..., Dependency]],
+    triggers: Sequence[Trigger],
     answer: Callable[..., object] | None,
     inputs: Sequence[Component],
     outputs: Sequence[Block],
@@ -17,7 +36,7 @@ def at_once(
     js: str | None = None,
     raw: bool = False,
 ) -> Dependency:
-    """When the same thing is done quickly again, the last one counts.
+    """Wire a quick answer, beside the queue. Of several at a time, the last one counts.
 
     `raw` hands the values over unchecked, for an answer whose own sentence says more. No progress is shown,
     so gradio is to note it at one output alone: where it once did, it does again at every event of the page.
@@ -35,3 +54,149 @@ def at_once(
         trigger_mode="always_last",
         api_visibility="private",
     )
+
+
+def after(
+    event: Dependency, answer: Callable[..., object], inputs: Sequence[Component], outputs: Sequence[Block]
+) -> Dependency:
+    """Wire a quick answer that follows another one's success."""
+    return event.success(
+        answer,
+        [*inputs],
+        [*outputs],
+        preprocess=False,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A run that a click starts: its event, which `linked` and `after` can follow, and where it stands."""
+
+    event: Dependency
+    state: gr.State
+    status: gr.HTML
+
+
+def run_in_queue(
+    triggers: Sequence[Trigger],
+    answer: Answer,
+    inputs: Sequence[Component],
+    outputs: Sequence[Component],
+    *,
+    status: gr.HTML,
+    titles: Mapping[str, str],
+    state: gr.State | None = None,
+    queue: str = "model",
+    raw: bool = True,
+    again: Literal["once", "always_last"] = "once",
+    on_error: Callable[[], Sequence[object]] | None = None,
+) -> QueuedRun:
+    """Wire a run: it waits for its turn in the queue, and `status` says where it stands.
+
+    `answer` yields a RunStatus and an update for each output. What it raises becomes a sentence, in which the
+    settings have these titles; `on_error` then updates the outputs, which otherwise stay. Runs that share a
+    status and a Stop button share a `state`. `raw` hands the values over unchecked: the settings check them,
+    and their sentence says more. `again` says what becomes of a click while the run goes on.
+    """
+    state = gr.State(RunStatus()) if state is None else state
+    begun = at_once(triggers, _queued, [state], [state, status])
+    event = begun.success(
+        partial(streamed, answer, titles, len(outputs), on_error),
+        [*inputs],
+        [state, status, *outputs],
+        preprocess=not raw,
+        show_progress="minimal",
+        show_progress_on=status,
+        concurrency_limit=1,
+        concurrency_id=queue,
+        trigger_mode=again,
+        api_visibility="private",
+    )
+    return QueuedRun(event, state, status)
+
+
+def stop_runs(
+    stop: gr.Button,
+    runs: Sequence[QueuedRun],
+    *,
+    ended: Ending,
+    inputs: Sequence[Component] = (),
+    outputs: Sequence[Component] = (),
+) -> None:
+    """Wire Stop: the status says so at once, and how far the run came once it has ended.
+
+    The browser takes a stopped run for over when the server has ended it, after the step that is running.
+    `ended` gets the RunStatus and the inputs; see `Ending`. A run that never began says so by itself.
+    """
+    state, status = runs[0].state, runs[0].status
+    at_once([stop.click], _stopping, [state], [status])
+    stop.click(None, cancels=[run.event for run in runs], queue=False, api_visibility="private")
+    for run in runs:
+        run.event.failure(
+            partial(_ended, ended),
+            [state, *inputs],
+            [state, status, *outputs],
+            preprocess=False,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+
+def _queued(status: RunStatus) -> list[object]:
+    """A click while the run goes on starts no other, and leaves what is said."""
+    if status.is_active:
+        return [gr.skip(), gr.skip()]
+    return [run_status.WAITING, status_html(run_status.WAITING)]
+
+
+def _stopping(status: RunStatus) -> object:
+    return stopping_html(status) if status.is_active else gr.skip()
+
+
+def _ended(ended: Ending, status: RunStatus, *values: object) -> list[object]:
+    text, *updates = ended(status, *values)
+    match status.phase:
+        case "running":
+            now = run_status.stopped(status, str(text))
+        case "waiting":
+            now = run_status.failed(run_status.NOT_STARTED)
+        case _:
+            return [gr.skip(), gr.skip(), *updates]
+    return [now, status_html(now), *updates]
+
+
+def streamed(
+    answer: Answer,
+    titles: Mapping[str, str],
+    count: int,
+    on_error: Callable[[], Sequence[object]] | None,
+    *values: object,
+) -> Generator[list[object], None, None]:
+    """Every update of a run, from its turn in the queue to its end. Closing this closes the run."""
+    nothing = [gr.skip()] * count
+    status = run_status.STARTING
+    yield [status, status_html(status), *nothing]
+    try:
+        with closing(_generator(answer(*values))) as news:
+            for status, updates in news:
+                yield [status, status_html(status), *updates]
+        if status.is_active:
+            raise Failure(UNFINISHED)
+    except RunStopped as stop:
+        text = f"Stopped after step {stop.steps}."
+        yield [(now := run_status.stopped(status, text)), status_html(now), *nothing]
+    except Exception as error:
+        now = run_status.failed(error.message if isinstance(error, gr.Error) else sentence(error, titles))
+        yield [now, status_html(now), *(on_error() if on_error else nothing)]
+        if isinstance(error, gr.Error):  # of ZeroGPU's quota: gradio shows it with its links
+            raise
+
+
+def _generator(
+    news: Iterator[tuple[RunStatus, Sequence[object]]],
+) -> Generator[tuple[RunStatus, Sequence[object]], None, None]:
+    yield from news

@@ -1,64 +1,78 @@
 """The Score tab: how often pictures are what their prompts say, those pictures, and studies of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import islice
 
 import gradio as gr
-from gradio.context import Context
 
 from sd3demo.settings import counted
 from sd3demo.studies.study import Measured, find_study
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import build as controls
+from sd3demo.ui.controls.build import opening_of
 from sd3demo.ui.controls.deep_links import linked
+from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.run.markdown import section, text_file
 from sd3demo.ui.score.geneval import published
-from sd3demo.ui.studies.panel import study_panel
-from sd3demo.ui.studies.tabs import studies
+from sd3demo.ui.studies.panel import StudyGallery
+from sd3demo.ui.studies.tabs import packed, study_tabs, unpacked
 
 TEXT = text_file("score")
 FRONT = ("model", "categories", "n", "steps", "cfg")
-BELOW = {
+SCORE = "score"
+STUDIES = {
+    SCORE: "Score",
     "score-steps": "Steps",
-    "score-cfg": "Guidance",
+    "score-cfg": "CFG scale",
     "score-shift": "Shift by size",
     "t5-off": "Without T5",
     "depth": "Depth",
 }
-"""The studies that stand below, and what their tabs are called."""
+"""The studies, and what their tabs are called."""
+BELOW = "score-steps"
+"""What a link of old that names no study had open."""
 SHOWN = 40  # pictures
 NO_PICTURES = (
-    '<p class="hint">With Run, the pictures appear here as they are made, each with its prompt and with what '
-    "the judge says of it.</p>"
+    '<p class="hint">Press Run: the pictures appear here with their prompts, each marked right or wrong.</p>'
 )
 
 
 def score(core: Core) -> None:
-    """The whole tab: the score, its pictures, the published table, and the studies."""
-    tab = Context.block
+    """The whole tab: the score, its pictures and the studies of it, then the published table."""
     with gr.Column(elem_id="scores"):
         section(TEXT, "Score")
-        with gr.Column(elem_id="score-bench"):
-            marked = gr.HTML(NO_PICTURES, render=False, elem_id="judged")
-            panel = study_panel(
-                core,
-                "score",
-                front=FRONT,
-                also=[marked],
-                extra=lambda found: [gallery(found)],
-                when=tab if isinstance(tab, gr.Tab) else None,
-            )
+        studies = study_tabs(
+            core,
+            STUDIES,
+            fronts={SCORE: FRONT},
+            galleries={SCORE: StudyGallery("judged", NO_PICTURES, gallery)},
+        )
         with gr.Accordion("GenEval as published, for context", open=False):
             section(TEXT, "GenEval")
             gr.HTML(published())
-        section(TEXT, "Studies")
-        below = studies(core, BELOW)
-    kind = find_study("score").settings
-    start = controls.opening(kind, core.models)
-    every = {**panel.controls, **below.controls}
-    changed = [one.change for one in every.values()]
-    linked(below.kind(kind), every, start, titles=controls.titles(kind), when=changed)
+    kind = find_study(SCORE).settings
+    link = studies.kind(kind)
+
+    def unfold(text: str) -> dict[str, object]:
+        held = studies.settings(text)
+        return {**unpacked(core, SCORE, str(held.pop(SCORE)))[0], **held}
+
+    def fill(values: Mapping[str, object]) -> list[object]:
+        own = packed(core, SCORE, *(values[name] for name in kind.model_fields))
+        study = values["study"]
+        if study == SCORE and not own and values[BELOW]:
+            study = BELOW
+        return [studies.folded({**values, SCORE: own, "study": study})]
+
+    linked(
+        link,
+        {"studies": studies.text},
+        opening_of(kind, core.models),
+        titles=titles(kind),
+        when=[studies.text.change],
+        fill=fill,
+        unfold=unfold,
+    )
 
 
 def gallery(measured: Sequence[Measured]) -> str:

@@ -1,6 +1,6 @@
-"""The page packed on its way: six hundred kilobytes of settings become fifty.
+"""The page compressed: six hundred kilobytes of configuration become fifty.
 
-gradio packs what has an ending that it knows, such as .js; the page itself has none.
+gradio compresses what has an ending that it knows, such as .js; the page itself has none.
 """
 
 from starlette.middleware.gzip import GZipMiddleware
@@ -9,8 +9,8 @@ from starlette.types import Receive, Scope, Send
 PAGES = ("/", "/config")
 
 
-class Packed(GZipMiddleware):
-    """Packs the page alone: what streams, and what gradio has packed, goes by."""
+class PageGzip(GZipMiddleware):
+    """Compress the page alone: what streams, and what gradio has compressed, goes by."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = scope["type"] == "http" and scope["path"] in PAGES

@@ -1,24 +1,16 @@
-"""Where the page listens, and what gradio need not do until it does.
+"""Where the page listens.
 
 gradio looks for a port by itself, but answers a taken one, a host that is not of this machine and a busy
 machine with the same error.
 """
 
 import errno
-import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 
-import gradio as gr
-from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
-from gradio.routes import App
-
 from sd3demo.errors import Refusal
-
-log = logging.getLogger(__name__)
+from sd3demo.ui.server.gradio_internals import DEFAULT_HOST, DEFAULT_PORTS
 
 WHY = {
     errno.EADDRINUSE: "it is taken; try another --port",
@@ -34,8 +26,8 @@ def free_port(host: str | None, port: int | None) -> int:
 
     Raises Refusal with the reason when there is none.
     """
-    name = (host or LOCALHOST_NAME).removeprefix("[").removesuffix("]")
-    candidates = range(INITIAL_PORT_VALUE, INITIAL_PORT_VALUE + TRY_NUM_PORTS) if port is None else (port,)
+    name = (host or DEFAULT_HOST).removeprefix("[").removesuffix("]")
+    candidates = DEFAULT_PORTS if port is None else (port,)
     for candidate in candidates:
         why = hindrance(name, candidate)
         if why is None:
@@ -68,49 +60,4 @@ def hindrance(name: str, port: int) -> str | None:
         return UNKNOWN
     except OSError as error:
         return WHY.get(error.errno or 0, f"{error.strerror}; try another --port")
-    return None
-
-
-def sparing(build: Callable[[], gr.Blocks]) -> gr.Blocks:
-    """The page that is built, without the web apps that gradio would make on the way and throw away.
-
-    gradio has no setting for that, so this stands on how it is made inside. Where a release of it is made
-    otherwise, the page is built as gradio builds any, and the log says what that costs.
-    """
-    if not callable(getattr(App, "create_app", None)):
-        _grudge("App.create_app is gone")
-        return build()
-    try:
-        with no_app_yet():
-            return build()
-    except (
-        AttributeError,
-        TypeError,
-    ) as error:  # gradio asked of the app what none can answer, or it is ours
-        _grudge(str(error))
-        return build()
-
-
-def _grudge(why: str) -> None:
-    log.warning(
-        "gradio %s makes its web app in a way that is not known here (%s): the page opens some tenths of a "
-        "second later, and works all the same; constraints.txt names the release that it was tested with",
-        gr.__version__,
-        why,
-    )
-
-
-@contextmanager
-def no_app_yet() -> Iterator[None]:
-    """While a page is built: gradio would make its web app three times over, and `launch` makes the only one
-    that serves. Until then `page.app` is None."""
-    made = App.create_app
-    App.create_app = staticmethod(_no_app)  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        App.create_app = staticmethod(made)  # type: ignore[method-assign]
-
-
-def _no_app(*_: object, **__: object) -> None:
     return None

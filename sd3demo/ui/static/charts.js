@@ -1,5 +1,5 @@
-// The two buttons below a plot: the picture is made here, and the numbers are asked of the hidden button of their
-// group, which bears the plot's name.
+// The two buttons below a plot, added to each as it comes: the picture is made here, and the numbers are asked of
+// the hidden button of their group, which bears the plot's name.
 () => {
   let wanted = "";
 
@@ -24,6 +24,23 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     },
   });
+  function addButtons() {
+    for (const frame of document.querySelectorAll(".frame:not(:has(> .save))")) {
+      const name = frame.id.replace(/^plot-/, "");
+      const save = document.createElement("div");
+      save.className = "save";
+      for (const kind of ["csv", "png"]) {
+        const button = document.createElement("button");
+        Object.assign(button, { type: "button", id: `${kind}-${name}`, textContent: kind.toUpperCase() });
+        button.dataset[kind] = name;
+        save.append(button);
+      }
+      frame.append(save);
+    }
+  }
+  new MutationObserver(addButtons).observe(document.body, { childList: true, subtree: true });
+  addButtons();
+
   document.addEventListener("click", (event) => {
     const { csv, png } = event.target.closest?.(".save button")?.dataset ?? {};
     if (csv) window.sd3demo.numbers(csv);

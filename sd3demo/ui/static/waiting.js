@@ -7,7 +7,7 @@
       const words = text.closest(".block")?.querySelector(".progress p > span");
       if (!place || !words) continue;
       const before = Number(place[1]);  // those that wait before this one, and the run that is on
-      const said = `Waiting for its turn: ${before === 1 ? "one run" : `${before} runs`} before it`;
+      const said = `In the queue: ${before === 1 ? "one run" : `${before} runs`} before it`;
       if (words.textContent !== said) words.textContent = said;
     }
   };

@@ -1,10 +1,10 @@
-"""What a study on the page answers: its news as they come, what its button says, how it was stopped."""
+"""What a study on the page answers: its results as they come, what its button says, how it was stopped."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from html import escape
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import gradio as gr
 
@@ -14,45 +14,56 @@ from sd3demo.settings import Settings, parse
 from sd3demo.studies.cache import kept_at_home
 from sd3demo.studies.study import Measured, Study, Table, find_study, run, standing
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import build as controls
-from sd3demo.ui.generate.stream import sentence
-from sd3demo.ui.run import status as words
 from sd3demo.ui.run.plots import drawn
-from sd3demo.ui.studies import table_view as tabled
+from sd3demo.ui.run.run_status import RunStatus, finished, running
+from sd3demo.ui.studies import table_view
+
+if TYPE_CHECKING:
+    from gradio.components.plot import PlotData
 
 MOST = 200  # of n and the like on the page; the command line takes more
 PAUSE = 1.0  # seconds between two tables of a study that is running
+DONE = "Show results"
 
-Extra: TypeAlias = Callable[[Sequence[Measured]], Sequence[object]]
-"""What more a tab shows of the cells measured so far, as updates of its own outputs."""
+Gallery: TypeAlias = Callable[[Sequence[Measured]], str]
+"""What more is shown of the cells measured so far, as HTML."""
 
 
-def answers(
-    core: Core, name: str, extra: Extra | None, extras: int, *values: object
-) -> Generator[list[object], None, None]:
-    """A study from its click to its table, or to the sentence that says why there is none.
+def run_study(
+    core: Core, name: str, gallery: Gallery | None, *values: object
+) -> Iterator[tuple[RunStatus, list[object]]]:
+    """A study from its click to its table: note, table, button, the table itself, charts, and the gallery.
 
-    Closing this closes the study, and what was measured is kept.
+    Closing this closes the study, and what was measured is saved.
     """
     study = find_study(name)
-    nothing = [gr.skip()] * (5 + len(study.charts) + extras)
-    yield [words.waking(), *nothing]
-    try:
-        settings = asked(core, study, values)
-        with closing(run(study, settings, core.engine(), kept_at_home())) as news:
-            yield from _shown(study, settings, news, extra, extras)
-    except Exception as error:
-        yield [words.failed(sentence(error, controls.titles(study.settings))), *nothing]
+    settings = allowed_settings(core, study, _named(study, values))
+    measured: list[Measured] = []
+    shown_at, started = 0.0, time.monotonic()
+
+    def views(table: Table, button: object) -> list[object]:
+        more = [gallery(measured)] if gallery else []
+        return ["", table_view.listing(table), button, table, *charts(study, table), *more]
+
+    with closing(run(study, settings, core.engine(), kept_at_home())) as news:
+        for one in news:
+            if isinstance(one, Table):
+                said = f"{len(measured)} measured, {_duration(time.monotonic() - started)}."
+                yield finished(said), views(one, DONE)
+                return
+            measured.append(one)
+            if time.monotonic() - shown_at > PAUSE:
+                shown_at = time.monotonic()
+                yield progress(one), views(study.table(settings, measured), gr.skip())
 
 
-def asked(core: Core, study: Study, values: Sequence[object]) -> Settings:
-    """The settings that the controls hold. Raises Refusal for what this page does not do."""
-    named = dict(zip(study.settings.model_fields, values, strict=True))
+def allowed_settings(core: Core, study: Study, values: Mapping[str, object]) -> Settings:
+    """The settings of these values, the others by default. Raises Refusal for what this page does not do."""
     for one in ("n", "scenes"):
-        given = named.get(one)
+        given = values.get(one)
         if isinstance(given, int | float) and given > MOST:
             raise Refusal(f"{one} is {given:g}; on the page it must lie in [1, {MOST}], more by command line")
-    settings = parse(study.settings, named)
+    settings = parse(study.settings, values)
     family = depths()  # they come with each other
     offered = {*core.models, *(family if set(family) & set(core.models) else ())}
     for model in study.models(settings):
@@ -61,83 +72,42 @@ def asked(core: Core, study: Study, values: Sequence[object]) -> Settings:
     return settings
 
 
-def labelled(core: Core, name: str, *values: object) -> object:
-    """What the button says: whether some of what is asked for was measured before."""
+def button_text(core: Core, name: str, *values: object) -> str:
+    """What the button says: whether some of what is asked for is measured already."""
     study = find_study(name)
     try:
-        done, count = standing(study, asked(core, study, values), kept_at_home())
+        settings = allowed_settings(core, study, _named(study, values))
+        done, count = standing(study, settings, kept_at_home())
     except ValueError:
-        return gr.update(value="Run")
+        return "Run"
     if done == count:
-        return gr.update(value="Show: all is measured")
-    return gr.update(value=f"Resume: {done} of {count} are measured" if done else "Run")
+        return DONE
+    return f"Resume ({done} of {count} done)" if done else "Run"
 
 
-def stopped(core: Core, name: str, status: str, *values: object) -> list[object]:
-    """What is said when Stop was pressed: what was measured is kept."""
-    if "<progress" not in (status or "") or words.WAITING in status:
-        return turned_away(core, name, status, *values)
-    said = '<p class="done" role="status">Stopped. What was measured is kept, and Resume goes on from it.</p>'
-    return [said, labelled(core, name, *values)]
+def ended(core: Core, name: str, status: RunStatus, *values: object) -> list[object]:
+    """What is said of a study that was stopped, and what its button says then."""
+    return ["Stopped. Results are saved; Resume continues from here.", button_text(core, name, *values)]
 
 
-def turned_away(core: Core, name: str, status: str, *values: object) -> list[object]:
-    """What is said when a study ended before it began: stopped while it waited, or refused by a full line."""
-    waited = words.WAITING in (status or "")
-    return [words.not_started() if waited else gr.skip(), labelled(core, name, *values)]
-
-
-def _shown(
-    study: Study,
-    settings: Settings,
-    news: Iterator[Measured | Table],
-    extra: Extra | None,
-    extras: int,
-) -> Iterator[list[object]]:
-    measured: list[Measured] = []
-    told, started = 0.0, time.monotonic()
-    for one in news:
-        if isinstance(one, Table):
-            seconds = time.monotonic() - started
-            done = f'<p class="done" role="status">{len(measured)} measured, {_lasted(seconds)}.</p>'
-            more = extra(measured) if extra else []
-            yield [
-                done,
-                *_views(study, one),
-                gr.update(value="Show: all is measured"),
-                *_tail(study, one),
-                *more,
-            ]
-        else:
-            measured.append(one)
-            if time.monotonic() - told > PAUSE:
-                told = time.monotonic()
-                table = study.table(settings, measured)
-                more = extra(measured) if extra else []
-                yield [bar(one), *_views(study, table), gr.skip(), *_tail(study, table), *more]
-
-
-def _views(study: Study, table: Table) -> list[object]:
-    """The note on what stood here before, which ends, the table, and its button."""
-    return ["", tabled.listing(table), gr.update(visible=True)]
-
-
-def _tail(study: Study, table: Table) -> list[object]:
+def charts(study: Study, table: Table) -> "list[PlotData]":
+    """The charts of a study's table."""
     from sd3demo.plots.studies import CHARTS
 
-    return [table, *(drawn(CHARTS[name](table)) for name in study.charts)]
+    return [drawn(CHARTS[name](table)) for name in study.charts]
 
 
-def bar(one: Measured) -> str:
-    """A bar with what is measured, and the seconds that are left."""
+def progress(one: Measured) -> RunStatus:
+    """How much is measured, what was measured last, and the seconds that are left."""
     arm = ", ".join(f"{name} {value}" for name, value in one.cell.arm.items())
-    left = f", about {_lasted(one.left)} left" if one.left else ""
-    told = f'max="{one.count}" value="{one.done}" aria-label="Progress"'
-    return (
-        f'<div class="progress"><progress {told}></progress>'
-        f"<p><span>{one.done} of {one.count}{left}</span><span>{escape(arm)}</span></p></div>"
-    )
+    left = f", about {_duration(one.left)} left" if one.left else ""
+    text = f"{one.done} of {one.count}{left}" + (f" · {escape(arm)}" if arm else "")
+    return running(text, step=one.done, count=one.count)
 
 
-def _lasted(seconds: float) -> str:
+def _named(study: Study, values: Sequence[object]) -> dict[str, object]:
+    return dict(zip(study.settings.model_fields, values, strict=True))
+
+
+def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-import gradio as gr
-
 from sd3demo.catalogue import find, fingerprint
 from sd3demo.errors import Refusal
 from sd3demo.studies.results import RecordedStudy, recorded
 from sd3demo.studies.study import Study, Table, find_study
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import build as controls
-from sd3demo.ui.controls.labels import face
-from sd3demo.ui.run.plots import drawn
-from sd3demo.ui.studies import table_view as tabled
+from sd3demo.ui.controls.build import opening_of
+from sd3demo.ui.controls.labels import label
+from sd3demo.ui.studies import table_view
+from sd3demo.ui.studies.handlers import charts
 
 if TYPE_CHECKING:
     from gradio.components.plot import PlotData
@@ -28,7 +26,7 @@ COUNTS = ("n", "scenes")
 
 
 @dataclass(frozen=True)
-class Before:
+class RecordedView:
     """A sentence on what stands here; the table, None where nothing was recorded, and its charts."""
 
     note: str
@@ -37,51 +35,31 @@ class Before:
 
     @property
     def listing(self) -> str:
-        return tabled.listing(self.table) if self.table else ""
+        return table_view.listing(self.table) if self.table else ""
 
 
-def before(core: Core, name: str) -> Before:
+def recorded_view(core: Core, name: str) -> RecordedView:
     """What stands in a study's place before a run."""
     study = find_study(name)
     found = recorded(name)
-    plots = charts(study, found.table) if found else []
-    if found is None or not plots:
-        return Before(empty(study), None, [None] * len(study.charts))
-    return Before(said(core, found), found.table, plots)
+    if found is not None:
+        try:
+            return RecordedView(measured_note(core, found), found.table, charts(study, found.table))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            log.warning("passed over what was recorded of %s: it cannot be drawn: %s", name, error)
+    return RecordedView(empty_note(study), None, [None] * len(study.charts))
 
 
-def first_look(core: Core, name: str, shown: Table | None) -> list[object]:
-    """The same as updates of note, table, its button, what is shown, and charts; a run's own stays."""
-    if shown is not None:
-        return [gr.skip()] * (4 + len(find_study(name).charts))
-    found = before(core, name)
-    return [found.note, found.listing, gr.update(visible=found.table is not None), found.table, *found.plots]
-
-
-def charts(study: Study, table: Table) -> "list[PlotData]":
-    """The charts of a recorded table; none where it lacks what this build draws."""
-    from sd3demo.plots.studies import CHARTS
-
-    try:
-        return [drawn(CHARTS[chart](table)) for chart in study.charts]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        log.warning("passed over what was recorded of %s: it cannot be drawn: %s", table.study, error)
-        return []
-
-
-def empty(study: Study) -> str:
+def empty_note(study: Study) -> str:
     """What will appear."""
     count = len(study.charts)
     what = "a chart" if count == 1 else f"{count} charts"
-    return (
-        f'<p class="hint">Press Run: {what} and a table appear here with the first values, and fill as more '
-        "are measured.</p>"
-    )
+    return f'<p class="hint">Press Run: {what} and a table appear here and fill as values are measured.</p>'
 
 
-def said(core: Core, found: RecordedStudy) -> str:
-    """When, how much, under which settings and with which weights it was measured, in one sentence."""
-    own = controls.opening(type(found.settings), core.models)
+def measured_note(core: Core, found: RecordedStudy) -> str:
+    """How much, under which settings and with which weights it was measured, in one sentence."""
+    own = opening_of(type(found.settings), core.models)
     held = found.settings.model_dump()
     counts = [f"{name} = {held[name]}" for name in COUNTS if name in held]
     other = [
@@ -91,8 +69,7 @@ def said(core: Core, found: RecordedStudy) -> str:
     ]
     told = ", ".join([*counts, *other, "all other settings as they open here"])
     return (
-        f'<p class="measured">Measured before: {escape(told)}; {weights(found)}. '
-        "A run of your own takes its place.</p>"
+        f'<p class="measured">Recorded result: {escape(told)}; {weights(found)}. Your run replaces this.</p>'
     )
 
 
@@ -106,6 +83,6 @@ def weights(found: RecordedStudy) -> str:
 
 
 def _setting(name: str, value: object) -> str:
-    title = controls.title_of(name)
+    title = label(name).title
     title = title if title[:2].isupper() or title[1:2].isdigit() else title[0].lower() + title[1:]
-    return f"{title} {face(name).names.get(str(value), value) if name not in controls.FACES else value}"
+    return f"{title} {label(name).names.get(str(value), value)}"

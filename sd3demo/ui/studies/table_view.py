@@ -23,7 +23,14 @@ def listing(table: Table) -> str:
     return (
         f"<div class='listing study-table'><table><thead><tr>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div><p class='caption'>{escape(table.caption)}</p>"
+        f"<p class='save'><button type='button' id='study-{escape(table.study)}-csv' "
+        f"data-csv='{escape(csv_name(table.study))}'>Table as CSV</button></p>"
     )
+
+
+def csv_name(study: str) -> str:
+    """What the table of a study is called as a file."""
+    return f"{study}-table"
 
 
 def as_csv(table: Table) -> str:

@@ -1,82 +1,120 @@
-"""Several studies in tabs of their own, and what a link says of them: which is open, and each one's settings.
+"""Several studies in tabs of one place, and what a link says of them.
 
-A study is built when it is first looked at. What it is to be built from, and what it then holds, stands in
-a hidden text, which is what a link holds of it: `few-steps=n:5;scenes:2`.
+A study's panel is built when it is first looked at, or anew when a link asks for other settings. One hidden
+text holds what a link says, as JSON: `study`, the name of the one that is open, and for each study either its
+own settings among those of the tab or, under its name, a text such as `n:5;scenes:2`. A text that the page's
+own controls wrote is marked, so that only a link opens a tab or builds a panel anew.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import time_ns
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.components import Component
 from pydantic import Field, create_model
 
 from sd3demo.settings import Settings, Text
 from sd3demo.studies.study import find_study
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import build as controls
+from sd3demo.ui.controls.build import opening_of
 from sd3demo.ui.controls.deep_links import PLAIN, Link, read, split, told_of, written
-from sd3demo.ui.run import status as words
+from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.lazy_tab import OWN
+from sd3demo.ui.run.run_status import failed, status_html
 from sd3demo.ui.run.wiring import at_once
-from sd3demo.ui.studies.handlers import asked
-from sd3demo.ui.studies.panel import study_panel
+from sd3demo.ui.studies.handlers import allowed_settings
+from sd3demo.ui.studies.panel import StudyGallery, study_panel
+
+INSIDE = PLAIN.replace(":", "").replace(";", "")
+"""Left as it is within a study's text, where `:` and `;` stand between settings."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Hidden texts of a study: its settings, those that its panel knows of, and when it was built."""
+class StudyTabs:
+    """The tabs of a place: its studies, and the hidden text that holds what a link says of them."""
 
-    held: gr.Textbox
-    had: gr.Textbox
-    built: gr.Textbox
+    names: tuple[str, ...]
+    text: gr.Textbox
 
+    def unfold(self, controls: Mapping[str, Component]) -> Callable[..., dict[str, object]]:
+        """For `linked`: the settings of these controls and of the text, which comes last."""
 
-@dataclass(frozen=True)
-class Studies:
-    """What a link holds of several studies."""
+        def unfolded(*values: object) -> dict[str, object]:
+            *own, text = values
+            return {**dict(zip(controls, own, strict=True)), **self.settings(text)}
 
-    controls: Mapping[str, gr.Textbox]
-    """`study`, the name of the one that is open, and under each one's name its settings."""
+        return unfolded
+
+    def fill(
+        self, controls: Mapping[str, Component], fill: Callable[[Mapping[str, object]], Sequence[object]]
+    ) -> Callable[[Mapping[str, object]], list[object]]:
+        """For `linked`: the updates of these controls, the first ones made by `fill`, and of the text."""
+
+        def updates(values: Mapping[str, object]) -> list[object]:
+            first = [*fill(values)]
+            rest = [gr.update(value=values[name]) for name in [*controls][len(first) :]]
+            return [*first, *rest, self.folded(values)]
+
+        return updates
+
+    def settings(self, text: object) -> dict[str, object]:
+        """The settings of a link that the text holds."""
+        held = json.loads(str(text))
+        return {name: str(held.get(name, "")) for name in ("study", *self.names)}
+
+    def folded(self, values: Mapping[str, object]) -> str:
+        """The text for the settings of a link."""
+        return json.dumps({name: str(values[name]) for name in ("study", *self.names)})
 
     def kind(self, base: type[Settings]) -> type[Settings]:
-        """The settings of a link that holds these beside others."""
-        names = tuple(name for name in self.controls if name != "study")
+        """The settings of a link that holds these beside those of `base`."""
         fields: dict[str, Any] = {
-            name: (Text, Field("", description="The study's settings.")) for name in names
+            name: (Text, Field("", description="The study's settings.")) for name in self.names
         }
-        fields["study"] = (Literal[names], Field(names[0], description="The study that is open."))
+        fields["study"] = (Literal[self.names], Field(self.names[0], description="The study that is open."))
         return create_model(base.__name__, __base__=base, **fields)
 
 
-def studies(core: Core, titles: Mapping[str, str]) -> Studies:
-    """Several studies in tabs, by their names."""
-    names = tuple(titles)
-    study, chosen = _hidden(names[0]), _hidden(names[0])
-    places = {name: Place(_hidden(), _hidden(), _hidden()) for name in names}
+@dataclass(frozen=True)
+class OpenStudies:
+    """What a visitor's page shows of a place: the study that is open, and the text of each that is built."""
+
+    chosen: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def study_tabs(
+    core: Core,
+    tab_titles: Mapping[str, str],
+    *,
+    galleries: Mapping[str, StudyGallery] | None = None,
+    fronts: Mapping[str, Sequence[str]] | None = None,
+) -> StudyTabs:
+    """Build the tabs of several studies, each under its name."""
+    names = tuple(tab_titles)
+    text = gr.Textbox(json.dumps({"study": names[0]}), visible="hidden")
+    state = gr.State(OpenStudies(names[0]))
+    built = {name: gr.Textbox("", visible="hidden") for name in names}
     with gr.Tabs(elem_classes="studies") as tabs:
-        for name, place in places.items():
+        for name in names:
             id = f"study-tab-{name}"
-            with gr.Tab(titles[name], id=id, elem_id=id) as tab:
-                told = [place.had, place.built]
-                looks = [study, chosen, place.held, *told]
-                at_once([tab.select], partial(_looked, name), looks, [study, chosen, *told])
-                draw = partial(_built, core, name, place)
-                render = gr.render([place.held], [place.built.change], queue=False, show_progress="hidden")
-                render(draw)
-    held, had, built = (
-        [getattr(place, part) for place in places.values()] for part in ("held", "had", "built")
-    )
-    moved = [study.change, *(text.change for text in held)]
-    at_once(moved, _followed, [study, chosen, *held, *had, *built], [tabs, *had, *built])
-    return Studies({"study": study, **dict(zip(names, held, strict=True))})
+            with gr.Tab(tab_titles[name], id=id, elem_id=id) as tab:
+                at_once([tab.select], partial(_looked_at, name), [text, state], [text, state, built[name]])
+                more = {"gallery": (galleries or {}).get(name), "front": (fronts or {}).get(name, ())}
+                render = gr.render([text], [built[name].change], queue=False, show_progress="hidden")
+                render(partial(_build, core, name, (text, state), more))
+    at_once([text.change], partial(_follow_link, names), [text, state], [tabs, state, *built.values()])
+    return StudyTabs(names, text)
 
 
 def packed(core: Core, name: str, *values: object) -> str:
     """What a study's controls hold, as the text of a link; empty as it opens."""
     kind = find_study(name).settings
-    start = controls.opening(kind, core.models)
+    start = opening_of(kind, core.models)
     text = written(name, dict(zip(kind.model_fields, values, strict=True)), lambda _: start, plain=INSIDE)
     _, _, settings = text.partition("?")
     return settings.replace("+", " ").replace("=", ":").replace("&", ";")
@@ -85,49 +123,60 @@ def packed(core: Core, name: str, *values: object) -> str:
 def unpacked(core: Core, name: str, text: str) -> tuple[dict[str, object], list[str]]:
     """What a study's controls hold for the text of a link, and a sentence for each setting not to be had."""
     study = find_study(name)
-    start = controls.opening(study.settings, core.models)
-    check = lambda values: asked(core, study, [values[one] for one in study.settings.model_fields])  # noqa: E731
-    link = Link(
-        name, study.settings, {}, lambda _: start, lambda _: [], controls.titles(study.settings), check=check
-    )
+    start = opening_of(study.settings, core.models)
+    check = partial(allowed_settings, core, study)
+    link = Link(name, study.settings, {}, lambda _: start, lambda _: [], titles(study.settings), check=check)
     _, given = split(f"#/{name}?" + text.replace(":", "=").replace(";", "&"))
     return read(link, given)
 
 
-INSIDE = PLAIN.replace(":", "").replace(";", "")
-"""Left as it is within a study's text, where `:` and `;` stand between settings."""
+def _build(
+    core: Core, name: str, place: tuple[gr.Textbox, gr.State], more: Mapping[str, Any], text: str
+) -> None:
+    values, faults = unpacked(core, name, str(json.loads(text).get(name, "")))
+    error = status_html(failed(told_of(faults))) if faults else ""
+    controls = [*study_panel(core, name, values, error=error, **more).values()]
+    changed = [one.change for one in controls]
+    at_once(changed, partial(_kept, core, name), [*place, *controls], [*place], raw=True)
 
 
-def _built(core: Core, name: str, place: Place, held: str) -> None:
-    values, faults = unpacked(core, name, held)
-    panel = study_panel(core, name, values=values, told=words.failed(told_of(faults)) if faults else "")
-    every = list(panel.controls.values())
-    texts = [place.held, place.had]
-    at_once([one.change for one in every], partial(_kept, core, name), every, texts, raw=True)
-
-
-def _kept(core: Core, name: str, *values: object) -> list[str]:
-    return [packed(core, name, *values)] * 2
-
-
-def _looked(name: str, study: str, chosen: str, held: str, had: str, built: str) -> list[object]:
-    """A tab that is looked at is built, once, and is the one of the link, unless a link asks for another."""
-    waits = study not in (chosen, name)
-    first = [held, str(time_ns())]
-    return [*([gr.skip()] * 2 if waits else [name] * 2), *([gr.skip()] * 2 if built else first)]
-
-
-def _followed(study: str, chosen: str, *texts: str) -> list[object]:
-    """The tab that a link asks for, and anew each study that is there and holds something else."""
-    count = len(texts) // 3
-    held, had, built = texts[:count], texts[count : 2 * count], texts[2 * count :]
-    anew = [bool(there) and now != before for now, before, there in zip(held, had, built, strict=True)]
+def _kept(core: Core, name: str, text: str, state: OpenStudies, *values: object) -> list[object]:
+    """The link and the state after a control of a study was moved."""
+    own = packed(core, name, *values)
     return [
-        gr.skip() if study == chosen else gr.Tabs(selected=f"study-tab-{study}"),
-        *(now if other else gr.skip() for now, other in zip(held, anew, strict=True)),
-        *(str(time_ns()) if other else gr.skip() for other in anew),
+        json.dumps({**json.loads(text), name: own, OWN: True}),
+        replace(state, texts={**state.texts, name: own}),
     ]
 
 
-def _hidden(text: str = "") -> gr.Textbox:
-    return gr.Textbox(text, visible="hidden")
+def _looked_at(name: str, text: str, state: OpenStudies) -> list[object]:
+    """A tab that is looked at is built, once, and is the one of the link, unless a link asks for another."""
+    link = json.loads(text)
+    if link["study"] in (state.chosen, name):
+        link |= {"study": name, OWN: True}
+        state = replace(state, chosen=name)
+    if name in state.texts:
+        return [json.dumps(link), state, gr.skip()]
+    return [
+        json.dumps(link),
+        replace(state, texts={**state.texts, name: str(link.get(name, ""))}),
+        str(time_ns()),
+    ]
+
+
+def _follow_link(names: Sequence[str], text: str, state: OpenStudies) -> list[object]:
+    """The tab that a link asks for, and anew each study that is built and holds something else."""
+    link = json.loads(text)
+    if OWN in link:
+        return [gr.skip() for _ in range(2 + len(names))]
+    study = link["study"]
+    anew = {
+        name: str(link.get(name, ""))
+        for name in names
+        if state.texts.get(name, str(link.get(name, ""))) != str(link.get(name, ""))
+    }
+    return [
+        gr.skip() if study == state.chosen else gr.Tabs(selected=f"study-tab-{study}"),
+        replace(state, texts={**state.texts, **anew}),
+        *(str(time_ns()) if name in anew else gr.skip() for name in names),
+    ]

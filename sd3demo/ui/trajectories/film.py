@@ -64,4 +64,4 @@ def finished(trace: Trace) -> str:
 def _strip(trace: Trace) -> str:
     """Predictions spread over the run; the time of each is that at which it was made."""
     chosen = spread(trace.steps, canvas.FRAMES)
-    return canvas.strip([canvas.framed(float(trace.sigmas[k]), trace.film[k, 1]) for k in chosen])
+    return canvas.strip([canvas.strip_frame(float(trace.sigmas[k]), trace.film[k, 1]) for k in chosen])

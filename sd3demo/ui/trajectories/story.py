@@ -7,7 +7,7 @@ import numpy as np
 
 from sd3demo.engine.record.traces import Trace
 from sd3demo.settings import Resolved, counted
-from sd3demo.ui.controls.labels import face
+from sd3demo.ui.controls.labels import label
 
 TABLE_6 = ((15, 191.13), (30, 187.96), (38, 185.96))
 """SD3 paper, table 6: depth and path length at 50 steps."""
@@ -74,8 +74,8 @@ def stretched(trace: Trace) -> str:
 
 def _run(trace: Trace) -> str:
     request = trace.request
-    guided = f"guidance {request.cfg:g}" if request.cfg != 1 else "no guidance"
-    solver = face("solver").names.get(request.solver, request.solver)
+    guided = f"CFG scale {request.cfg:g}" if request.cfg != 1 else "CFG off"
+    solver = label("solver").names.get(request.solver, request.solver)
     return (
         f"“{escape(request.prompt)}”: {counted(request.steps, 'step')} of {solver}, {guided}, "
         f"shift {request.shift:g} on the {request.schedule} schedule, "
@@ -86,7 +86,7 @@ def _run(trace: Trace) -> str:
 def _length(trace: Trace) -> str:
     shape, expected = trace.shape, _expected(trace)
     excess = shape.length / shape.chord - 1 if shape.chord else 0.0
-    how = "as straight as can be told" if excess <= EVEN else f"{100 * excess:.1f}% longer than straight"
+    how = "straight" if excess <= EVEN else f"{100 * excess:.1f}% longer than straight"
     beside = shape.chord / expected - 1
     side = "shorter" if beside < 0 else "longer"
     return (
@@ -112,15 +112,15 @@ def _guidance(trace: Trace) -> str:
     conditional, unconditional, guided, apart = trace.guidance.astype(np.float64).T
     asked = np.isfinite(unconditional)
     if not asked.any():
-        return "Guidance is off: the velocity is the prompt's own."
+        return "CFG is off: the velocity is that of the prompt alone."
     widest = int(np.nanargmax(np.where(asked, apart, -1)))
     ratio = guided[asked] / conditional[asked]
     most = int(np.argmax(np.abs(np.log(ratio))))
     return (
         f"The prompt turns the velocity by up to {math.degrees(apart[widest]):.1f}°, at <i>t</i> = "
-        f"{trace.sigmas[widest]:.2f}. Guidance goes {trace.request.cfg:g} times that way: at <i>t</i> = "
+        f"{trace.sigmas[widest]:.2f}. At CFG scale {trace.request.cfg:g} and <i>t</i> = "
         f"{trace.sigmas[:-1][asked][most]:.2f} the guided velocity is {ratio[most]:.2f} times as long as the "
-        "prompt's own."
+        "prompt's."
     )
 
 
@@ -131,16 +131,16 @@ def _changed(trace: Trace, before: Trace | None) -> str:
     now, then = trace.request, before.request
     names = [name for name in Resolved.model_fields if getattr(now, name) != getattr(then, name)]
     what = ", ".join(
-        f"<b>{face(name).title}</b> {_shown(getattr(then, name))} → {_shown(getattr(now, name))}"
+        f"<b>{label(name).title}</b> {_text_of(getattr(then, name))} → {_text_of(getattr(now, name))}"
         for name in names
     )
     lengths = f"path {before.shape.length:.1f} → {trace.shape.length:.1f}"
     straight = f"straightness {before.shape.straightness:.3f} → {trace.shape.straightness:.3f}"
     said = what or "The same settings"
-    return f'<p class="changed">{said}: {lengths}, {straight}. Grey in the plots is the one before.</p>'
+    return f'<p class="changed">{said}: {lengths}, {straight}. The previous run is grey in the plots.</p>'
 
 
-def _shown(value: object) -> str:
+def _text_of(value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value) or "empty"
     return escape(text if len(text) <= 40 else f"{text[:37]}…")
 

@@ -9,30 +9,28 @@ from typing import Annotated
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.history.traces import SUFFIX
 from sd3demo.settings import Request, Time
 from sd3demo.ui.context import Core, warm
-from sd3demo.ui.controls import form
+from sd3demo.ui.controls import build
 from sd3demo.ui.controls.deep_links import linked
-from sd3demo.ui.generate.stream import TITLES
+from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.run.markdown import section, text_file
-from sd3demo.ui.run.plots import Frame, frame, savable
-from sd3demo.ui.run.stopping import stops, waits
-from sd3demo.ui.run.wiring import at_once
-from sd3demo.ui.studies.tabs import Studies, studies
-from sd3demo.ui.trajectories import attention_view as attended
-from sd3demo.ui.trajectories import handlers as traced
+from sd3demo.ui.run.plots import PlotPlace, frame, savable
+from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
+from sd3demo.ui.server.gradio_internals import current_tab
+from sd3demo.ui.studies.tabs import StudyTabs, study_tabs
+from sd3demo.ui.trajectories import attention_view, handlers
 
 TEXT = text_file("trajectories")
 KEPT = 3600  # seconds that a visitor's trace is remembered
 
 
 @dataclass(frozen=True)
-class Section:
+class TextWithPlots:
     """A heading of the text, and the plots beside it."""
 
     title: str
@@ -40,35 +38,35 @@ class Section:
 
 
 SECTIONS = (
-    Section("Length", ("move-lengths", "travelled")),
-    Section("Turns", ("angles", "projection")),
-    Section("Guidance", ("guidance-norms", "guidance-angle")),
+    TextWithPlots("Length", ("move-lengths", "travelled")),
+    TextWithPlots("Turns", ("angles", "projection")),
+    TextWithPlots("Guidance", ("guidance-norms", "guidance-angle")),
 )
 
 
 STUDIES = {"path-length": "Path length", "velocity-loss": "Velocity loss", "few-steps": "Few steps"}
 
 
-class Linked(Request):
+class TrajectoryLink(Request):
     """What a link of the tab says: the settings of a run, the recorded trace, and how it is looked at."""
 
-    recorded: Annotated[str, AfterValidator(traced.known)] = Field(
+    recorded: Annotated[str, AfterValidator(handlers.known)] = Field(
         "", description="A trace that ships; the first one when empty."
     )
-    compared: bool = Field(True, description="Draw the trace before in grey.")
+    compared: bool = Field(True, description="Overlay the previous run in grey.")
     t: Time | None = Field(None, description="Where the film stands.")
-    attention: Annotated[str, AfterValidator(attended.known)] = Field(
+    attention: Annotated[str, AfterValidator(attention_view.known)] = Field(
         "", description="Step, block, word and patch of the attention; -1 is no word or patch."
     )
 
 
 @dataclass(frozen=True)
-class Actions:
+class TrajectoryButtons:
     """What can be pressed, beside the settings."""
 
     examples: gr.Dataset
     open: gr.UploadButton
-    prompt: gr.Textbox
+    prompt: build.Control
     generate: gr.Button
     stop: gr.Button
     compare: gr.Checkbox
@@ -77,12 +75,12 @@ class Actions:
 def trajectories(core: Core) -> None:
     """The whole tab."""
     spec = find(core.models[0])
-    tab = Context.block
+    tab = current_tab()
     parts: dict[str, gr.HTML] = {}
-    frames: dict[str, Frame] = {}
+    frames: dict[str, PlotPlace] = {}
     with gr.Column(elem_id="paths"):
         with gr.Row(elem_id="path-bench"):
-            settings, actions = _asked(spec)
+            settings, buttons = _asked(spec)
             with gr.Column(elem_id="path-show", min_width=260):
                 parts["status"] = gr.HTML(elem_id="path-status")
                 parts["film"] = gr.HTML(elem_id="path-film")
@@ -106,19 +104,19 @@ def trajectories(core: Core) -> None:
                 parts["attention"] = gr.HTML(elem_id="path-attention")
         with gr.Column(elem_id="path-studies"):
             section(TEXT, "Studies")
-            below = studies(core, STUDIES)
-    _connect(core, spec, tab, settings, actions, parts, frames, below)
+            below = study_tabs(core, STUDIES)
+    _connect(core, spec, tab, settings, buttons, parts, frames, below)
 
 
-def _asked(spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
+def _asked(spec: ModelSpec) -> tuple[dict[str, build.Control], TrajectoryButtons]:
     """Recorded traces, and the settings of one's own."""
-    values = traced.opening(spec)
-    reasons = form.dormant(values, spec)
+    values = handlers.opening(spec)
+    reasons = build.inactive(values, spec)
     with gr.Column(elem_id="path-ask", min_width=260):
         section(TEXT, "Path")
         examples = gr.Dataset(
             components=[gr.Textbox(visible=False)],
-            samples=[[traced.title(name)] for name in traced.names()],
+            samples=[[handlers.title(name)] for name in handlers.names()],
             type="index",
             label="Recorded",
             elem_id="path-examples",
@@ -126,80 +124,72 @@ def _asked(spec: ModelSpec) -> tuple[dict[str, form.Control], Actions]:
         upload = gr.UploadButton(
             "Open a trace", file_types=[SUFFIX], size="sm", elem_id="path-open", min_width=110
         )
-        prompt = form.textbox("prompt", place="path")
-        prompt.value = values["prompt"]
-        settings: dict[str, form.Control] = {"prompt": prompt}
+        prompt = build.control("prompt", values["prompt"], place="path")
+        settings: dict[str, build.Control] = {"prompt": prompt}
         with gr.Row(elem_id="path-buttons"):
             start = gr.Button("Generate", variant="primary", elem_id="path-generate", scale=3, min_width=80)
             stop = gr.Button("Stop", elem_id="path-stop", scale=1, min_width=60)
-        compare = gr.Checkbox(
-            True, label="Draw the trace before in grey", container=False, elem_id="path-compare"
-        )
+        compare = gr.Checkbox(True, label="Overlay the previous run", container=False, elem_id="path-compare")
     with gr.Column(elem_id="path-set", min_width=260):
-        for name in traced.NAMES[1:]:
-            settings[name] = form.control(name, values[name], spec, reasons.get(name, ""), place="path")
-    return settings, Actions(examples, upload, prompt, start, stop, compare)
+        for name in handlers.NAMES[1:]:
+            settings[name] = build.control(
+                name, values[name], spec=spec, reason=reasons.get(name, ""), place="path"
+            )
+    return settings, TrajectoryButtons(examples, upload, prompt, start, stop, compare)
 
 
 def _connect(
     core: Core,
     spec: ModelSpec,
-    tab: object,
-    settings: dict[str, form.Control],
-    actions: Actions,
+    tab: gr.Tab | None,
+    settings: dict[str, build.Control],
+    buttons: TrajectoryButtons,
     parts: dict[str, gr.HTML],
-    frames: dict[str, Frame],
-    below: Studies,
+    frames: dict[str, PlotPlace],
+    below: StudyTabs,
 ) -> None:
     """Which event has which answer. Only runs stand in the queue, in that of the model."""
     shown, named = gr.State(None, time_to_live=KEPT), gr.Textbox("", visible="hidden")
-    places = [frames[name].plot for name in traced.PLOTS]
-    outputs: list[Component] = [*(parts[name] for name in traced.PARTS), shown, *places]
-    status, state = parts["status"], [shown, actions.compare]
-    waits([actions.generate.click], status)
-    run = gr.on(
-        [actions.generate.click],
-        partial(traced.generate, core),
-        [*state, *(settings[name] for name in traced.NAMES)],
-        outputs,
-        preprocess=False,
-        show_progress="minimal",
-        show_progress_on=status,
-        concurrency_limit=1,
-        concurrency_id="model",
-        api_visibility="private",
+    places = [frames[name].plot for name in handlers.PLOTS]
+    filled: list[Component] = [*(parts[name] for name in handlers.PARTS[1:]), shown, *places]
+    status, state = parts["status"], [shown, buttons.compare]
+    run = run_in_queue(
+        [buttons.generate.click],
+        partial(handlers.generate, core),
+        [*state, *(settings[name] for name in handlers.NAMES)],
+        filled,
+        status=status,
+        titles=titles(Request),
     )
-    stops(actions.stop, [run], status, traced.halted, [status, shown], [status, parts["film"]])
+    stop_runs(buttons.stop, [run], ended=handlers.ended, inputs=[shown], outputs=[parts["film"]])
+    outputs = [status, *filled]
 
-    controls: dict[str, Component] = {**{name: settings[name] for name in traced.NAMES}, "recorded": named}
+    controls: dict[str, Component] = {**{name: settings[name] for name in handlers.NAMES}, "recorded": named}
     film, attention = (
         gr.Number(None, visible="hidden", elem_id="path-t"),
         gr.Textbox("", visible="hidden", elem_id="path-at"),
     )
     seen = [film.change, attention.change]
     at_once(seen, None, [film, attention], [], js="(t, at) => window.sd3demo.look(t, at)")
-    controls |= {"compared": actions.compare, "t": film, "attention": attention, **below.controls}
+    controls |= {"compared": buttons.compare, "t": film, "attention": attention}
     linked(
-        below.kind(Linked),
-        controls,
-        traced.opening(spec) | {"recorded": ""},
-        titles=TITLES,
-        when=[
-            named.change,
-            actions.compare.change,
-            *seen,
-            *(text.change for text in below.controls.values()),
-        ],
-        after=[run],
-        fill=partial(traced.filled, spec),
+        below.kind(TrajectoryLink),
+        {**controls, "studies": below.text},
+        handlers.opening(spec) | {"recorded": ""},
+        titles=titles(TrajectoryLink),
+        when=[named.change, buttons.compare.change, *seen, below.text.change],
+        after=[run.event],
+        fill=below.fill(controls, partial(handlers.filled, spec)),
         required={"prompt": "-"},
+        unfold=below.unfold(controls),
     )
-    if isinstance(tab, gr.Tab):
-        at_once([tab.select], traced.first, [*state, named], outputs)
-    at_once([actions.prompt.focus], warm, [], [])
-    at_once([actions.examples.click], lambda index: traced.names()[index], [actions.examples], [named])
-    at_once([named.change], traced.example, [named, *state], outputs)
-    at_once([actions.generate.click, actions.open.upload], lambda: "", [], [named])
-    at_once([actions.open.upload], traced.uploaded, [actions.open, *state], outputs)
-    at_once([actions.compare.change], traced.compare, state, places)
-    savable([frames[name] for name in traced.PLOTS], traced.chart, state, raw=False)
+    if tab is not None:
+        at_once([tab.select], handlers.first, [*state, named], outputs)
+    if isinstance(buttons.prompt, gr.Textbox):
+        at_once([buttons.prompt.focus], warm, [], [])
+    at_once([buttons.examples.click], lambda index: handlers.names()[index], [buttons.examples], [named])
+    at_once([named.change], handlers.example, [named, *state], outputs)
+    at_once([buttons.generate.click, buttons.open.upload], lambda: "", [], [named])
+    at_once([buttons.open.upload], handlers.uploaded, [buttons.open, *state], outputs)
+    at_once([buttons.compare.change], handlers.compare, state, places)
+    savable([frames[name] for name in handlers.PLOTS], handlers.chart, state, raw=False)

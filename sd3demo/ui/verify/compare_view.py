@@ -6,7 +6,7 @@ import numpy as np
 
 from sd3demo.engine.events import Pixels
 from sd3demo.history import Receipt, Verification
-from sd3demo.ui.run import pictures as canvas
+from sd3demo.ui.run import pictures
 
 EMPTY = '<p class="nothing">Drop a picture here, or choose Verify at a run of the history.</p>'
 SAYS = {
@@ -16,39 +16,39 @@ SAYS = {
     ),
     "weights": (
         "The model's weights are those of the receipt.",
-        "The model's weights are not those of the receipt: it was made with another version of the model.",
+        "The model's weights are not those of the receipt: it is of another version of the model.",
     ),
     "sigmas": (
-        "The times of the steps are those of the receipt.",
-        "The times of the steps are not those of the receipt.",
+        "The sigmas are those of the receipt.",
+        "The sigmas are not those of the receipt.",
     ),
 }
 
 
-def shown(source: str, prompt: str, size: tuple[int, int]) -> str:
+def original_html(source: str, prompt: str, size: tuple[int, int]) -> str:
     """The picture of the file."""
     return _figure(source, f"The picture of the file, for: {prompt}", "The file", size)
 
 
-def forming(pixels: Pixels, step: int, count: int) -> str:
+def preview_html(pixels: Pixels, step: int, count: int) -> str:
     """The prediction of the rerun after a step."""
     alt = f"Prediction of the rerun after step {step} of {count}"
-    return _figure(canvas.uri(pixels), alt, "Made again", (1, 1))
+    return _figure(pictures.uri(pixels), alt, "Rerun", (1, 1))
 
 
-def again(source: str, prompt: str, size: tuple[int, int], file: Pixels, rerun: Pixels) -> str:
+def rerun_html(source: str, prompt: str, size: tuple[int, int], file: Pixels, rerun: Pixels) -> str:
     """The rerun; where it differs, the differences too, as bright as can be."""
-    figures = _figure(source, f"The picture made again, for: {prompt}", "Made again", size)
+    figures = _figure(source, f"The rerun, for: {prompt}", "Rerun", size)
     difference = np.abs(file.astype(int) - rerun)
     most = int(difference.max())
     if most:
         bright = (difference * (255 / most)).astype(np.uint8)
         title = "The difference" if most > 127 else f"The difference, {255 / most:.0f} times as bright"
-        figures += _figure(canvas.uri(bright), "Where the two pictures differ", title, size)
+        figures += _figure(pictures.uri(bright), "Where the two pictures differ", title, size)
     return figures
 
 
-def verdict(found: Verification, name: str, receipt: Receipt) -> str:
+def verdict_html(found: Verification, name: str, receipt: Receipt) -> str:
     """Whether it is the same picture, by how much it is not, and what else differs."""
     levels, file = round(found.max_abs_diff * 255), f"“{escape(name)}”"
     if found.equal:
@@ -66,17 +66,17 @@ def verdict(found: Verification, name: str, receipt: Receipt) -> str:
         f"<li class='{'differs' if name in found.differing else 'same'}'>{says[name in found.differing]}</li>"
         for name, says in SAYS.items()
     )
-    made = ", ".join(
+    versions = ", ".join(
         f"{escape(name)} {escape(version)}" for name, version in sorted(receipt.versions.items())
     )
     return (
         f'<div class="verdict {"equal" if found.equal else "unequal"}" role="status"><p><b>{head}</b></p>'
-        f"<ul>{items}</ul><p class='caption'>Made with {made}.</p></div>"
+        f"<ul>{items}</ul><p class='caption'>Written with {versions}.</p></div>"
     )
 
 
 def _figure(source: str, alt: str, title: str, size: tuple[int, int]) -> str:
-    kind = "sharp" if max(size) <= canvas.SMALL else "smooth"
+    kind = "sharp" if max(size) <= pictures.SMALL else "smooth"
     return (
         f'<figure class="picture {kind}"><img src="{escape(source)}" alt="{escape(alt)}">'
         f"<figcaption>{escape(title)}</figcaption></figure>"

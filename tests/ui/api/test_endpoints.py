@@ -14,10 +14,59 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sd3demo.history import read_receipt
+from sd3demo.settings import Request, choices_of
+from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui import Core, build
+from sd3demo.ui.api.parameters import NAMES, SERVER_FILES
 from tests.ui.fake_page import Rehearsal, serving, write_model
 
-PUBLIC = ("/infer", "/extrapolate", "/densities", "/schedule", "/plan", "/study")
+PUBLIC = ("/infer", "/extrapolate", "/plan", "/study", "/schedule", "/densities")
+FIRST: dict[str, tuple[str, ...]] = {
+    "/infer": (
+        "prompt",
+        "negative_prompt",
+        "seed",
+        "randomize_seed",
+        "width",
+        "height",
+        "guidance_scale",
+        "num_inference_steps",
+        "shift",
+        "t5",
+    ),
+    "/extrapolate": (
+        "prompt",
+        "scale",
+        "method",
+        "negative_prompt",
+        "seed",
+        "randomize_seed",
+        "guidance_scale",
+        "num_inference_steps",
+        "low_pass",
+        "strength",
+    ),
+    "/plan": (
+        "prompt",
+        "width",
+        "height",
+        "guidance_scale",
+        "num_inference_steps",
+        "shift",
+        "schedule",
+        "solver",
+        "t5",
+        "count",
+        "scale",
+        "method",
+        "model",
+        "vram",
+    ),
+    "/study": ("name", "settings"),
+    "/schedule": ("steps", "shift", "schedule", "width", "height", "model"),
+    "/densities": ("density", "m", "s", "alpha", "points"),
+}
+"""The parameters of each endpoint that are written into other people's programs."""
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +88,64 @@ def posted(client: Client, name: str, values: list[object]) -> str:
         return answer.read().decode()
 
 
-def test_all_endpoints_are_there_with_types_and_words(client: Client) -> None:
-    told = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(told) == set(PUBLIC)
+def test_all_endpoints_are_there_in_order_with_names_types_and_words(client: Client) -> None:
+    """What the API page shows: gradio's own names for parameters are "1st", "2nd" and so on."""
+    with urllib.request.urlopen(f"{client.src}gradio_api/info", timeout=60) as answer:
+        told = json.load(answer)["named_endpoints"]
+    assert tuple(told) == PUBLIC
     for name in PUBLIC:
         assert len(told[name]["description"]) > 40
+        for value in (*told[name]["parameters"], *told[name]["returns"]):
+            assert value["python_type"]["type"]
+            assert not re.match(r"\d+(st|nd|rd|th)$|parameter_", value["label"])
         for parameter in told[name]["parameters"]:
-            assert parameter["python_type"]["type"]
-            assert parameter["parameter_name"]
+            assert len(parameter["python_type"]["description"]) > 3, parameter["parameter_name"]
+
+
+def names_of(client: Client, name: str) -> list[str]:
+    told = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    return [parameter["parameter_name"] for parameter in told[name]["parameters"]]
+
+
+@pytest.mark.parametrize(("name", "first"), FIRST.items())
+def test_the_parameters_that_clients_know_come_first_in_their_order(
+    name: str, first: tuple[str, ...], client: Client
+) -> None:
+    assert tuple(names_of(client, name)[: len(first)]) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "without"),
+    [
+        ("/infer", Request, {"count"}),
+        ("/extrapolate", Extrapolation, {"count", "upscaler"}),
+        ("/plan", Extrapolation, {"upscaler"}),
+    ],
+)
+def test_every_setting_is_a_parameter(name: str, kind: type[Request], without: set, client: Client) -> None:
+    assert {NAMES.get(one, one) for one in set(kind.model_fields) - without} <= set(names_of(client, name))
+    assert not without & set(names_of(client, name))
+
+
+def test_no_client_names_a_file_of_the_server() -> None:
+    """A new setting that is free text is listed here, or among SERVER_FILES when it names a file."""
+    free = {
+        name
+        for name, field in Extrapolation.model_fields.items()
+        if field.annotation is str and not choices_of(field) and name not in SERVER_FILES
+    }
+    known = {"prompt", "negative", "prompt_2", "prompt_3", "model", "cascade"}
+    assert free == known, "does this name a file? then it belongs into SERVER_FILES"
+
+
+@pytest.mark.parametrize(("name", "first"), FIRST.items())
+def test_a_client_that_knows_fewer_parameters_still_gets_an_answer(
+    name: str, first: tuple[str, ...], client: Client
+) -> None:
+    given: dict[str, object] = {"prompt": "a red circle", "name": "none", "scale": 2}
+    given |= {"density": "mode", "m": 0, "alpha": 1, "points": 3}
+    told = posted(client, name.removeprefix("/"), [given.get(one) for one in first])
+    assert ("unknown study" in told) if name == "/study" else ("event: complete" in told), told
 
 
 def test_a_plan_says_what_a_request_takes(client: Client) -> None:
@@ -94,6 +193,8 @@ BAD = [
     ("/plan", {"model": "/etc"}, "unknown model '/etc'"),
     ("/plan", {"vram": 0}, "vram is 0; it must lie in [0.1, 10000]"),
     ("/plan", {"prompt": ""}, "prompt is empty"),
+    ("/plan", {"prompt_2": "a\x00"}, "prompt_2 holds the control character"),
+    ("/plan", {"level": 9}, "level is 9; it must lie in [0, 6] or be auto"),
     ("/extrapolate", {"prompt": "a", "scale": 0.5}, "scale is 0.5; it must lie in [1, 16]"),
     ("/extrapolate", {"prompt": "a", "method": "magic"}, "unknown method 'magic'"),
     ("/extrapolate", {"prompt": "a", "low_pass": "high"}, "unknown low_pass 'high'"),
@@ -132,7 +233,7 @@ ODD = st.one_of(
     st.lists(st.integers(), max_size=3),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
-ARGUMENTS = {"plan": 14, "schedule": 6, "densities": 5, "extrapolate": 10, "study": 2}
+ARGUMENTS = {name.removeprefix("/"): len(first) for name, first in FIRST.items() if name != "/infer"}
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

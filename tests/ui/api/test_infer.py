@@ -77,7 +77,7 @@ def test_a_random_seed_is_returned_and_is_the_receipts(client: Client) -> None:
         ({"prompt": "a\x00b"}, "control character U+0000"),
         ({"negative_prompt": "\x1b[2J"}, "control character U+001B"),
         ({"prompt": ["a"]}, "prompt is a list"),
-        ({"prompt": None}, "prompt is None"),
+        ({"prompt": None}, "prompt is missing; give one"),
         ({"num_inference_steps": 0}, "num_inference_steps is 0; it must lie in [1, 100]"),
         ({"num_inference_steps": 101}, "num_inference_steps is 101; it must lie in [1, 100]"),
         ({"num_inference_steps": 2.5}, "num_inference_steps is 2.5; it must be a whole number in [1, 100]"),

@@ -16,10 +16,10 @@ from sd3demo.flow.grids import CONVENTIONS, time_grid
 from sd3demo.history import receipts_of
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core
-from sd3demo.ui.controls import form
+from sd3demo.ui.controls import build
 from sd3demo.ui.densities import schedule_table as schedule
 from sd3demo.ui.densities import tab as densities
-from sd3demo.ui.densities.settings import PRESETS, TITLES, Lab, charts, named, planned
+from sd3demo.ui.densities.settings import PRESETS, TITLES, DensitySettings, charts, named, planned
 from tests.engine.runs import EXACT, exactly, run
 from tests.ui.fake_page import Rehearsal, serving
 
@@ -29,7 +29,7 @@ SPEC = find("sd3-medium")
 
 def held(**changed: object) -> list[object]:
     """What the controls hold."""
-    values = {name: field.default for name, field in Lab.model_fields.items()} | changed
+    values = {name: field.default for name, field in DensitySettings.model_fields.items()} | changed
     return [values[name] for name in densities.NAMES]
 
 
@@ -48,9 +48,10 @@ def columns(listing: str) -> dict[str, list[float]]:
 
 
 def test_every_setting_of_the_lab_has_its_control_and_every_moving_plot_its_place() -> None:
-    assert sorted(name for part in densities.SECTIONS for name in part.settings) == sorted(Lab.model_fields)
-    assert set(densities.FACES) == set(Lab.model_fields)
-    assert list(charts(Lab(), dict(SIGMAS))) == list(densities.MOVING)
+    assert sorted(name for part in densities.SECTIONS for name in part.settings) == sorted(
+        DensitySettings.model_fields
+    )
+    assert list(charts(DensitySettings(), dict(SIGMAS))) == list(densities.MOVING)
 
 
 SIGMAS = {name: time_grid(28, 3, name).tolist() for name in CONVENTIONS}
@@ -117,7 +118,7 @@ def test_a_preset_is_laid_over_the_others_as_the_paper_names_it(index: int) -> N
     given = {k: v for k, v in zip(("m", "s", "mode_s"), numbers, strict=True) if isinstance(v, float)}
     printed = [float(number) for number in re.findall(r"-?\d+\.\d+", PRESETS[index].variant)]
     assert list(given.values()) == printed
-    lab = Lab.model_validate({"densities": shown, **given})
+    lab = DensitySettings.model_validate({"densities": shown, **given})
     assert len(named(lab)) == len(shown)
 
 
@@ -133,7 +134,7 @@ def test_the_shift_of_two_sizes_is_that_of_eq_23() -> None:
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_the_times_that_are_listed_are_those_that_the_plan_gives_the_sampler(convention: str) -> None:
-    lab = Lab.model_validate({"steps": 28, "shift": 3, "schedule": convention})
+    lab = DensitySettings.model_validate({"steps": 28, "shift": 3, "schedule": convention})
     request = Request(prompt="a", steps=28, shift=3, schedule=convention, model="sd3-medium")
     sigmas = plan(request, SPEC, Budget()).sigmas
     assert planned(lab, SPEC).sigmas == sigmas
@@ -154,7 +155,7 @@ def test_the_times_that_are_listed_stand_in_the_runs_receipt(convention: str) ->
 
 
 def test_the_form_lists_the_times_of_its_own_run() -> None:
-    values = form.opening(SPEC) | {"steps": 6, "shift": 2.5, "schedule": "comfy"}
+    values = build.opening(SPEC) | {"steps": 6, "shift": 2.5, "schedule": "comfy"}
     shown = columns(schedule.listed(CORE, *(values[name] for name in schedule.ASKED)))
     made = plan(parse(Request, values | {"prompt": "a red circle"}), SPEC, Budget())
     assert shown["used"] == [float(f"{t:.4f}") for t in made.sigmas]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,26 @@ from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import parse
 from sd3demo.settings.extrapolation import COMPARED, PLAIN, PRESETS, Extrapolation, with_preset
 from sd3demo.ui.context import Core
+from sd3demo.ui.controls.labels import label
 from sd3demo.ui.extrapolate import xray
-from sd3demo.ui.extrapolate.compare_view import Card, lens
+from sd3demo.ui.extrapolate.compare_view import PictureCard, comparison
 from sd3demo.ui.extrapolate.form import (
     NAMES,
     OPEN,
     PARTS,
-    PRESET_NAMES,
     SHOWN,
-    Bench,
-    asked,
-    chosen,
-    control,
-    dormant,
+    ExtrapolationForm,
+    form_control,
+    inactive,
     opening,
+    preset_values,
+    requested,
 )
-from sd3demo.ui.extrapolate.handlers import stopped, taken
-from sd3demo.ui.extrapolate.plan_view import foretold, planned
-from sd3demo.ui.extrapolate.stream import Past, View, views
-from sd3demo.ui.generate.stream import Kept
+from sd3demo.ui.extrapolate.handlers import ended, open_picture
+from sd3demo.ui.extrapolate.plan_view import plan_html, planned
+from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
+from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.server.gradio_internals import ServedFile
 from tests.ui.fake_extrapolation import enlarging
 
 SPEC = CATALOGUE["sd3-medium"]
@@ -54,17 +56,24 @@ def held(preset: str = "ours", **changed: object) -> dict[str, object]:
     return {**opening(SPEC, preset), **few, **changed}
 
 
-def keep(arm: Arm, made: ArmFinished) -> Kept:
-    return Kept(f"/tmp/{arm.name}.png", f"file={arm.name}.png", f"{arm.name}.png")
+def keep(arm: Arm, made: ArmFinished) -> ServedFile:
+    return ServedFile(f"/tmp/{arm.name}.png", f"file={arm.name}.png", f"{arm.name}.png")
 
 
-def shown(values: dict[str, object], run: Any = enlarging, before: Past | None = None) -> list[View]:
-    return list(views(lambda: planned(asked(values), CORE), run, keep, before, lambda plan, finished: ""))
+def news(
+    values: dict[str, object], run: Any = enlarging, previous: PreviousPicture | None = None
+) -> Iterator[tuple[RunStatus, ExtrapolationView]]:
+    plan = planned(requested(values), CORE)
+    return extrapolation_views(plan, run(plan), write=keep, save=lambda plan, result: "", previous=previous)
+
+
+def shown(values: dict[str, object], previous: PreviousPicture | None = None) -> list[ExtrapolationView]:
+    return [view for _, view in news(values, previous=previous)]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_controls_of_a_preset_ask_for_that_preset(preset: str) -> None:
-    *_, last = asked(opening(SPEC, preset) | {"prompt": "a red circle"}).values()
+    *_, last = requested(opening(SPEC, preset) | {"prompt": "a red circle"}).values()
     meant = with_preset(
         parse(Extrapolation, {"prompt": "a red circle", "model": "sd3-medium", "scale": 2}), preset
     )
@@ -75,9 +84,9 @@ def test_the_controls_of_a_preset_ask_for_that_preset(preset: str) -> None:
 @pytest.mark.parametrize("switch", PARTS)
 def test_a_switch_turns_its_part_off_and_nothing_else(switch: str) -> None:
     everything = held("release")
-    *_, on = asked(everything).values()
-    *_, off = asked(everything | {switch: False}).values()
-    field, value = PARTS[switch][1], PARTS[switch][2]
+    *_, on = requested(everything).values()
+    *_, off = requested(everything | {switch: False}).values()
+    field, value = PARTS[switch][0], PARTS[switch][1]
     assert getattr(off, field) == value != getattr(on, field)
     assert off.model_copy(update={field: getattr(on, field)}) == on
 
@@ -85,46 +94,46 @@ def test_a_switch_turns_its_part_off_and_nothing_else(switch: str) -> None:
 @pytest.mark.parametrize("switch", PARTS)
 def test_a_switch_turns_its_part_on_from_nothing(switch: str) -> None:
     nothing = held() | dict.fromkeys(PARTS, False)
-    *_, on = asked(nothing | {switch: True}).values()
-    assert getattr(on, PARTS[switch][1]) != PARTS[switch][2]
+    *_, on = requested(nothing | {switch: True}).values()
+    assert getattr(on, PARTS[switch][0]) != PARTS[switch][1]
 
 
 def test_every_control_opens_with_what_its_setting_can_be() -> None:
-    for preset in PRESET_NAMES:
+    for preset in PRESETS:
         values = held(preset)
         assert set(values) == set(NAMES)
-        assert planned(asked(values), CORE).fits
+        assert planned(requested(values), CORE).fits
     for name in set(NAMES) - {"model"}:
-        assert control(name, held()[name]).label
-    for name, choices in OPEN.items():
-        for choice in set(choices) - {"2,4"}:
-            asked(held(**{name: choice}))
-    assert set(chosen("paper")) == set(chosen("ours"))
-    assert set(NAMES) <= set(Bench.model_fields)
+        assert form_control(name, held()[name], spec=SPEC, models=CORE.models).label
+    for name in OPEN:
+        for choice in set(label(name).suggested) - {"2,4"}:
+            requested(held(**{name: choice}))
+    assert set(preset_values("paper")) == set(preset_values("ours"))
+    assert set(NAMES) <= set(ExtrapolationForm.model_fields)
 
 
 def test_the_same_noise_and_the_native_stage_serve_every_method() -> None:
-    made = planned(asked(held(compare=list(SHOWN))), CORE)
+    made = planned(requested(held(compare=list(SHOWN))), CORE)
     assert [arm.name for arm in made.arms][-1] == "projected"
     assert {arm.name for arm in made.arms} == {"native", *SHOWN}
     assert [stage.key for stage in made.stages].count("native") == 1
 
 
 def test_a_method_that_the_solver_cannot_carry_out_is_left_out_of_a_comparison() -> None:
-    names = set(asked(held(compare=list(SHOWN), solver="heun")))
+    names = set(requested(held(compare=list(SHOWN), solver="heun")))
     assert names == set(SHOWN) - {"skip-residual"}
 
 
 def test_what_changes_nothing_is_greyed_with_its_reason() -> None:
-    assert dormant(held(use_flow=False))["strength"].startswith("Nothing here reads it; Projected flow or")
-    assert "strength" not in dormant(held(use_flow=False, compare=["hiflow"]))
-    assert dormant(held(use_attention=False))["attention"] == "Attention scale is switched off above."
-    assert dormant(held(low_pass="dct"))["level"] == "Only haar has levels."
-    assert "cutoff" not in dormant(held(low_pass="dct"))
-    assert set(dormant(held())) >= {"width", "height"}
-    assert not {"width", "height"} & set(dormant(held(size="own")))
-    assert "sets the positions itself" in dormant(held(method="time-aware", compare=[]))["positions"]
-    assert "positions" not in dormant(held(method="time-aware", compare=["direct"]))
+    assert inactive(held(use_flow=False))["strength"].startswith("Only Projected flow or")
+    assert "strength" not in inactive(held(use_flow=False, compare=["hiflow"]))
+    assert inactive(held(use_attention=False))["attention"] == "Attention scale is switched off above."
+    assert inactive(held(low_pass="dct"))["level"] == "Only haar has levels."
+    assert "cutoff" not in inactive(held(low_pass="dct"))
+    assert set(inactive(held())) >= {"width", "height"}
+    assert not {"width", "height"} & set(inactive(held(size="own")))
+    assert "sets the positions itself" in inactive(held(method="time-aware", compare=[]))["positions"]
+    assert "positions" not in inactive(held(method="time-aware", compare=["direct"]))
 
 
 def test_what_is_greyed_changes_nothing() -> None:
@@ -141,17 +150,17 @@ def test_what_is_greyed_changes_nothing() -> None:
         held(low_pass="dct", size="4"),
         held(method="time-aware", compare=["upsample"]),
     ):
-        plan = planned(asked(values), CORE)
-        for name in set(other) & set(dormant(values)):
-            again = planned(asked(values | {name: other[name]}), CORE)
+        plan = planned(requested(values), CORE)
+        for name in set(other) & set(inactive(values)):
+            again = planned(requested(values | {name: other[name]}), CORE)
             assert [stage.sigmas for stage in again.stages] == [stage.sigmas for stage in plan.stages]
             assert [stage.toolkit for stage in again.stages] == [stage.toolkit for stage in plan.stages]
 
 
 def test_the_plan_tells_every_stage_and_whether_it_fits() -> None:
-    text = foretold(CORE, held())
+    text = plan_html(CORE, held())
     assert "it fits" in text
-    for title in ("Native", "Upsampled", "Direct", "Enlarged and encoded", "Projected flow"):
+    for title in ("Native", "Upsampled", "Direct", "Upscaled and encoded", "Projected flow"):
         assert f">{title}" in text
     assert "2048 × 2048" in text
     assert "FLOP" in text
@@ -173,109 +182,112 @@ def test_the_plan_tells_every_stage_and_whether_it_fits() -> None:
 def test_bad_input_is_one_sentence_in_the_place_of_the_plan(
     changed: dict[str, object], sentence: str
 ) -> None:
-    text = foretold(CORE, held(**changed))
+    text = plan_html(CORE, held(**changed))
     assert 'class="failed"' in text
     assert re.search(sentence, text)
     assert "Traceback" not in text
 
 
 def test_the_native_picture_stands_there_before_the_others_begin() -> None:
-    seen = shown(held())
-    first = next(view for view in seen if "file=native.png" in view.cards)
+    seen = list(news(held()))
+    first = next(view for _, view in seen if "file=native.png" in view.cards)
     assert "file=projected.png" not in first.cards
-    assert "file=native.png" in first.lens
-    last = seen[-1]
+    assert "file=native.png" in first.comparison
+    status, last = seen[-1]
     for name in ("native", *COMPARED):
         assert f"file={name}.png" in last.cards
     assert last.cards.count("<figure") == 4
-    assert "Done in 3.5 s" in last.status
+    assert (status.phase, status.text) == ("finished", "Done in 3.5 s.")
     assert last.finished is not None
 
 
 def test_every_stage_is_streamed_under_its_own_name() -> None:
-    said = {view.status for view in shown(held())}
+    said = [status for status, _ in news(held())]
     for title in ("Native", "Direct", "Projected flow"):
-        assert sum(f"{title}: step" in status for status in said) == 3, title
-    assert any("enlarged to 2048 × 2048" in status for status in said)
+        steps = [status.step for status in said if status.stage == title and status.count]
+        assert steps[:3] == [1, 2, 3], title
+    assert any("Upscaled to 2048 × 2048" in status.text for status in said)
 
 
 def test_any_two_of_the_large_pictures_can_be_chosen() -> None:
-    last = shown(held())[-1].lens
+    last = shown(held())[-1].comparison
     options = re.findall(r'<option value="([^"]+)"', last)
     assert options == [f"file={name}.png" for name in COMPARED] * 2
     assert re.search(r'file=upsample.png" selected', last)
     assert re.search(r'file=projected.png" selected', last)
 
 
-def test_the_run_before_can_be_laid_beside_the_next_one() -> None:
+def test_the_previous_run_can_be_laid_beside_the_next_one() -> None:
     first = shown(held("paper", use_text=False, use_attention=False))[-1]
-    assert first.past is not None
-    changed = shown(held(use_reshift=False), before=first.past)[-1]
-    other = Past(replace(first.past.card, source="file=old.png"), "a red circle", 0, "all")
-    assert "The run before (all)" in shown(held(use_reshift=False), before=other)[-1].lens
+    assert first.previous is not None
+    changed = shown(held(use_reshift=False), first.previous)[-1]
+    other = PreviousPicture(replace(first.previous.card, source="file=old.png"), "a red circle", 0, "all")
+    assert "The previous run (all)" in shown(held(use_reshift=False), other)[-1].comparison
     assert "Before: projected flow, per-frequency, time shift" in changed.story
-    elsewhere = shown(held(prompt="a blue square"), before=other)[-1]
-    assert "The run before" not in elsewhere.lens
+    elsewhere = shown(held(prompt="a blue square"), other)[-1]
+    assert "The previous run" not in elsewhere.comparison
 
 
-def test_a_failure_in_a_later_stage_keeps_the_native_picture() -> None:
+def test_a_failure_in_a_later_stage_keeps_what_was_shown() -> None:
     def failing(plan: Plan) -> Iterator[Event]:
         for event in enlarging(plan):
             if isinstance(event, StepDone) and event.stage == "projected":
                 raise Failure("the latent is not finite after step 1 of 3")
             yield event
 
-    last = shown(held(), failing)[-1]
-    assert "not finite" in last.status
-    assert "file=native.png" in last.cards
-    assert "file=direct.png" in last.lens
+    seen: list[ExtrapolationView] = []
+    with suppress(Failure):
+        for _, view in news(held(), failing):
+            seen.append(view)
+    assert "file=native.png" in seen[-1].cards
+    assert "file=direct.png" in seen[-1].comparison
 
 
 def test_a_closed_page_closes_the_run() -> None:
-    ended: list[str] = []
+    ended_how: list[str] = []
 
     def watched(plan: Plan) -> Iterator[Event]:
         try:
             yield from enlarging(plan)
         finally:
-            ended.append("closed")
+            ended_how.append("closed")
 
-    stream = views(lambda: planned(asked(held()), CORE), watched, keep, None, lambda p, f: "")
-    while "step 2" not in next(stream).status:
+    stream = news(held(), watched)
+    while next(stream)[0].step != 2:
         pass
-    stream.close()
-    assert ended == ["closed"]
+    stream.close()  # type: ignore[attr-defined]
+    assert ended_how == ["closed"]
 
 
 def test_stop_says_where_the_run_stood() -> None:
-    status = next(view.status for view in shown(held()) if "Direct: step 2 of 3" in view.status)
-    assert "Stopped: Direct in step 2 of 3" in str(stopped(status))
-    assert "did not start" in str(stopped("Waiting for its turn <progress"))
+    status = next(status for status, _ in news(held()) if status.stage == "Direct" and status.step == 2)
+    assert "Stopped: Direct, step 2 of 3" in str(ended(status)[0])
+    assert "before the first step" in str(ended(RunStatus("running"))[0])
 
 
 def test_a_prompt_is_shown_as_text() -> None:
-    for view in shown(held(prompt=HTML)):
-        assert "<script>" not in view.lens + view.cards + view.status + view.story
+    for status, view in news(held(prompt=HTML)):
+        assert "<script>" not in view.comparison + view.cards + status.text + view.story
 
 
-def test_a_lens_over_one_picture_or_none_does_not_break() -> None:
-    assert lens([], "", "") == ""
-    alone = lens([Card("a", "A", "file=a.png", (64, 64), file="a.png")], "a", "a")
+def test_a_comparison_of_one_picture_or_none_does_not_break() -> None:
+    assert comparison([], "", "") == ""
+    alone = comparison([PictureCard("a", "A", "file=a.png", (64, 64), file="a.png")], "a", "a")
     assert alone.count("<option") == 2
 
 
 def test_xrays_are_told_of_in_sentences_with_the_runs_own_numbers() -> None:
     values = held(compare=["direct"])
-    made = planned(asked(values), CORE)
+    made = planned(requested(values), CORE)
     *_, finished = enlarging(made)
-    kept = xray.seen(made, finished)  # type: ignore[arg-type]
+    kept = xray.xray_records(made, finished)  # type: ignore[arg-type]
     assert list(kept) == ["direct", "projected"]
     said = {name: xray.chart_of(kept, "projected", name)[1] for name in xray.PLOTS}
     assert "from 1.50 to 0.50" in said["strength"]
     assert "no strength" in xray.chart_of(kept, "direct", "strength")[1]
     assert "no correction to see" in xray.chart_of(kept, "direct", "norms")[1]
     assert len(set(said.values())) == len(xray.PLOTS)
-    shown_now = xray.shown(kept, "projected")
+    shown_now = xray.plots_and_sentences(kept, "projected")
     assert len(shown_now) == 2 * len(xray.PLOTS)
 
 
@@ -284,19 +296,19 @@ def test_the_tab_opens_with_the_models_own_values() -> None:
     assert values["steps"] == 28
     assert values["width"] == 2048
     with pytest.raises(Refusal, match="prompt is empty"):
-        asked(values)
+        requested(values)
 
 
 def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path) -> None:
     file = tmp_path / "mine.png"
     Image.new("RGB", (300, 200), "teal").save(file)
-    said, pixels = taken(str(file))
+    said, pixels = open_picture(str(file))
     assert "300 × 200" in str(said)
     values = held(compare=["upsample", "hiflow"])
-    made = planned(asked(values, own=True), CORE, pixels)  # type: ignore[arg-type]
+    made = planned(requested(values, own=True), CORE, pixels)  # type: ignore[arg-type]
     assert [arm.name for arm in made.arms] == ["native", "upsample", "projected"]
     assert made.stages[0].kind == "given"
-    text = foretold(CORE, values, pixels)  # type: ignore[arg-type]
+    text = plan_html(CORE, values, pixels)  # type: ignore[arg-type]
     assert "Your picture" in text
     assert ">Native<" not in text
 
@@ -305,7 +317,7 @@ def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path)
 def test_a_picture_that_cannot_stand_there_gets_a_sentence(tmp_path: Path, size: tuple[int, int]) -> None:
     file = tmp_path / "mine.png"
     Image.new("RGB", size).save(file)
-    said, pixels = taken(str(file))
+    said, pixels = open_picture(str(file))
     assert 'class="failed"' in str(said)
     assert pixels is None
 
@@ -313,8 +325,8 @@ def test_a_picture_that_cannot_stand_there_gets_a_sentence(tmp_path: Path, size:
 def test_what_is_no_picture_gets_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "mine.png"
     file.write_bytes(b"no picture")
-    said, pixels = taken(str(file))
+    said, pixels = open_picture(str(file))
     assert "“mine.png” cannot be read as a picture" in str(said)
     assert str(tmp_path) not in str(said)
     assert pixels is None
-    assert taken(None) == ["", None]
+    assert open_picture(None) == ["", None]

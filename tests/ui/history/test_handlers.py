@@ -16,7 +16,7 @@ from sd3demo.settings import Request, parse
 from sd3demo.ui import Core, build
 from sd3demo.ui.controls import deep_links as links
 from sd3demo.ui.history import gallery
-from sd3demo.ui.history.handlers import PAGE, Books, Place
+from sd3demo.ui.history.handlers import PAGE, HistoryHandlers, HistoryPlace
 from tests.ui.fake_page import Rehearsal, finished
 
 HTML = "<img src=x onerror=alert(1)> & \"quoted\" 'single'"
@@ -47,8 +47,8 @@ def core(store: RunStore) -> Core:
 
 
 @pytest.fixture
-def books(core: Core, store: RunStore) -> Books:
-    return Books(core, HistoryIndex(store))
+def answers(core: Core, store: RunStore) -> HistoryHandlers:
+    return HistoryHandlers(core, HistoryIndex(store))
 
 
 def save(store: RunStore, prompt: str = "a red circle", **settings: object) -> Run:
@@ -57,51 +57,53 @@ def save(store: RunStore, prompt: str = "a red circle", **settings: object) -> R
     return store.save(made.request, finished(made))
 
 
-def choose(books: Books, id: str, place: Place = Place()) -> list[object]:  # noqa: B008
-    return books.choose(place, SimpleNamespace(run=id))  # type: ignore[arg-type]
+def choose(answers: HistoryHandlers, id: str, place: HistoryPlace = HistoryPlace()) -> list[object]:  # noqa: B008
+    return answers.choose(place, SimpleNamespace(run=id))  # type: ignore[arg-type]
 
 
 def shown(runs: object) -> list[str]:
     return re.findall('data-run="([^"]+)"', str(runs))
 
 
-def test_an_empty_history_says_what_will_come_here(books: Books) -> None:
-    _, runs, count, newer, older = books.searched("", Place())
-    assert "Nothing is kept yet" in str(runs)
+def test_an_empty_history_says_what_will_come_here(answers: HistoryHandlers) -> None:
+    _, runs, count, newer, older = answers.searched("", HistoryPlace())
+    assert "Nothing here yet" in str(runs)
     assert 'href="#/generate"' in str(runs)
     assert (count, newer["interactive"], older["interactive"]) == ("", False, False)  # type: ignore[index]
 
 
-def test_one_leafs_through_the_runs_from_the_newest(books: Books, store: RunStore) -> None:
+def test_the_pages_go_from_the_newest_run_to_the_oldest(answers: HistoryHandlers, store: RunStore) -> None:
     ids = [save(store, seed=k).id for k in range(PAGE + 3)][::-1]
-    place, runs, count, newer, older = books.searched("", Place())
+    place, runs, count, newer, older = answers.searched("", HistoryPlace())
     assert shown(runs) == ids[:PAGE]
     assert str(count) == f"<p>1–{PAGE} of {len(ids)}</p>"
     assert (newer["interactive"], older["interactive"]) == (False, True)  # type: ignore[index]
-    place, runs, count, newer, older = books.older(place)  # type: ignore[arg-type]
+    place, runs, count, newer, older = answers.older(place)  # type: ignore[arg-type]
     assert shown(runs) == ids[PAGE:]
     assert (newer["interactive"], older["interactive"]) == (True, False)  # type: ignore[index]
-    place, runs, *_ = books.older(place)  # type: ignore[arg-type]
+    place, runs, *_ = answers.older(place)  # type: ignore[arg-type]
     assert shown(runs) == ids[PAGE:]  # there is no page behind the last
-    place, runs, *_ = books.newer(place)  # type: ignore[arg-type]
+    place, runs, *_ = answers.newer(place)  # type: ignore[arg-type]
     assert shown(runs) == ids[:PAGE]
 
 
-def test_a_new_search_begins_at_its_first_page(books: Books, store: RunStore) -> None:
+def test_a_new_search_begins_at_its_first_page(answers: HistoryHandlers, store: RunStore) -> None:
     for k in range(PAGE + 1):
         save(store, "a blue square" if k % 2 else "a red circle", seed=k)
-    place, *_ = books.older(Place())
-    place, runs, count, *_ = books.searched("BLUE", place)  # type: ignore[arg-type]
+    place, *_ = answers.older(HistoryPlace())
+    place, runs, count, *_ = answers.searched("BLUE", place)  # type: ignore[arg-type]
     assert len(shown(runs)) == PAGE // 2
     assert str(count).startswith("<p>1–")
-    _, runs, *_ = books.searched("<b>green", place)  # type: ignore[arg-type]
+    _, runs, *_ = answers.searched("<b>green", place)  # type: ignore[arg-type]
     assert "No prompt holds “&lt;b&gt;green”" in str(runs)
 
 
-def test_a_run_is_shown_large_with_its_words_and_ways_on(books: Books, store: RunStore, core: Core) -> None:
+def test_a_run_is_shown_large_with_its_words_and_ways_on(
+    answers: HistoryHandlers, store: RunStore, core: Core
+) -> None:
     kept = save(store, count=2, seed=8, t5="zeros", negative="dogs", steps=4)
-    place, detail, pictures, story, paths, status, runs = choose(books, kept.id)
-    assert place == Place(chosen=kept.id)
+    place, detail, pictures, story, paths, status, runs = choose(answers, kept.id)
+    assert place == HistoryPlace(chosen=kept.id)
     assert detail["visible"]  # type: ignore[index]
     assert re.findall('download="([^"]+)"', str(pictures)) == ["a-red-circle-8.png", "a-red-circle-9.png"]
     assert [Path(path).read_bytes() for path in paths] == [image.read_bytes() for image in kept.images]  # type: ignore[attr-defined]
@@ -121,61 +123,65 @@ def test_a_run_is_shown_large_with_its_words_and_ways_on(books: Books, store: Ru
 
 
 @pytest.mark.parametrize("prompt", [HTML, "x" * 2000, "line\nline\ttab", "🐴 圆"])
-def test_any_prompt_is_shown_as_text(prompt: str, books: Books, store: RunStore) -> None:
+def test_any_prompt_is_shown_as_text(prompt: str, answers: HistoryHandlers, store: RunStore) -> None:
     kept = save(store, prompt)
-    for part in map(str, (*books.searched("", Place()), *choose(books, kept.id))):
+    for part in map(str, (*answers.searched("", HistoryPlace()), *choose(answers, kept.id))):
         reader = Attributes()
         reader.feed(part)
         assert "onerror" not in reader.names
         assert "x" not in reader.sources
 
 
-def test_every_small_picture_has_words(books: Books, store: RunStore) -> None:
+def test_every_small_picture_has_words(answers: HistoryHandlers, store: RunStore) -> None:
     save(store)
-    _, runs, *_ = books.searched("", Place())
+    _, runs, *_ = answers.searched("", HistoryPlace())
     assert 'alt="Picture for: a red circle"' in str(runs)
     assert 'aria-label="Mark: a red circle, ' in str(runs)
 
 
 @pytest.mark.parametrize("id", ["", "../..", "20200101-000000-00000000", None])
-def test_a_run_that_is_gone_is_a_sentence(id: str | None, books: Books) -> None:
-    status = choose(books, id)[5]  # type: ignore[arg-type]
+def test_a_run_that_is_gone_is_a_sentence(id: str | None, answers: HistoryHandlers) -> None:
+    status = choose(answers, id)[5]  # type: ignore[arg-type]
     assert "There is no run" in str(status)
 
 
-def test_a_run_of_a_model_that_is_gone_is_shown_all_the_same(books: Books, store: RunStore) -> None:
+def test_a_run_of_a_model_that_is_gone_is_shown_all_the_same(
+    answers: HistoryHandlers, store: RunStore
+) -> None:
     kept = save(store)
     file = kept.folder / "request.json"
     file.write_text(file.read_text().replace('"tiny"', '"/no/such/model"'))
-    assert "/no/such/model (no longer here)" in str(choose(books, kept.id)[3])
+    assert "/no/such/model (no longer here)" in str(choose(answers, kept.id)[3])
 
 
-def test_deleting_is_asked_for_and_can_be_left(books: Books, store: RunStore) -> None:
+def test_deleting_is_asked_for_and_can_be_left(answers: HistoryHandlers, store: RunStore) -> None:
     first, second, third = (save(store, seed=k) for k in range(3))
-    asked, sure, doomed = books.doom(Place(chosen=first.id))
+    asked, sure, chosen = answers.ask_to_delete(HistoryPlace(chosen=first.id))
     assert "Delete this run and the pictures for good?" in str(asked)
     assert sure["visible"]  # type: ignore[index]
-    assert books.spare()[2] == ()
+    assert answers.keep()[2] == ()
     assert len(store.ids()) == 3
-    asked, _, doomed = books.doom_marked(f"{second.id} {third.id}")
+    asked, _, chosen = answers.ask_to_delete_marked(f"{second.id} {third.id}")
     assert "these 2 runs" in str(asked)
-    answer = books.delete(doomed, Place(chosen=second.id))  # type: ignore[arg-type]
+    answer = answers.delete(chosen, HistoryPlace(chosen=second.id))  # type: ignore[arg-type]
     assert store.ids() == [first.id]
     assert shown(answer[1]) == [first.id]
     assert "2 runs are deleted" in str(answer[5])
     assert not answer[-1]["visible"]  # type: ignore[index]
-    assert "0 runs are deleted" in str(books.delete(doomed, Place())[5])  # type: ignore[arg-type]
+    assert "0 runs are deleted" in str(answers.delete(chosen, HistoryPlace())[5])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("marked", ["", "  "])
-def test_deleting_nothing_is_a_sentence(marked: str, books: Books) -> None:
-    said, sure, doomed = books.doom_marked(marked)
+def test_deleting_nothing_is_a_sentence(marked: str, answers: HistoryHandlers) -> None:
+    said, sure, chosen = answers.ask_to_delete_marked(marked)
     assert "No run is marked" in str(said)
     assert not sure["visible"]  # type: ignore[index]
-    assert doomed == ()
+    assert chosen == ()
 
 
-def test_one_run_marked_runs_and_all_that_were_found_can_be_taken_home(books: Books, store: RunStore) -> None:
+def test_one_run_marked_runs_and_all_that_were_found_can_be_taken_home(
+    answers: HistoryHandlers, store: RunStore
+) -> None:
     red, blue, other = save(store, "red"), save(store, "blue"), save(store, "blue", seed=4)
 
     def folders(answer: list[object]) -> set[str]:
@@ -184,10 +190,10 @@ def test_one_run_marked_runs_and_all_that_were_found_can_be_taken_home(books: Bo
         with zipfile.ZipFile(str(path)) as archive:
             return {name.partition("/")[0] for name in archive.namelist()}
 
-    assert folders(books.export_one(Place(chosen=red.id))) == {red.id}
-    assert folders(books.export_marked(f"{red.id} {blue.id}")) == {red.id, blue.id}
-    assert folders(books.export_found(Place("BLUE"))) == {blue.id, other.id}
-    said, path = books.export_marked("")
+    assert folders(answers.export_one(HistoryPlace(chosen=red.id))) == {red.id}
+    assert folders(answers.export_marked(f"{red.id} {blue.id}")) == {red.id, blue.id}
+    assert folders(answers.export_found(HistoryPlace("BLUE"))) == {blue.id, other.id}
+    said, path = answers.export_marked("")
     assert "No run is chosen" in str(said)
     assert path is None
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from sd3demo.ui import Core
-from sd3demo.ui.server.gzip import PAGES, Packed
+from sd3demo.ui.server.gzip import PAGES, PageGzip
 from tests.ui.fake_page import Rehearsal, serving, write_model
 
 
@@ -44,7 +44,7 @@ def test_what_gradio_packs_is_not_packed_twice(address: str) -> None:
 
 def test_nothing_else_is_held_back_or_packed() -> None:
     text = "word " * 1000
-    app = Packed(Starlette(routes=[Route("/gradio_api/queue/data", lambda _: PlainTextResponse(text))]))
+    app = PageGzip(Starlette(routes=[Route("/gradio_api/queue/data", lambda _: PlainTextResponse(text))]))
     answer = TestClient(app).get("/gradio_api/queue/data", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in answer.headers
     assert answer.text == text

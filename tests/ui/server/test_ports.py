@@ -16,8 +16,9 @@ from gradio.routes import App
 
 from sd3demo.errors import Refusal
 from sd3demo.ui import launch
-from sd3demo.ui.server import ports as listening
-from sd3demo.ui.server.ports import free_port, sparing
+from sd3demo.ui.server import ports
+from sd3demo.ui.server.gradio_internals import build_without_apps
+from sd3demo.ui.server.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,19 +37,18 @@ def small() -> gr.Blocks:
             gr.HTML("here")
         return page
 
-    return sparing(built)
+    return build_without_apps(built)
 
 
 def test_without_a_port_the_next_free_one_is_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "INITIAL_PORT_VALUE", taken)
+    monkeypatch.setattr(ports, "DEFAULT_PORTS", range(taken, taken + 100))
     assert taken < free_port(None, None) < taken + 100
 
 
 def test_where_every_port_is_taken_the_sentence_names_them(
     taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "INITIAL_PORT_VALUE", taken)
-    monkeypatch.setattr(listening, "TRY_NUM_PORTS", 1)
+    monkeypatch.setattr(ports, "DEFAULT_PORTS", range(taken, taken + 1))
     with pytest.raises(Refusal, match=f"all ports from {taken} to {taken} are taken"):
         free_port(None, None)
 
@@ -115,7 +115,7 @@ def test_gradio_is_left_as_it_was_also_after_an_error() -> None:
     small()
     assert App.create_app is made
     with pytest.raises(ZeroDivisionError):
-        sparing(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+        build_without_apps(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert App.create_app is made
 
 
@@ -142,7 +142,7 @@ def test_a_gradio_that_makes_its_app_elsewhere_is_left_alone(
 ) -> None:
     page = small()
     monkeypatch.delattr(App, "create_app")
-    assert sparing(lambda: page) is page
+    assert build_without_apps(lambda: page) is page
     assert "App.create_app is gone" in caplog.text
 
 

@@ -3,16 +3,22 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from gradio.components.plot import PlotData
 
+from sd3demo.errors import Refusal
 from sd3demo.studies.study import STUDIES, Column, Row, Table, find_study
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls import build as controls
-from sd3demo.ui.score.tab import BELOW, gallery
-from sd3demo.ui.studies import table_view as tabled
-from sd3demo.ui.studies.handlers import answers, asked, labelled, stopped, turned_away
-from sd3demo.ui.studies.panel import _place
+from sd3demo.ui.controls.build import opening_of
+from sd3demo.ui.controls.labels import label, titles
+from sd3demo.ui.run.errors import sentence as sentence_of
+from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.score.tab import STUDIES as SCORE_STUDIES
+from sd3demo.ui.score.tab import gallery
+from sd3demo.ui.studies import table_view
+from sd3demo.ui.studies.handlers import allowed_settings, button_text, ended, run_study
+from sd3demo.ui.studies.panel import chart_place, study_panel
 from tests.ui.fake_page import Rehearsal
 
 TABLE = Table(
@@ -36,23 +42,22 @@ def core(checkpoint: Callable[..., Path]) -> Core:
 
 def values(name: str, core: Core, **changed: object) -> list[object]:
     """What the controls of a study hold at first, with some of them changed."""
-    return [*(controls.opening(find_study(name).settings, core.models) | changed).values()]
+    return [*(opening_of(find_study(name).settings, core.models) | changed).values()]
 
 
-def study(core: Core, **changed: object) -> Iterator[list[object]]:
+def study(core: Core, **changed: object) -> Iterator[tuple[RunStatus, list[object]]]:
     little = {"n": 1, "categories": "colours, single", "values": "2, 3"}
-    return answers(core, "path-length", None, 0, *values("path-length", core, **(little | changed)))
+    return run_study(core, "path-length", None, *values("path-length", core, **(little | changed)))
 
 
 def test_a_study_is_streamed_and_ends_with_its_table_and_charts(core: Core) -> None:
-    first, *_, last = list(study(core))
-    assert "Getting ready" in str(first[0])
-    status, note, table, csv, button, shown, *plots = last
+    *_, (status, (note, table, button, shown, *plots)) = list(study(core))
     assert note == ""
-    assert "4 measured" in str(status)
+    assert status.phase == "finished"
+    assert "4 measured" in status.text
     assert "Path length (SD3, table 6)" in str(table)
-    assert csv["visible"]
-    assert button["value"] == "Show: all is measured"
+    assert "data-csv='path-length-table'" in str(table)
+    assert button == "Show results"
     assert isinstance(shown, Table)
     assert all(isinstance(plot, PlotData) for plot in plots)
     assert len(plots) == len(find_study("path-length").charts)
@@ -61,67 +66,65 @@ def test_a_study_is_streamed_and_ends_with_its_table_and_charts(core: Core) -> N
 def test_a_study_that_is_stopped_says_how_much_is_measured_and_goes_on(core: Core, monkeypatch) -> None:
     monkeypatch.setattr("sd3demo.ui.studies.handlers.PAUSE", 0.0)
     news = study(core)
-    bars = [str(next(news)[0]) for _ in range(3)]
+    first, second = next(news)[0], next(news)[0]
     news.close()
-    assert "1 of 4" in bars[1]
-    assert "about" in bars[1]
+    assert (first.step, second.step, second.count) == (1, 2, 4)
+    assert "about" in second.text
     little = values("path-length", core, n=1, categories="colours, single", values="2, 3")
-    said, button = stopped(core, "path-length", bars[2], *little)
-    assert "What was measured is kept" in str(said)
-    assert button["value"] == "Resume: 2 of 4 are measured"
-    shown = list(study(core))
-    assert sum("left" in str(news[0]) for news in shown) <= 2
-    assert labelled(core, "path-length", *little)["value"] == "Show: all is measured"
-
-
-def test_who_waits_and_stops_is_told_that_nothing_began(core: Core) -> None:
-    said, _ = turned_away(core, "score", "Waiting for its turn", *values("score", core))
-    assert "did not start" in str(said)
+    said, button = ended(core, "path-length", second, *little)
+    assert "Results are saved" in str(said)
+    assert button == "Resume (2 of 4 done)"
+    again = list(study(core))
+    assert sum("left" in status.text for status, _ in again) <= 2
+    assert button_text(core, "path-length", *little) == "Show results"
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"n": 5000}, "Prompts a category is 5000; on the page it must lie in [1, 200]"),
-        ({"n": 0}, "Prompts a category is 0; it must lie in [1, 10000]"),
-        ({"values": "2, x"}, "Its values is &#x27;2, x&#x27;; give numbers with commas between"),
-        ({"categories": "zebras"}, "Unknown category &#x27;zebras&#x27;"),
-        ({"model": "/etc"}, "Unknown model &#x27;/etc&#x27;; choose one of"),
-        ({"along": "model", "values": "/etc"}, "Unknown model &#x27;/etc&#x27;; choose one of"),
+        ({"n": 5000}, "Prompts per category is 5000; on the page it must lie in [1, 200]"),
+        ({"n": 0}, "Prompts per category is 0; it must lie in [1, 10000]"),
+        ({"values": "2, x"}, "Values to try is '2, x'; give numbers with commas between"),
+        ({"categories": "zebras"}, "Unknown category 'zebras'"),
+        ({"model": "/etc"}, "Unknown model '/etc'; choose one of"),
+        ({"along": "model", "values": "/etc"}, "Unknown model '/etc'; choose one of"),
     ],
 )
 def test_what_cannot_be_studied_is_one_sentence(core: Core, changed: dict, sentence: str) -> None:
-    *_, (status, *others) = list(study(core, **changed))
-    assert sentence in str(status)
-    assert not any(isinstance(other, PlotData) for other in others)
-    assert labelled(core, "path-length", *values("path-length", core, **changed))["value"] == "Run"
+    with pytest.raises(Refusal) as error:
+        list(study(core, **changed))
+    said = sentence_of(error.value, titles(find_study("path-length").settings))
+    assert (said[:1].upper() + said[1:]).startswith(sentence)
+    assert button_text(core, "path-length", *values("path-length", core, **changed)) == "Run"
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_controls_of_a_study_hold_settings_that_it_takes(name: str) -> None:
     core = Core(("tiny",), Rehearsal().run)
     study = find_study(name)
-    settings = asked(core, study, values(name, core))
-    assert study.cells(settings)
-    for one in study.settings.model_fields:
-        held = controls.opening(study.settings, core.models)[one]
-        assert controls.control(study.settings, one, held, core.models, f"set-{one}").value == held
-        assert controls.title_of(one)
+    held = opening_of(study.settings, core.models)
+    assert study.cells(allowed_settings(core, study, held))
+    with gr.Blocks():
+        controls = study_panel(core, name, held)
+    assert list(controls) == list(study.settings.model_fields)
+    for one, control in controls.items():
+        assert control.value == held[one]
+        assert control.label == label(one, study.settings).title
 
 
-def test_every_study_below_the_score_exists_and_no_two_charts_have_one_place() -> None:
-    assert set(BELOW) <= set(STUDIES)
-    places = [_place(name, chart) for name in STUDIES for chart in find_study(name).charts]
+def test_every_study_of_the_score_exists_and_no_two_charts_have_one_place() -> None:
+    assert set(SCORE_STUDIES) <= set(STUDIES)
+    places = [chart_place(name, chart) for name in STUDIES for chart in find_study(name).charts]
     assert len(set(places)) == len(places)
 
 
 def test_a_table_shows_a_value_beside_its_error_and_the_file_holds_all_of_it() -> None:
-    shown = tabled.listing(TABLE)
+    shown = table_view.listing(TABLE)
     assert "<td>0.5124 ± 0.012</td>" in shown
     assert "score error" not in shown
     assert "a &lt;share&gt;" in shown
     assert "Squares &amp; more." in shown
-    assert tabled.as_csv(TABLE) == "side [px],score,score error,n\n64,0.51239,0.0123,10\n128,,,0\n"
+    assert table_view.as_csv(TABLE) == "side [px],score,score error,n\n64,0.51239,0.0123,10\n128,,,0\n"
 
 
 def test_prompts_cannot_break_out_of_the_gallery(core: Core) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from gradio.components.plot import PlotData
 
 from sd3demo.catalogue import find, fingerprint
 from sd3demo.settings import parse
@@ -14,8 +13,9 @@ from sd3demo.studies import results as module
 from sd3demo.studies.results import result
 from sd3demo.studies.study import STUDIES, Column, Row, Table, find_study
 from sd3demo.ui.context import Core
+from sd3demo.ui.controls.build import opening_of
 from sd3demo.ui.studies.panel import study_panel
-from sd3demo.ui.studies.recorded_view import before, first_look
+from sd3demo.ui.studies.recorded_view import recorded_view
 from tests.ui.fake_page import Rehearsal, write_model
 
 NAME = "path-length"
@@ -52,10 +52,10 @@ def changed(file: Path, **values: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
-def panel(core: Core, name: str, *, when: bool = False) -> dict[str, Any]:
+def panel(core: Core, name: str) -> dict[str, Any]:
     """The parts of a study's panel as the page holds them, by their ids."""
-    with gr.Blocks() as page, gr.Tab("Tab") as tab:
-        study_panel(core, name, when=tab if when else None)
+    with gr.Blocks() as page:
+        study_panel(core, name, opening_of(find_study(name).settings, core.models))
     return {block.elem_id: block for block in page.blocks.values() if getattr(block, "elem_id", None)}
 
 
@@ -64,41 +64,23 @@ def test_a_study_that_was_not_recorded_says_what_will_appear(core: Core, name: s
     parts = panel(core, name)
     assert "Press Run: " in parts[f"study-{name}-before"].value
     assert parts[f"study-{name}-table"].value == ""
-    assert not parts[f"study-{name}-csv"].visible
 
 
 def test_a_recorded_study_opens_with_its_table_and_charts(core: Core) -> None:
     write(core, n=7)
     parts = panel(core, NAME)
-    assert "Measured before: n = 7, all other settings as they open here; with these weights." in (
+    assert "Recorded result: n = 7, all other settings as they open here; with these weights." in (
         parts[f"study-{NAME}-before"].value
     )
     assert "Path length of &lt;b&gt;tiny&lt;/b&gt;." in parts[f"study-{NAME}-table"].value
-    assert parts[f"study-{NAME}-csv"].visible
     assert parts["plot-path-length"].value
     assert parts["plot-path-length-straightness"].value
 
 
-def test_on_a_page_nothing_is_drawn_before_somebody_looks(core: Core) -> None:
-    write(core)
-    parts = panel(core, NAME, when=True)
-    assert not parts["plot-path-length"].value
-    note, table, csv, shown, *plots = first_look(core, NAME, None)
-    assert "Measured before" in str(note)
-    assert "<table>" in str(table)
-    assert csv["visible"]  # type: ignore[index]
-    assert isinstance(shown, Table)
-    assert len(plots) == 2
-    assert all(isinstance(plot, PlotData) for plot in plots)
-    again = first_look(core, NAME, shown)
-    assert len(again) == 6
-    assert all(one == gr.skip() for one in again)  # a run's own stays
-
-
 def test_settings_that_differ_from_those_on_the_page_are_told(core: Core) -> None:
     write(core, n=2, cfg=1.5, t5="omit", solver="rk4")
-    note = before(core, NAME).note
-    for told in ("n = 2, ", "guidance scale 1.5", "T5 Left out", "solver Runge-Kutta 4"):
+    note = recorded_view(core, NAME).note
+    for told in ("n = 2, ", "CFG scale 1.5", "T5 Left out", "sampler Runge-Kutta 4"):
         assert told in note
     assert "shift" not in note
 
@@ -106,18 +88,18 @@ def test_settings_that_differ_from_those_on_the_page_are_told(core: Core) -> Non
 def test_weights_are_known_by_their_hash(core: Core) -> None:
     file = write(core)
     model = core.models[0]
-    assert "; with these weights." in before(core, NAME).note
+    assert "; with these weights." in recorded_view(core, NAME).note
     changed(file, weights={model: fingerprint(find(model))[::-1]})
-    assert "; with an earlier version of the weights." in before(core, NAME).note
+    assert "; with an earlier version of the weights." in recorded_view(core, NAME).note
     changed(file, weights={"/no/such/folder": "0" * 64})
-    assert "; with weights that are not here." in before(core, NAME).note
+    assert "; with weights that are not here." in recorded_view(core, NAME).note
 
 
 def test_a_table_that_cannot_be_drawn_any_more_is_passed_over(
     core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(core, columns=("breadth",))
-    found = before(core, NAME)
+    found = recorded_view(core, NAME)
     assert "Press Run" in found.note
     assert found.table is None
     assert found.plots == [None, None]

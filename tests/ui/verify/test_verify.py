@@ -3,6 +3,8 @@
 import json
 import struct
 import zlib
+from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -19,9 +21,11 @@ from sd3demo.history.receipts import KEYWORD, receipt_json
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core, core
 from sd3demo.ui.context import prepare
-from sd3demo.ui.controls import form
-from sd3demo.ui.generate import handlers as answers
-from sd3demo.ui.verify.tab import answer
+from sd3demo.ui.controls import build
+from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.run.wiring import streamed
+from sd3demo.ui.verify.tab import answer, cleared
 from tests.checkpoints import KINDS, write_checkpoint
 from tests.ui.fake_page import Rehearsal, finished
 
@@ -54,11 +58,18 @@ def specimen(**settings: object) -> bytes:
     return to_png(done.pictures[1], receipts_of(made.request, done)[1])
 
 
+def checking(core: Core, file: Path | None, run: str = "") -> Generator[list[object], None, None]:
+    """The updates of the tab: status, both pictures, verdict, the files, and the place for the next one."""
+    given = str(file) if file else None
+    for _, *updates in streamed(partial(answer, core), titles(Request), 5, cleared, given, run):
+        yield updates
+
+
 def told(core: Core, file: Path | None, run: str = "") -> list[object]:
     """What stands on the tab at the end: status, both pictures, and the verdict."""
     shown: list[object] = ["", "", "", ""]
-    for updates in answer(core, str(file) if file else None, run):
-        assert updates[-1] is None  # there is room for the next file
+    for updates in checking(core, file, run):
+        assert updates[-1] in (None, gr.skip())  # there is room for the next file
         shown = [old if new == gr.skip() else new for old, new in zip(shown, updates[:4], strict=True)]
     return shown
 
@@ -77,11 +88,11 @@ def test_a_picture_that_is_what_it_says(rehearsed: Core, file: Path) -> None:
     status, left, right, verdict = told(rehearsed, file)
     assert "Done in" in str(status)
     assert "The file" in str(left)
-    assert "Made again" in str(right)
+    assert "Rerun" in str(right)
     assert "The difference" not in str(right)
     assert "“picture.png” is what its receipt says: not one byte differs." in str(verdict)
     assert str(verdict).count("class='same'") == 3
-    assert 'alt="The picture made again, for: a red circle"' in str(right)
+    assert 'alt="The rerun, for: a red circle"' in str(right)
 
 
 def test_a_repainted_picture_is_told_by_its_largest_difference(rehearsed: Core, file: Path) -> None:
@@ -100,7 +111,7 @@ def test_a_level_of_rounding_is_the_same_picture(rehearsed: Core, file: Path) ->
     ("change", "sentence"),
     [
         ({"noise_sha256": "e" * 64}, "is not of the noise of its receipt"),
-        ({"weights_sha256": "e" * 64}, "made with another version of the model"),
+        ({"weights_sha256": "e" * 64}, "it is of another version of the model"),
     ],
 )
 def test_a_sound_receipt_of_other_noise_or_weights_is_told(
@@ -190,7 +201,8 @@ def test_a_file_that_cannot_be_checked_gets_a_sentence_and_starts_nothing(
 def test_a_refused_file_takes_away_what_stood_there_of_another_one(rehearsed: Core, file: Path) -> None:
     assert "not one byte differs" in str(told(rehearsed, file)[3])
     Image.new("RGB", (64, 64)).save(file)
-    *_, last = answer(rehearsed, str(file), "")
+    *_, last = checking(rehearsed, file)
+    assert last[-1] is None  # there is room for the next file
     assert "has no receipt" in str(last[0])
     assert last[1:4] == ["", "", ""]
 
@@ -210,7 +222,7 @@ def test_a_picture_of_the_history_is_checked_by_its_link(rehearsed: Core) -> Non
 
 def test_closing_the_answer_ends_the_rerun(file: Path) -> None:
     run = Rehearsal()
-    updates = answer(Core(("tiny",), run.run), str(file), "")
+    updates = checking(Core(("tiny",), run.run), file)
     while "Step 2" not in str(next(updates)[0]):
         assert run.ended == []
     updates.close()
@@ -223,8 +235,9 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     model = str(write_checkpoint(tmp_path / "model", KINDS["sd3-medium"]))
     page = core((model,), user_store())
     given = {"prompt": "a red circle", "model": model, "steps": 2, "count": 2, "seed": 5}
-    values = form.held(parse(Request, given), find(model))
-    list(answers.run(page, None, False, *[values[name] for name in answers.NAMES]))
+    values = build.held(parse(Request, given), find(model))
+    answers = GenerateHandlers(page)
+    list(answers.run(None, False, *[values[name] for name in answers.names]))
     (kept,) = user_store().runs()
     for image in kept.images:
         assert main(["verify", str(image)]) == 0

@@ -1,21 +1,37 @@
 """Every setting has its control, and what the controls hold is what was asked for."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 import numpy as np
 import pytest
+from pydantic import Field
 
 from sd3demo.catalogue import CATALOGUE, ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan.plan import resolve
-from sd3demo.errors import Refusal
 from sd3demo.flow.grids import CONVENTIONS, Convention, shift, time_grid
-from sd3demo.settings import Request, bounds_of, choices_of, parse
-from sd3demo.ui.controls import form
-from sd3demo.ui.controls.labels import FACES, HEADING, face, groups, typeset
+from sd3demo.settings import Request, Settings, bounds_of, choices_of, parse
+from sd3demo.settings.extrapolation import Extrapolation
+from sd3demo.studies.study import STUDIES, find_study
+from sd3demo.ui.app import TABS
+from sd3demo.ui.controls import build
+from sd3demo.ui.controls.labels import (
+    HEADING,
+    LABELS,
+    OF_CLASS,
+    groups,
+    help_of,
+    label,
+    lines_of,
+    titles,
+    typeset,
+)
+from sd3demo.ui.controls.models import about_model
 from tests.ui.fake_page import write_model
 
 FIELDS = list(Request.model_fields)
@@ -24,9 +40,9 @@ SPECS = [find(name) for name in CATALOGUE]
 
 @pytest.mark.parametrize("name", ["tiny-3", "tiny-2"])
 def test_a_model_to_compare_with_says_so_where_it_is_chosen(name: str) -> None:
-    assert form.about_model(find(name)).endswith(", Apache-2.0. " + CATALOGUE[name].note)
-    assert "to compare depths with." in form.about_model(find(name))
-    assert form.about_model(find("tiny")).endswith(", Apache-2.0.")
+    assert about_model(find(name)).endswith(", Apache-2.0. " + CATALOGUE[name].note)
+    assert "to compare depths with." in about_model(find(name))
+    assert about_model(find("tiny")).endswith(", Apache-2.0.")
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -35,17 +51,33 @@ def test_every_setting_stands_in_exactly_one_place(name: str) -> None:
     assert places.count(name) == 1
 
 
-def test_every_face_is_that_of_a_setting() -> None:
-    assert set(FACES) <= set(FIELDS)
+def test_every_setting_of_a_request_has_a_label_of_its_own() -> None:
+    assert set(FIELDS) <= set(LABELS)
+
+
+def test_every_class_with_labels_of_its_own_has_those_settings() -> None:
+
+    assert TABS
+    for name in STUDIES:
+        find_study(name)  # its module defines the class of its settings
+    kinds = {kind.__name__: kind for kind in _subclasses(Settings)}
+    for name, labels in OF_CLASS.items():
+        assert set(labels) <= set(kinds[name].model_fields), name
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 @pytest.mark.parametrize("name", [name for name in FIELDS if name != "model"])
 def test_a_control_offers_what_the_setting_allows(name: str, spec: ModelSpec) -> None:
-    field, value = Request.model_fields[name], form.opening(spec)[name]
-    control = form.control(name, value, spec)
-    assert control.label
-    assert control.info == typeset(field.description or "")
+    field, value = Request.model_fields[name], build.opening(spec)[name]
+    control = build.control(name, value, spec=spec)
+    assert control.label == label(name).title
+    assert control.info == help_of(name)
     assert control.value == value
     if isinstance(control, gr.Slider):
         low, high = bounds_of(field) or (0, 0)
@@ -61,14 +93,14 @@ def test_a_control_offers_what_the_setting_allows(name: str, spec: ModelSpec) ->
 
 def test_the_choice_of_a_model_says_which_are_not_on_this_disk(tmp_path: Path) -> None:
     here = str(write_model(tmp_path / "small"))
-    control = form.model_control([here, "sd3-medium"])
+    control = build.control("model", here, models=[here, "sd3-medium"])
     assert control.choices == [("small", here), ("sd3-medium (not on this disk)", "sd3-medium")]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_the_untouched_form_asks_for_what_the_untouched_settings_do(spec: ModelSpec) -> None:
     words = {"prompt": "a red circle"}
-    shown = parse(Request, form.opening(spec) | words)
+    shown = parse(Request, build.opening(spec) | words)
     plain = parse(Request, {"model": spec.name} | words)
     assert resolve(shown, spec, Budget()) == resolve(plain, spec, Budget())
 
@@ -77,23 +109,12 @@ def test_the_untouched_form_asks_for_what_the_untouched_settings_do(spec: ModelS
 def test_a_request_goes_through_the_form_unchanged(spec: ModelSpec) -> None:
     asked = {"prompt": "two <b>rings</b>", "model": spec.name, "shift": 40, "seed": 2**32 - 1, "t5": "empty"}
     request = resolve(parse(Request, asked), spec, Budget())
-    assert parse(Request, form.held(request, spec)).model_dump() == request.model_dump()
+    assert parse(Request, build.held(request, spec)).model_dump() == request.model_dump()
 
 
 def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:
-    update = form.filled("shift", 40.0, SPECS[0])
+    update = build.update("shift", 40.0, SPECS[0])
     assert (update["minimum"], update["maximum"]) == (0.1, 40.0)
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-@pytest.mark.parametrize("shape", form.SHAPES)
-def test_a_shape_is_a_size_that_the_model_makes(shape: str, spec: ModelSpec) -> None:
-    width, height = form.shaped(shape, spec)
-    asked = {"prompt": "-", "model": spec.name, "width": width, "height": height}
-    resolve(parse(Request, asked), spec, Budget())
-    assert width * height == pytest.approx(spec.native**2, rel=0.15)
-    across, down = form.SHAPES[shape]
-    assert width / height == pytest.approx(across / down, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -108,22 +129,22 @@ def test_a_shape_is_a_size_that_the_model_makes(shape: str, spec: ModelSpec) -> 
     ],
 )
 def test_what_changes_nothing_is_greyed_out_with_the_reason(values: dict, greyed: set[str]) -> None:
-    reasons = form.dormant(form.opening(SPECS[1]) | {"cfg": 4} | values, SPECS[1])
+    reasons = build.inactive(build.opening(SPECS[1]) | {"cfg": 4} | values, SPECS[1])
     assert set(reasons) == greyed
     assert all(reason.endswith(".") for reason in reasons.values())
 
 
 def test_a_model_without_t5_says_so_where_t5_is_set(tmp_path: Path) -> None:
     spec = find(str(write_model(tmp_path / "small", with_t5=False)))
-    assert form.dormant(form.opening(spec), spec)["t5"].startswith("small comes without T5")
+    assert build.inactive(build.opening(spec), spec)["t5"].startswith("small comes without T5")
 
 
 @pytest.mark.parametrize("alpha", [1.0, 3.0])
 @pytest.mark.parametrize("steps", [2, 7, 28])
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_the_equation_of_a_schedule_gives_its_times(name: Convention, steps: int, alpha: float) -> None:
-    line = face("schedule").lines[name]
-    assert f"<b>{name}</b>: {line}" in form.lines_of("schedule")
+    line = label("schedule").lines[name]
+    assert f"<b>{name}</b>: {line}" in lines_of("schedule")
     equation = line.partition("<code>")[2].partition("</code>")[0]
     for sign, python in (("−", "-"), ("⌊", "floor("), ("⌋", ")"), (" k", " *k"), ("- *k", "- k")):
         equation = equation.replace(sign, python)
@@ -134,21 +155,55 @@ def test_the_equation_of_a_schedule_gives_its_times(name: Convention, steps: int
 
 
 def test_the_text_of_clip_l_is_told_where_the_others_are_set() -> None:
-    assert "CLIP-L always reads the prompt" in form.help_of("prompt_2")
+    assert "CLIP-L always reads the prompt" in help_of("prompt_2")
 
 
 def test_each_meaning_of_t5_off_has_its_line() -> None:
-    looks = face("t5")
+    looks = label("t5")
     assert set(looks.lines) == {*choices_of(Request.model_fields["t5"])} - {"on"}
-    lines = form.lines_of("t5")
+    lines = lines_of("t5")
     for choice, line in looks.lines.items():
         assert lines.count(f"<b>{looks.names[choice]}</b>: {line}") == 1
-    assert form.lines_of("clip_l") == ""
 
 
 def test_a_setting_that_nobody_placed_stands_in_the_last_group() -> None:
     *_, last = groups([*FIELDS, "brand_new"])
     assert last.fields[-1] == "brand_new"
+
+
+class Grown(Request):
+    """Settings of a release to come."""
+
+    sharpness: float = Field(0.5, ge=0, le=1, description="One field more.")
+    tiled: bool = Field(False, description="A switch.")
+    extra: tuple[Literal["one", "two"], ...] = Field(("one",), description="Several of a few.")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sharpness", gr.Slider), ("tiled", gr.Checkbox), ("extra", gr.CheckboxGroup)]
+)
+def test_a_new_field_has_a_control_of_its_kind_with_its_own_words(name: str, kind: type) -> None:
+    field = Grown.model_fields[name]
+    control = build.control(name, field.default, kind=Grown, spec=SPECS[0])
+    assert isinstance(control, kind)
+    assert (control.label, control.info) == (name.capitalize(), field.description)
+    assert name in titles(Grown)
+
+
+def test_a_setting_with_suggestions_takes_other_values_too() -> None:
+    control = build.control("cutoff", 0.125, kind=Extrapolation)
+    assert isinstance(control, gr.Dropdown)
+    assert control.allow_custom_value
+    assert control.value == "0.125"
+
+
+def test_a_class_may_call_a_setting_otherwise_and_those_that_inherit_from_it_do_too() -> None:
+    class Inherited(Extrapolation):
+        """Of the same settings."""
+
+    assert label("width", Inherited).typed
+    assert not label("width", Request).typed
+    assert isinstance(build.control("width", 128, kind=Inherited), gr.Number)
 
 
 @pytest.mark.parametrize(
@@ -162,16 +217,3 @@ def test_a_setting_that_nobody_placed_stands_in_the_last_group() -> None:
 )
 def test_help_has_the_signs_of_mathematics(plain: str, set_: str) -> None:
     assert typeset(plain) == set_
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "shift"), [(1024, 1024, 3), (2048, 2048, 6), (512, 512, 1.5), (2048, 512, 3)]
-)
-def test_the_suggested_shift_is_that_of_equation_23(width: int, height: int, shift: float) -> None:
-    assert form.suggested_shift(find("sd3-medium"), width, height) == shift
-
-
-@pytest.mark.parametrize("width", ["", "x", 7, 1000.5, float("nan")])
-def test_half_a_number_suggests_no_shift(width: object) -> None:
-    with pytest.raises(Refusal):
-        form.suggested_shift(find("sd3-medium"), width, 1024)

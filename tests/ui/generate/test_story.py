@@ -7,7 +7,7 @@ import pytest
 from sd3demo.catalogue import CATALOGUE
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.settings import Request, parse
-from sd3demo.ui.run import status as words
+from sd3demo.ui.generate.story import done_text, story_html
 from tests.ui.fake_page import finished
 
 SPEC = CATALOGUE["sd3-medium"]
@@ -20,21 +20,24 @@ def made(**values: object) -> Plan:
 
 def told(before: Plan | None = None, **values: object) -> str:
     asked = made(**values)
-    return words.story(asked, finished(asked), before.request if before else None)
+    return story_html(asked, finished(asked), before.request if before else None)
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "asked 10 times with the prompt and 10 times without it; guidance went 5 times the way"),
-        ({"cfg": 1}, "asked 10 times, with the prompt alone: guidance is off"),
+        ({}, "called 10 times with the prompt and 10 times without it: CFG scale 5."),
+        ({"cfg": 1}, "called 10 times, with the prompt alone: CFG is off"),
         ({"cfg": 5, "cfg_to": 0.6}, "10 times with the prompt and 3 times without it"),
         ({"solver": "heun"}, "10 steps of Heun"),
         ({"seed": 7, "count": 3}, "seeds 7 to 9"),
         ({"steps": 1}, "in 1 step of Euler"),
-        ({"t5": "zeros"}, "read by CLIP-L and CLIP-G, with zeros in place of T5"),
-        ({"t5": "omit", "clip_l": "zeros"}, "read by CLIP-G, with zeros in place of CLIP-L and T5 left out"),
-        ({"t5": "zeros", "clip_l": "zeros", "clip_g": "zeros"}, "No encoder read the prompt"),
+        ({"t5": "zeros"}, "Text encoding by CLIP-L and CLIP-G, with zeros in place of T5."),
+        (
+            {"t5": "omit", "clip_l": "zeros"},
+            "Text encoding by CLIP-G, with zeros in place of CLIP-L and T5 left out.",
+        ),
+        ({"t5": "zeros", "clip_l": "zeros", "clip_g": "zeros"}, "Text encoding by no encoder"),
         ({}, "75.0 long and its chord 70.0: 7% longer than straight"),
         ({}, "√(2<i>D</i>) ≈ 724.1"),  # D = 16 x 128 x 128
     ],
@@ -61,11 +64,11 @@ def test_the_first_picture_is_compared_with_nothing() -> None:
     assert "changed" not in told()
 
 
-def test_a_bar_tells_t_where_a_sampler_stands_and_nowhere_else() -> None:
-    assert "<i>t</i> = 0.50" in words.progress(1, 4, 1.0, 0.5)
-    assert "<i>t</i> = 0.00" in words.progress(3, 4, 1.0, 0.0)
-    for bar in (words.bar(3, 10, "Step 3 of 10"), words.waking(), words.loading("tiny", 5), words.encoded(3)):
-        assert "<i>t</i>" not in bar
+def test_texts_that_were_encoded_before_are_said_to_be_cached() -> None:
+    asked = made()
+    cached = replace(finished(asked), encoder_calls=0)
+    assert "Text encoding by CLIP-L, CLIP-G and T5: cached." in story_html(asked, cached, None)
+    assert "cached" not in told()
 
 
 @pytest.mark.parametrize(
@@ -74,4 +77,4 @@ def test_a_bar_tells_t_where_a_sampler_stands_and_nowhere_else() -> None:
 def test_seconds_are_told_as_people_tell_them(seconds: float, text: str) -> None:
     asked = made()
     done = replace(finished(asked), seconds={"load": 99.0, "flow": seconds})
-    assert text in words.done(done)
+    assert text in done_text(done)

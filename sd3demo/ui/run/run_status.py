@@ -1,0 +1,120 @@
+"""Where a run stands, as a value that the page keeps in a `gr.State`, and the same as HTML."""
+
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Literal, TypeAlias
+
+from sd3demo.engine.events import Encoded, Event, Loading, StepDone
+from sd3demo.settings import counted
+
+Phase: TypeAlias = Literal["idle", "waiting", "running", "stopped", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where a run stands: `step` steps of `count` are done in `stage`, and the solver stands at time `t`.
+
+    `text` is what a person reads, as HTML; `note` is a sentence about what went wrong beside it, as text.
+    """
+
+    phase: Phase = "idle"
+    text: str = ""
+    step: int = 0
+    count: int = 0
+    t: float | None = None
+    stage: str = ""
+    note: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run is in the queue or goes on."""
+        return self.phase in ("waiting", "running")
+
+
+WAITING = RunStatus("waiting", "In the queue")
+STARTING = RunStatus("running", "Starting")
+STOPPING = "Stopping after the step that is running"
+NOT_STARTED = (
+    "The run did not start: it was stopped in the queue, or the queue is full. Try again in a moment"
+)
+
+
+def running(
+    text: str, *, step: int = 0, count: int = 0, t: float | None = None, stage: str = ""
+) -> RunStatus:
+    """A run that goes on; `text` is HTML."""
+    return RunStatus("running", text, step, count, t, stage)
+
+
+def finished(text: str, *, note: str = "") -> RunStatus:
+    """A run with its result; `text` is HTML, `note` a sentence about what could not be done with it."""
+    return RunStatus("finished", text, note=note)
+
+
+def failed(sentence: str) -> RunStatus:
+    """A run that ended in an error, or was refused."""
+    return RunStatus("failed", escape(_as_sentence(sentence)))
+
+
+def stopped(status: RunStatus, text: str) -> RunStatus:
+    """A run that was stopped where `status` stands."""
+    return replace(status, phase="stopped", text=text)
+
+
+def run_status(event: Event, *, stage: str = "") -> RunStatus | None:
+    """Where a run stands after an event; None for events that change nothing of it.
+
+    `stage` is what the stage is called, where a run has several.
+    """
+    match event:
+        case Loading(model=model, bytes=size):
+            return running(f"Loading {escape(model)}, {size / 1e6:,.0f} MB (first run only)", stage=stage)
+        case Encoded(calls=0):
+            return running("Text encoding: cached", stage=stage)
+        case Encoded(calls=calls):
+            return running(f"Text encoding: {counted(calls, 'encoder call')}", stage=stage)
+        case StepDone(index=index, count=count, seconds=seconds, t_next=t):
+            done = index + 1
+            left = seconds / done * (count - done)
+            head = f"{escape(stage)}: step" if stage else "Step"
+            text = f"{head} {done} of {count} · {seconds:.1f} s, about {left:.1f} s left"
+            return running(text, step=done, count=count, t=t, stage=stage)
+        case _:
+            return None
+
+
+def status_html(status: RunStatus) -> str:
+    """A status as the page shows it: a bar while the run goes on, then how it ended."""
+    match status.phase:
+        case "idle":
+            return ""
+        case "waiting" | "running":
+            return progress_bar(status)
+        case "failed":
+            return _alert(status.text)
+        case "stopped" | "finished":
+            note = _alert(escape(_as_sentence(status.note))) if status.note else ""
+            return f'<p class="done" role="status">{status.text}</p>{note}'
+
+
+def stopping_html(status: RunStatus) -> str:
+    """The same for a run that was asked to stop and has not yet."""
+    bar = progress_bar(status).removesuffix("</div>")
+    return f'{bar}<p class="stopping">{STOPPING}.</p></div>'
+
+
+def progress_bar(status: RunStatus) -> str:
+    """A bar with its words."""
+    where = "" if status.t is None else f"<span><i>t</i> = {status.t:.2f}</span>"
+    return (
+        f'<div class="progress"><progress max="{status.count or 1}" value="{status.step}" '
+        f'aria-label="Progress"></progress><p><span>{status.text}</span>{where}</p></div>'
+    )
+
+
+def _alert(text: str) -> str:
+    return f'<p class="failed" role="alert">{text}.</p>'
+
+
+def _as_sentence(text: str) -> str:
+    return (text[:1].upper() + text[1:]).rstrip(".")

@@ -1,0 +1,165 @@
+"""All that the page takes from gradio beyond what it documents, and what happens where a release lacks it."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+from gradio.components.api_component import Api
+from gradio.context import Context
+from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.routes import App
+from gradio.utils import get_upload_folder
+
+from sd3demo.errors import Refusal
+
+log = logging.getLogger(__name__)
+
+DEFAULT_HOST: str = LOCALHOST_NAME  # what GRADIO_SERVER_NAME says
+DEFAULT_PORTS = range(INITIAL_PORT_VALUE, INITIAL_PORT_VALUE + TRY_NUM_PORTS)
+LAUNCH: dict[str, Any] = {"_frontend": False}
+"""For `launch`: no request of its own page, which a busy machine answers too late."""
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """A file that gradio serves: where it lies, where the browser finds it, and what it is called there."""
+
+    path: str
+    source: str
+    name: str
+
+
+def write_served_file(content: bytes, name: str) -> ServedFile:
+    """Write a file where gradio serves it and later clears it away. Raises Refusal where the disk is full."""
+    try:
+        path = save_bytes_to_cache(content, name, get_upload_folder())
+    except OSError as error:
+        raise Refusal(f"cannot write {name}: {error.strerror}; the page needs free disk space") from error
+    return ServedFile(path, source_of(path), name)
+
+
+def source_of(path: str) -> str:
+    """Where the browser finds a file that gradio serves."""
+    return f"gradio_api/file={quote(path)}"
+
+
+def upload_folder() -> Path:
+    """The folder whose files gradio serves and clears away."""
+    return Path(get_upload_folder())
+
+
+def current_page() -> gr.Blocks | None:
+    """The page that is being built."""
+    page: gr.Blocks | None = Context.root_block
+    return page
+
+
+def current_tab() -> gr.Tab | None:
+    """The tab of the page that is being built."""
+    block: Any = Context.block
+    while block is not None and not isinstance(block, gr.Tab):
+        block = block.parent
+    return block
+
+
+ApiValue = Api
+"""A value of an endpoint: nothing on the page, only a type, a title and a default for programs."""
+
+
+def api_value(default: object, schema: Mapping[str, object], title: str) -> ApiValue:
+    """Return a value with a JSON schema, whose `additional_description` stands on the API page."""
+    return Api(default, dict(schema), title)  # type: ignore[arg-type]
+
+
+def add_endpoint(
+    function: Callable[..., object],
+    inputs: Sequence[ApiValue],
+    outputs: Sequence[ApiValue],
+    *,
+    name: str,
+    queue: str = "",
+) -> None:
+    """Add an endpoint to the page that is being built; several may share a value.
+
+    `queue` names the runs that it waits for; without a name it answers at once. `gr.api` numbers its values,
+    has no place for their descriptions, and makes them anew for each endpoint.
+    """
+    line: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": queue} if queue else {"queue": False}
+    gr.on(
+        [],
+        function,
+        [*inputs],
+        [*outputs],
+        preprocess=False,
+        postprocess=False,
+        show_progress="hidden",
+        api_name=name,
+        **line,
+    )
+
+
+def fill_missing_values(page: gr.Blocks) -> None:
+    """Let a client that sends fewer values than an endpoint takes have the defaults of the others.
+
+    Clients of gradio send them all; others know as many as there were when they were written. Where a release
+    checks values otherwise, such a client is told by gradio how many there are.
+    """
+    check = getattr(page, "validate_inputs", None)
+    if check is None:
+        log.warning("gradio %s has no validate_inputs: endpoints need all of their values", gr.__version__)
+        return
+
+    def filled(endpoint: Any, values: list[Any]) -> None:
+        if all(isinstance(one, ApiValue) for one in endpoint.inputs):
+            values.extend(one.value for one in endpoint.inputs[len(values) :])
+        check(endpoint, values)
+
+    page.validate_inputs = filled  # type: ignore[method-assign, assignment]
+
+
+def build_without_apps(build: Callable[[], gr.Blocks]) -> gr.Blocks:
+    """Build a page without the web apps that gradio would make on the way and throw away.
+
+    gradio has no setting for that. Where a release makes its app otherwise, the page is built as gradio
+    builds any, and the log says what that costs.
+    """
+    if not callable(getattr(App, "create_app", None)):
+        _warn_slow_start("App.create_app is gone")
+        return build()
+    try:
+        with no_app_yet():
+            return build()
+    except (AttributeError, TypeError) as error:  # gradio asked the missing app for something, or it is ours
+        _warn_slow_start(str(error))
+        return build()
+
+
+@contextmanager
+def no_app_yet() -> Iterator[None]:
+    """While a page is built, gradio makes no web app; `page.app` is None until `launch` makes the one that
+    serves."""
+    create_app = App.create_app
+    App.create_app = staticmethod(_no_app)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(create_app)  # type: ignore[method-assign]
+
+
+def _no_app(*_: object, **__: object) -> None:
+    return None
+
+
+def _warn_slow_start(why: str) -> None:
+    log.warning(
+        "gradio %s makes its web app in a way that is not known here (%s): the page opens some tenths of a "
+        "second later, and works all the same; constraints.txt names the release that it was tested with",
+        gr.__version__,
+        why,
+    )

@@ -1,0 +1,177 @@
+"""Start and Stop on every tab: what the status says at once, and how a run is said to end."""
+
+from collections.abc import Iterator, Sequence
+
+import gradio as gr
+import pytest
+
+from sd3demo.errors import Failure, Refusal
+from sd3demo.ui import Core, build
+from sd3demo.ui.run import wiring
+from sd3demo.ui.run.errors import UNEXPECTED
+from sd3demo.ui.run.events import RunStopped
+from sd3demo.ui.run.run_status import (
+    NOT_STARTED,
+    STARTING,
+    STOPPING,
+    WAITING,
+    RunStatus,
+    failed,
+    finished,
+    running,
+    status_html,
+    stopped,
+)
+from tests.ui.fake_page import Rehearsal
+
+STEP = running("Step 3 of 8", step=3, count=8)
+ENDS = [RunStatus(), finished("Done."), failed("no"), stopped(STEP, "Stopped.")]
+
+
+@pytest.fixture(scope="module")
+def page() -> gr.Blocks:
+    return build(Core(("tiny",), Rehearsal().run))
+
+
+def test_every_run_that_can_be_stopped_says_afterwards_how_far_it_came(page: gr.Blocks) -> None:
+    events = page.get_config_file()["dependencies"]
+    cancelled = [run for event in events for run in event["cancels"]]
+    answered = [event["trigger_after"] for event in events if event["trigger_only_on_failure"]]
+    assert (
+        len(cancelled) >= 6
+    )  # Generate, grid, Verify, Trajectories, two that enlarge; others are built late
+    assert sorted(cancelled) == sorted(answered)
+
+
+def test_every_stop_is_seen_before_the_run_has_ended(page: gr.Blocks) -> None:
+    stops = {
+        target for event in page.config["dependencies"] if event["cancels"] for target in event["targets"]
+    }
+    seen = {target for fn in page.fns.values() if fn.fn is wiring._stopping for target in fn.targets}
+    assert stops == seen
+
+
+def test_every_run_waits_in_a_queue_and_says_so_first(page: gr.Blocks) -> None:
+    fns = page.fns
+    runs = [
+        fn
+        for fn in fns.values()
+        if fn.concurrency_id in ("model", "plane") and fn.api_visibility == "private"
+    ]
+    assert len(runs) >= 6
+    for run in runs:
+        assert fns[run.trigger_after].fn is wiring._queued
+        assert isinstance(run.outputs[0], gr.State)
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_click_where_nothing_runs_waits_for_its_turn(status: RunStatus) -> None:
+    assert wiring._queued(status) == [WAITING, status_html(WAITING)]
+    assert wiring._stopping(status) == gr.skip()
+
+
+@pytest.mark.parametrize("status", [WAITING, STARTING, STEP])
+def test_a_click_while_a_run_goes_on_says_nothing_and_stop_that_it_stops(status: RunStatus) -> None:
+    assert wiring._queued(status) == [gr.skip(), gr.skip()]
+    assert STOPPING in str(wiring._stopping(status))
+
+
+def ended(status: RunStatus, more: str) -> list[object]:
+    return [f"Stopped after step {status.step}.", more]
+
+
+def test_a_run_that_was_stopped_says_how_far_it_came() -> None:
+    now, html, more = wiring._ended(ended, STEP, "more")
+    assert now == stopped(STEP, "Stopped after step 3.")
+    assert (html, more) == (status_html(now), "more")
+
+
+def test_a_run_that_never_began_says_so() -> None:
+    now, html, more = wiring._ended(ended, WAITING, "more")
+    assert now == failed(NOT_STARTED)
+    assert NOT_STARTED in str(html)
+    assert more == "more"
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_run_that_has_said_its_end_is_left_with_it(status: RunStatus) -> None:
+    assert wiring._ended(ended, status, "more") == [gr.skip(), gr.skip(), "more"]
+
+
+def through(answer: wiring.Answer, on_error: object = None) -> list[list[object]]:
+    return list(wiring.streamed(answer, {"steps": "Steps"}, 1, on_error))  # type: ignore[arg-type]
+
+
+def test_a_run_goes_from_its_turn_to_its_end() -> None:
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        yield STEP, ["half"]
+        yield finished("Done."), ["whole"]
+
+    assert through(answer) == [
+        [STARTING, status_html(STARTING), gr.skip()],
+        [STEP, status_html(STEP), "half"],
+        [finished("Done."), status_html(finished("Done.")), "whole"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Refusal("steps is 0; it must lie in [1, 100]"), failed("Steps is 0; it must lie in [1, 100]")),
+        (Failure("the latent is not finite"), failed("the latent is not finite")),
+        (KeyError("secret"), failed(UNEXPECTED)),
+        (RunStopped(2), stopped(STEP, "Stopped after step 2.")),
+    ],
+)
+def test_what_a_run_raises_is_a_sentence_and_leaves_what_was_shown(
+    error: Exception, status: RunStatus
+) -> None:
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        yield STEP, ["half"]
+        raise error
+
+    assert through(answer)[-1] == [status, status_html(status), gr.skip()]
+
+
+def test_an_error_can_clear_what_was_shown() -> None:
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        raise Refusal("no")
+        yield
+
+    assert through(answer, lambda: ["gone"])[-1][2] == "gone"
+
+
+def test_a_run_that_says_no_end_is_unfinished() -> None:
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        yield STEP, ["half"]
+
+    assert through(answer)[-1][0] == failed("the run stopped before it was finished")
+
+
+def test_an_error_of_gradio_goes_on_to_gradio_and_the_run_is_over() -> None:
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        raise gr.Error("no quota left")
+        yield
+
+    updates = wiring.streamed(answer, {}, 1, None)
+    next(updates)
+    assert next(updates)[0] == failed("no quota left")
+    with pytest.raises(gr.Error, match="no quota left"):
+        next(updates)
+
+
+def test_closing_the_updates_closes_the_run() -> None:
+    closed = []
+
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        try:
+            yield STEP, ["half"]
+            yield finished(""), ["whole"]
+        finally:
+            closed.append(True)
+
+    updates = wiring.streamed(answer, {}, 1, None)
+    next(updates), next(updates)
+    assert not closed
+    updates.close()
+    assert closed
