@@ -7,7 +7,7 @@ import gradio as gr
 
 from sd3demo.catalogue import find
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls.models import about_model, model_title
+from sd3demo.ui.controls.model_choice import about_model, model_title
 from sd3demo.ui.run.markdown import prose, text_file
 
 TEXT = text_file("about")

@@ -66,7 +66,7 @@ def per_channel(x: Tensor, level: int) -> Tensor:
 @torch.inference_mode()
 def share_rows(side: int, rounds: int) -> list[tuple[str, float, float, float]]:
     """Low-pass, seconds of a projection, and its share of a network call in seconds and in operations."""
-    latent = side // MEDIUM.vae_factor
+    latent = side // MEDIUM.latent.factor
     x, guide = torch.randn(1, 16, latent, latent), torch.randn(1, 16, latent, latent)
     tokens = image_tokens(MEDIUM, side, side)
     network = MEDIUM.network

@@ -13,10 +13,10 @@ from sd3demo.flow.extrapolation.tuning import NEUTRAL, POSITIONS, Toolkit
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
 from sd3demo.models.protocol import Dials
-from sd3demo.models.sd3.mmdit import forward, lay_out, positions_of
 from sd3demo.models.sd3.modulation import modulations
 from sd3demo.models.sd3.network_call import Resident, network_call
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import forward, lay_out, positions_of
 from tests.checkpoints import KINDS, pipeline
 
 COPIES = [2, 3, 4, 16]

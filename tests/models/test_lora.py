@@ -11,11 +11,11 @@ from sd3demo.flow.solvers import At
 from sd3demo.models.linear import AdaptedLinear, PackedLinear, PlainLinear, can_pack, joined
 from sd3demo.models.lora import fused_weight, fusible, lora_state
 from sd3demo.models.protocol import Dials
-from sd3demo.models.sd3 import mmdit
-from sd3demo.models.sd3.mmdit import lay_out
+from sd3demo.models.sd3 import transformer
 from sd3demo.models.sd3.network_call import Resident, network_call
 from sd3demo.models.sd3.streamed import Streamed
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import lay_out
 from tests.checkpoints import KINDS, pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
@@ -65,7 +65,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "packed" and not can_pack(nn.Linear(8, 8)):
         pytest.skip("this processor has no packed layers")
     if request.param == "plain":
-        monkeypatch.setattr(mmdit, "can_pack", lambda network: False)
+        monkeypatch.setattr(transformer, "can_pack", lambda network: False)
     return str(request.param)
 
 

@@ -46,13 +46,13 @@ def enlarging(plan: Plan) -> Iterator[Event]:
         noise_sha256=last.noise_sha256,
         weights_sha256=last.weights_sha256,
         seconds={"load": 2.0, "encode": 0.1, "flow": 3.2, "decode": 0.2},
-        made=made,
+        arms=made,
     )
 
 
 def _steps(plan: Plan, stage: Stage, shade: int) -> Iterator[Event]:
     yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
-    latent = stage.height // plan.spec.vae_factor, stage.width // plan.spec.vae_factor
+    latent = plan.spec.latent.shape(stage.width, stage.height)[1:]
     count = len(stage.sigmas) - 1
     for index in range(count):
         times = stage.sigmas[index], stage.sigmas[index + 1]

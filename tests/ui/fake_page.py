@@ -102,7 +102,7 @@ def events(plan: Plan) -> Iterator[Event]:
     yield Loading(plan.spec.name, 5_000_000)
     yield Encoded(3, 0.01)
     yield StageStarted(stage.key, stage.width, stage.height, stage.sigmas)
-    latent = stage.height // plan.spec.vae_factor, stage.width // plan.spec.vae_factor
+    latent = plan.spec.latent.shape(stage.width, stage.height)[1:]
     for index in range(count):
         previews = tuple(flat(*latent, shade=8 * index + k) for k in range(plan.request.count))
         times = stage.sigmas[index], stage.sigmas[index + 1]

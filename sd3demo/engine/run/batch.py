@@ -30,7 +30,7 @@ TextPlaces: TypeAlias = dict[TextKey, int]
 
 
 @dataclass(eq=False)
-class RunRecord:
+class BatchRunResult:
     """What a run of a batch has found so far."""
 
     plan: Plan
@@ -78,7 +78,7 @@ def run_batch(
     calls = SharedCalls(network, [text.length for text in texts])
     waiting = deque(enumerate(plans))
     active: list[ActiveRun] = []
-    records: dict[int, RunRecord] = {}
+    records: dict[int, BatchRunResult] = {}
     room = batch_size(plans)
 
     def admit() -> Generator[BatchEvent, None, None]:
@@ -88,7 +88,7 @@ def run_batch(
             stage = plan.flow_stages[-1]
             yield BatchEvent(index, StageStarted(stage.key, stage.width, stage.height, stage.sigmas))
             noise = initial_noise(plan.seeds, plan.spec, stage)
-            records[index] = RunRecord(plan, noise)
+            records[index] = BatchRunResult(plan, noise)
             texts_of = {branch: places[key] for branch, key in text_keys(plan, loaded.weights).items()}
             active.append(start(index, stage, noise.to(loaded.device), texts_of))
 
@@ -108,7 +108,7 @@ def run_batch(
         yield BatchEvent(index, Stopped(plan.stages[-1].key, 0))
 
 
-def _finished(run: ActiveRun, record: RunRecord, latent: Tensor, loaded: LoadedModel) -> Finished:
+def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: LoadedModel) -> Finished:
     timer = record.timer
     timer.lap("flow")
     pictures = tuple(pixels(loaded.model.to_image(one[None])[0]) for one in latent)

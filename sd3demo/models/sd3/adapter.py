@@ -13,10 +13,10 @@ from sd3demo.models.lora import lora_state
 from sd3demo.models.offloading import bring, stays, streaming_hook
 from sd3demo.models.protocol import Conditioning, Dials, Rows, TokenWords
 from sd3demo.models.sd3 import attention_maps, streamed, text_encoders, token_words
-from sd3demo.models.sd3.mmdit import MMDiT, lay_out
 from sd3demo.models.sd3.network_call import Resident, network_call
 from sd3demo.models.sd3.streamed import Streamed
 from sd3demo.models.sd3.text_encoders import CLIPS, ClipWidths, LoadedEncoder, SD3Text
+from sd3demo.models.sd3.transformer import MMDiT, lay_out
 
 EncoderReader: TypeAlias = Callable[[TextEncoder], LoadedEncoder]
 """Reads one text encoder from the checkpoint's folder."""

@@ -12,9 +12,9 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
-from sd3demo.models.sd3.mmdit import MMDiT, joint_block, positions_of, queries_keys_values
 from sd3demo.models.sd3.modulation import Modulation, modulations, taken
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import MMDiT, joint_block, positions_of, queries_keys_values
 
 CHUNK = 2**23
 """Weights that are held at a time: 32 MiB in float32."""
@@ -33,7 +33,7 @@ def text_weights(
     """For each of `blocks`, in increasing order, each patch's share of attention on each group: (B, N, U).
 
     groups: (M, U), ones where a text token belongs to a group. What is missing from 1 in the sum over all
-    groups is the attention of the patch to the picture. The other arguments are those of `mmdit.forward`.
+    groups is the attention of the patch to the picture. The other arguments are those of `transformer.forward`.
     """
     image = model.patches(latent).flatten(2).transpose(1, 2) + positions  # (B, N, D)
     for index, (block, rows) in enumerate(zip(model.blocks, modulation.blocks, strict=True)):

@@ -20,10 +20,10 @@ from sd3demo.flow.extrapolation.tuning import Toolkit
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import Tuning
 from sd3demo.models.protocol import Dials, Rows
-from sd3demo.models.sd3.mmdit import MMDiT, forward
 from sd3demo.models.sd3.modulation import WINDOW, Modulation, modulation_of_rows, modulations, taken
 from sd3demo.models.sd3.positions import PositionCache
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import MMDiT, forward
 
 
 class Evaluation(Protocol):

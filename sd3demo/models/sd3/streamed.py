@@ -17,9 +17,9 @@ from sd3demo.models.attention_tuning import STOCK, Tuning, attend
 from sd3demo.models.offloading import works_on
 from sd3demo.models.protocol import Dials
 from sd3demo.models.sd3.attention_maps import shares
-from sd3demo.models.sd3.mmdit import positions_of
 from sd3demo.models.sd3.modulation import TIME_SCALE
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import positions_of
 
 
 class Streamed:

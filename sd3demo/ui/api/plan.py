@@ -35,7 +35,7 @@ def plan(core: Core) -> ApiEndpoint:
     """The endpoint of plans."""
 
     def answer(values: Mapping[str, JsonValue]) -> dict[str, object]:
-        return to_json(planned(core, settings_of(values, Extrapolation), _budget(values["vram"])))
+        return to_json(planned(core, settings_of(values, Extrapolation), _budget(core, values["vram"])))
 
     first = (PROMPT, "width", "height", "cfg", "steps", "shift", "schedule", "solver", "t5", "count")
     return ApiEndpoint(

@@ -13,7 +13,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.settings import Request, Settings, bounds_of, is_whole, parse
 from sd3demo.ui.controls.labels import choice_titles, help_of, label
-from sd3demo.ui.controls.models import about_model, model_title
+from sd3demo.ui.controls.model_choice import about_model, model_title
 
 Value: TypeAlias = str | int | float
 Control: TypeAlias = (
@@ -146,22 +146,3 @@ def float_or_int(value: object) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     return value
-
-
-def inactive(values: Mapping[str, object], spec: ModelSpec) -> dict[str, str]:
-    """The settings that change nothing with these others and this model, each with the reason."""
-    reasons: dict[str, str] = {}
-    if values.get("cfg") == 1:
-        reasons |= dict.fromkeys(("negative", "cfg_from", "cfg_to"), "CFG is off at scale 1.")
-    if values.get("clip_g") != "on":
-        reasons["prompt_2"] = "CLIP-G's place holds zeros, so its text is not read."
-    if values.get("t5") != "on":
-        reasons["prompt_3"] = "T5 does not read the prompt now."
-    if values.get("t5") == "omit":
-        reasons["max_sequence_length"] = "T5's tokens are left out."
-    if spec.components and not spec.has("t5"):
-        missing = f"{model_title(spec)} comes without T5; zeros stand in its place."
-        reasons |= dict.fromkeys(("t5", "prompt_3"), missing)
-    if values.get("schedule") == "linear":
-        reasons["shift"] = "The linear scheduler is never shifted."
-    return reasons

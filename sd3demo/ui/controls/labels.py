@@ -67,6 +67,10 @@ LABELS: Mapping[str, Label] = {
     ),
     "cfg_from": Label("CFG from t", step=0.01),
     "cfg_to": Label("CFG up to t", step=0.01),
+    "skip_scale": Label("Skip-layer guidance", "For SD3.5-medium; 0 is off.", step=0.1),
+    "skip_layers": Label("Skipped layers", "Block numbers, such as 7,8,9.", hint="the model's own"),
+    "skip_from": Label("Skip-layer guidance from t", step=0.01),
+    "skip_to": Label("Skip-layer guidance up to t", step=0.01),
     "solver": Label(
         "Sampler",
         "How the steps are integrated: Euler asks the network once a step, the others more often.",
@@ -161,7 +165,7 @@ LABELS: Mapping[str, Label] = {
 }
 
 OF_CLASS: Mapping[str, Mapping[str, Label]] = {
-    "Exams": {"seed": Label("Seed of the noise", typed=True)},
+    "ExamSettings": {"seed": Label("Seed of the noise", typed=True)},
     "VelocityLoss": {"n": Label("Scenes", usual=(1, 100))},
     "Extrapolation": {
         "width": Label("Width", "Pixels.", typed=True),
@@ -186,7 +190,11 @@ GROUPS = (
     Group("Text", ("t5", "clip_l", "clip_g", "negative", "prompt_2", "prompt_3")),
     Group("Size and batch", ("width", "height", "count")),
 )
-LAST = Group("Advanced", ("model", "cfg_from", "cfg_to", "max_sequence_length", "precision", "placement"))
+LAST = Group(
+    "Advanced",
+    ("model", "cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to", "max_sequence_length",
+     "precision", "placement"),
+)  # fmt: skip
 
 
 def label(name: str, kind: type[Settings] = Request) -> Label:

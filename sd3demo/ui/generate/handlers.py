@@ -13,14 +13,14 @@ from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Refusal
-from sd3demo.history import read_receipt
-from sd3demo.settings import Request, parse
+from sd3demo.history import model_for, read_receipt, single_request
+from sd3demo.settings import LAST_SEED, Request, parse, without_effect
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Value
 from sd3demo.ui.controls.labels import help_of, titles
-from sd3demo.ui.controls.models import about_model
+from sd3demo.ui.controls.model_choice import about_model
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.generate.examples import EXAMPLES
 from sd3demo.ui.generate.size import SHAPES, recommendation, recommended_shift, size_of_shape
@@ -84,11 +84,8 @@ class GenerateHandlers:
         shown = f"“{path.name}”"
         try:
             found = read_receipt(path)
-            request = found.request
-            if request.model not in self.core.models:
-                raise Refusal(f"{shown} is of the model {request.model}, which is not offered on this page")
-            alone = request.model_copy(update={"seed": request.seed + found.picture, "count": 1})
-            spec = find(request.model)
+            model = model_for(found, self.core.models, everywhere=False)
+            alone, spec = single_request(found, model.model), model.spec
             if isinstance(alone, ResolvedExtrapolation):
                 there = f'<a href="{extrapolate_again.link(alone, self.core)}">'
                 said = f"{shown} is an extrapolation. {there}Open its settings on the Extrapolate tab</a>."
@@ -127,7 +124,7 @@ class GenerateHandlers:
         """Controls that change nothing now are greyed out and say why."""
         held = dict(zip(self.names, values, strict=True))
         spec = find(str(held["model"]))
-        reasons = build.inactive(held, spec)
+        reasons = without_effect(held, spec)
         return [
             gr.update(
                 interactive=name not in reasons,
@@ -153,7 +150,7 @@ def ended(status: RunStatus) -> list[str]:
 
 def new_seed() -> int:
     """A seed at random."""
-    return secrets.randbelow(2**32)
+    return secrets.randbelow(LAST_SEED - 14)  # a batch of sixteen has a seed for each picture
 
 
 def size(shape: str, model: str) -> tuple[int, int]:

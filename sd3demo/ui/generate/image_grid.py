@@ -21,7 +21,7 @@ from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Control
 from sd3demo.ui.controls.deep_links import written
 from sd3demo.ui.controls.labels import label, titles
-from sd3demo.ui.controls.models import is_here
+from sd3demo.ui.controls.model_choice import is_here
 from sd3demo.ui.generate import image_grid_view as view
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.run.files import write_pictures

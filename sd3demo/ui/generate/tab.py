@@ -9,7 +9,7 @@ from gradio.components import Component
 from pydantic import Field, create_model
 
 from sd3demo.catalogue import ModelSpec, find
-from sd3demo.settings import Request, Settings
+from sd3demo.settings import Request, Settings, without_effect
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Control
@@ -76,7 +76,7 @@ def link_settings(kind: type[Request]) -> type[Settings]:
 def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, Control], GenerateActions]:
     """The prompt with its buttons, and below them every other setting in its group."""
     values = build.opening(spec, kind)
-    reasons = build.inactive(values, spec)
+    reasons = without_effect(values, spec)
 
     def control(name: str) -> Control:
         reason = reasons.get(name, "")

@@ -13,7 +13,7 @@ from sd3demo.history.store import RunStore, finished_at
 from sd3demo.settings import Resolved, counted
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.labels import label
-from sd3demo.ui.controls.models import model_title
+from sd3demo.ui.controls.model_choice import model_title
 from sd3demo.ui.run.run_status import failed, status_html
 
 EMPTY = (

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.history.traces import SUFFIX
-from sd3demo.settings import Request, Time
+from sd3demo.settings import Request, Time, without_effect
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.deep_links import linked
@@ -111,7 +111,7 @@ def trajectories(core: Core) -> None:
 def _asked(spec: ModelSpec) -> tuple[dict[str, build.Control], TrajectoryButtons]:
     """Recorded traces, and the settings of one's own."""
     values = handlers.opening(spec)
-    reasons = build.inactive(values, spec)
+    reasons = without_effect(values, spec)
     with gr.Column(elem_id="path-ask", min_width=260):
         section(TEXT, "Path")
         examples = gr.Dataset(

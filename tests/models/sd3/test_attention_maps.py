@@ -7,10 +7,10 @@ from torch import Tensor
 
 from sd3demo.models.sd3 import attention_maps as attention
 from sd3demo.models.sd3.attention_maps import of_network, shares, text_weights
-from sd3demo.models.sd3.mmdit import lay_out, positions_of
 from sd3demo.models.sd3.modulation import TIME_SCALE, modulations
 from sd3demo.models.sd3.streamed import attention as streamed_attention
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import lay_out, positions_of
 from tests.checkpoints import KINDS, pipeline
 
 TEXT, T = 18, 0.4

@@ -14,11 +14,11 @@ from sd3demo.flow.solvers import At
 from sd3demo.models.branches import branches_of
 from sd3demo.models.offloading import streaming_hook
 from sd3demo.models.protocol import Dials, Rows
-from sd3demo.models.sd3.mmdit import forward, lay_out, positions_of
 from sd3demo.models.sd3.modulation import TIME_SCALE, WINDOW, modulation_of_rows, modulations
 from sd3demo.models.sd3.network_call import ModulationWindow, Resident, network_call
 from sd3demo.models.sd3.streamed import Streamed
 from sd3demo.models.sd3.text_encoders import SD3Text
+from sd3demo.models.sd3.transformer import forward, lay_out, positions_of
 from tests.checkpoints import KINDS, pipeline
 
 TIMES = tuple(1 - place / (2 * WINDOW) for place in range(2 * WINDOW))

@@ -15,7 +15,7 @@ from sd3demo.catalogue import CATALOGUE, ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan.plan import resolve
 from sd3demo.flow.grids import CONVENTIONS, Convention, shift, time_grid
-from sd3demo.settings import Request, Settings, bounds_of, choices_of, parse
+from sd3demo.settings import Request, Settings, bounds_of, choices_of, parse, without_effect
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies.study import STUDIES, find_study
 from sd3demo.ui.app import TABS
@@ -31,7 +31,7 @@ from sd3demo.ui.controls.labels import (
     titles,
     typeset,
 )
-from sd3demo.ui.controls.models import about_model
+from sd3demo.ui.controls.model_choice import about_model
 from tests.ui.fake_page import write_model
 
 FIELDS = list(Request.model_fields)
@@ -126,17 +126,18 @@ def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:
         ({"t5": "zeros"}, {"prompt_3"}),
         ({"t5": "omit"}, {"prompt_3", "max_sequence_length"}),
         ({"schedule": "linear"}, {"shift"}),
+        ({"skip_scale": 0}, {"skip_layers", "skip_from", "skip_to"}),
     ],
 )
 def test_what_changes_nothing_is_greyed_out_with_the_reason(values: dict, greyed: set[str]) -> None:
-    reasons = build.inactive(build.opening(SPECS[1]) | {"cfg": 4} | values, SPECS[1])
+    reasons = without_effect(build.opening(SPECS[1]) | {"cfg": 4, "skip_scale": 1} | values, SPECS[1])
     assert set(reasons) == greyed
     assert all(reason.endswith(".") for reason in reasons.values())
 
 
 def test_a_model_without_t5_says_so_where_t5_is_set(tmp_path: Path) -> None:
     spec = find(str(write_model(tmp_path / "small", with_t5=False)))
-    assert build.inactive(build.opening(spec), spec)["t5"].startswith("small comes without T5")
+    assert without_effect(build.opening(spec), spec)["t5"].startswith("This model comes without T5")
 
 
 @pytest.mark.parametrize("alpha", [1.0, 3.0])

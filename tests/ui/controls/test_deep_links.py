@@ -113,8 +113,8 @@ def test_how_a_tab_opens_is_the_tab_alone(every: dict[str, Link]) -> None:
 
 def test_every_setting_of_every_tab_goes_there_and_back(every: dict[str, Link]) -> None:
     for link, name in cases(every):
-        if name == "model":
-            continue  # it moves the others: see below
+        if name in ("model", "skip_scale"):
+            continue  # the one moves the others, the other asks for layers: see below
         values = dict(link.start({})) | {name: other(link, name)}
         fragment = written(link.tab, values, link.start)
         own = fragment.count("=") - fragment.count("grid_across") - fragment.count("grid_down")
@@ -123,9 +123,14 @@ def test_every_setting_of_every_tab_goes_there_and_back(every: dict[str, Link]) 
         assert held == values, (link.tab, name)
 
 
+def test_skip_layer_guidance_goes_there_and_back_with_its_layers(generate: Link) -> None:
+    values = dict(generate.start({})) | {"skip_scale": 2.8, "skip_layers": "1"}
+    assert there_and_back(generate, values) == values
+
+
 def test_every_control_is_set_by_what_was_read(every: dict[str, Link]) -> None:
     for link, name in cases(every):
-        if name == "model":
+        if name in ("model", "skip_scale"):
             continue
         values = dict(link.start({})) | {name: other(link, name)}
         held = set_by(link, values)

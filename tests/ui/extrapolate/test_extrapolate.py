@@ -153,8 +153,12 @@ def test_what_is_greyed_changes_nothing() -> None:
         plan = planned(requested(values), CORE)
         for name in set(other) & set(inactive(values)):
             again = planned(requested(values | {name: other[name]}), CORE)
-            assert [stage.sigmas for stage in again.stages] == [stage.sigmas for stage in plan.stages]
-            assert [stage.toolkit for stage in again.stages] == [stage.toolkit for stage in plan.stages]
+            assert [stage.sigmas for stage in again.flow_stages] == [
+                stage.sigmas for stage in plan.flow_stages
+            ]
+            assert [stage.toolkit for stage in again.flow_stages] == [
+                stage.toolkit for stage in plan.flow_stages
+            ]
 
 
 def test_the_plan_tells_every_stage_and_whether_it_fits() -> None:

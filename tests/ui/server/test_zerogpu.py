@@ -150,7 +150,7 @@ def test_the_core_of_the_page_borrows_its_gpu(lender: Lender, monkeypatch: pytes
     from sd3demo.engine.run import engine as run
 
     held: list[Plan] = []
-    monkeypatch.setattr(run, "_prepare", lambda plan, loader: held.append(plan))
+    monkeypatch.setattr(run.Engine, "_bring", lambda self, plan: held.append(plan))
     made = core(("sd3-medium",))
     assert [plan.budget for plan in held] == [zerogpu.LENT]
     assert made.run.__name__ == "from_there"

@@ -59,7 +59,7 @@ def test_the_tab_opens_with_a_trace_that_ships_and_only_once() -> None:
     first = handlers.first(None, True, "")
     shown = filled(first)
     assert shown.before is None
-    assert to_file(shown.trace) == shipped()[0].read_bytes()
+    assert to_file(shown.trace) == to_file(read_trace(shipped()[0]))
     assert handlers.first(shown, True, "") == [SKIP] * (PARTS + 1 + PLOTS)
 
 
@@ -67,10 +67,10 @@ def test_the_tab_opens_with_a_trace_that_ships_and_only_once() -> None:
 def test_every_trace_that_ships_can_be_shown_and_has_a_link(index: int) -> None:
     name = handlers.names()[index]
     shown = filled(handlers.example(name, None, True))
-    assert to_file(shown.trace) == shipped()[index].read_bytes()
+    assert to_file(shown.trace) == to_file(read_trace(shipped()[index]))
     assert re.fullmatch(r"[A-Z][a-z ]+", handlers.title(name))
     assert parse(TrajectoryLink, {"prompt": "-", "recorded": name}).recorded == name
-    assert to_file(filled(handlers.first(None, True, name)).trace) == shipped()[index].read_bytes()
+    assert to_file(filled(handlers.first(None, True, name)).trace) == to_file(read_trace(shipped()[index]))
     assert handlers.example(name, shown, True) == [SKIP] * (PARTS + 1 + PLOTS)
 
 
@@ -147,7 +147,7 @@ def test_html_in_a_traces_prompt_is_shown_as_text(tmp_path: Path) -> None:
 def test_the_file_that_is_offered_is_the_trace_itself() -> None:
     link = str(handlers.first(None, True, "")[handlers.PARTS.index("link")])
     path = re.search(r'href="gradio_api/file=([^"]+)"', link)[1]
-    assert to_file(read_trace(Path(path))) == shipped()[0].read_bytes()
+    assert to_file(read_trace(Path(path))) == to_file(read_trace(shipped()[0]))
     assert path.endswith(".safetensors")
 
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from sd3demo.models.linear import PackedLinear, PlainLinear, can_pack, joined
-from sd3demo.models.sd3 import mmdit
-from sd3demo.models.sd3.mmdit import forward, lay_out, positions_of, unpatchify
+from sd3demo.models.sd3 import transformer
 from sd3demo.models.sd3.modulation import TIME_SCALE, Modulation, modulations, taken
+from sd3demo.models.sd3.transformer import forward, lay_out, positions_of, unpatchify
 from tests.checkpoints import BENCHMARK, KINDS, pipeline
 
 EVERY = KINDS | {"embedded": BENCHMARK}
@@ -37,7 +37,7 @@ def test_the_velocity_is_the_stock_forwards(
 ) -> None:
     if packs and not can_pack(network):
         pytest.skip("this processor has no packed layers")
-    monkeypatch.setattr(mmdit, "can_pack", lambda network: packs)
+    monkeypatch.setattr(transformer, "can_pack", lambda network: packs)
     latent, text, pooled = inputs()
     layers, positions = lay_out(network), positions_of(network, *latent.shape[-2:])
     for t, modulation in zip(TIMES, modulations(network, TIMES, pooled), strict=True):
