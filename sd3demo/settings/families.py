@@ -81,13 +81,13 @@ class SD3Options(FamilyOptions):
         "", description="A separate prompt for CLIP-G; the prompt when empty. CLIP-L always reads the prompt."
     )
     prompt_3: Text = Field("", description="A separate prompt for T5; the prompt when empty.")
-    skip_scale: SkipScale = Field(
-        0.0, description="Skip-layer guidance (SD3.5-medium): v += scale (v_cond - v_skipped); 0 is off."
-    )
     skip_layers: LayerList = Field(
         "",
         description="The blocks that skip-layer guidance leaves out, such as 7,8,9; "
         "the model's own by default.",
+    )
+    skip_scale: SkipScale = Field(
+        0.0, description="Skip-layer guidance (SD3.5-medium): v += scale (v_cond - v_skipped); 0 is off."
     )
     skip_from: Time = Field(0.9, description="Skip-layer guidance acts while t is at least this.")
     skip_to: Time = Field(0.99, description="Skip-layer guidance acts while t is at most this.")

@@ -33,7 +33,7 @@ def text_weights(
     """For each of `blocks`, in increasing order, each patch's share of attention on each group: (B, N, U).
 
     groups: (M, U), ones where a text token belongs to a group. What is missing from 1 in the sum over all
-    groups is the attention of the patch to the picture. The other arguments are those of `transformer.forward`.
+    groups is the attention of the patch to the picture. The others are those of `transformer.forward`.
     """
     image = model.patches(latent).flatten(2).transpose(1, 2) + positions  # (B, N, D)
     for index, (block, rows) in enumerate(zip(model.blocks, modulation.blocks, strict=True)):

@@ -192,9 +192,11 @@ GROUPS = (
 )
 LAST = Group(
     "Advanced",
-    ("model", "cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to", "max_sequence_length",
-     "precision", "placement"),
-)  # fmt: skip
+    (
+        *("model", "cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
+        *("max_sequence_length", "precision", "placement"),
+    ),
+)
 
 
 def label(name: str, kind: type[Settings] = Request) -> Label:
