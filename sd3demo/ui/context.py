@@ -31,20 +31,20 @@ class Core:
     """`models` are names of the catalogue or folders, the first of them chosen at first.
 
     `history` keeps finished runs; None where visitors share the page, for it shows all of them to everybody.
-    `engine` is for studies, which ask more of it than runs. `together` makes a grid's cells abreast; they are
-    run one by one without it.
+    `engine` is for studies, which ask more of it than runs. `together` runs a grid's cells in batches; without
+    it they are run one by one.
     """
 
     models: tuple[str, ...]
     run: Run
     history: RunStore | None = None
-    engine: Callable[[], "Engine"] = field(default_factory=lambda: _engine_when_wanted())
+    engine: Callable[[], "Engine"] = field(default_factory=lambda: _engine_at_first_use())
     together: Together | None = None
 
 
 def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None) -> Core:
     """The core over an engine of its own; on ZeroGPU its runs borrow a GPU, one by one."""
-    engine = _engine_when_wanted()
+    engine = _engine_at_first_use()
 
     def run(plan: Plan, own: Pixels | None = None) -> Events:
         yield from engine().run(plan, own=own)
@@ -59,7 +59,7 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
 
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
     if is_zerogpu():  # which lends its GPU for one run at a time
-        return Core(models, on_gpu(run, hold), history, _engine_when_wanted())
+        return Core(models, on_gpu(run, hold), history, _engine_at_first_use())
     return Core(models, run, history, engine, together)
 
 
@@ -73,26 +73,26 @@ def prepared(request: Request, core: Core) -> Plan:
     if request.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
     spec = find(request.model)
-    made = plan(request, spec, here())
+    planned = plan(request, spec, here())
     locate(spec)
-    return made
+    return planned
 
 
 def warm() -> None:
-    """Begins to bring the engine in beside whatever goes on: somebody is about to ask for a picture."""
+    """Import the engine in a thread of its own, since a run is likely to follow."""
     threading.Thread(target=import_module, args=("sd3demo.engine.run.engine",), daemon=True).start()
 
 
-def _engine_when_wanted() -> Callable[[], "Engine"]:
-    made: list[Engine] = []
+def _engine_at_first_use() -> Callable[[], "Engine"]:
+    engines: list[Engine] = []
     lock = threading.Lock()
 
     def engine() -> "Engine":
         with lock:
-            if not made:
+            if not engines:
                 from sd3demo.engine import Engine
 
-                made.append(Engine())
-            return made[0]
+                engines.append(Engine())
+            return engines[0]
 
     return engine

@@ -31,7 +31,7 @@ def opening(spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
     """What the controls of a request hold at first: its defaults, else the model's own."""
     plain = parse(kind, {"prompt": "-", "model": spec.name})
     resolved = resolve(plain, spec, Budget())
-    values = {
+    values: dict[str, Any] = {
         name: getattr(resolved, name, None) if getattr(plain, name) is None else getattr(plain, name)
         for name in kind.model_fields
     }

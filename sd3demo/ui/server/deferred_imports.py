@@ -34,7 +34,7 @@ def _stand_in(name: str) -> ModuleType:
             del sys.modules[name]
         return getattr(import_module(name), of)
 
-    spec = find_spec(name)
-    module.__spec__, module.__file__ = spec, spec and spec.origin
+    module.__spec__ = spec = find_spec(name)
+    module.__file__ = spec.origin if spec else None
     module.__getattr__ = attribute  # type: ignore[method-assign]
     return module
