@@ -31,8 +31,8 @@ class Core:
     """`models` are names of the catalogue or folders, the first of them chosen at first.
 
     `history` keeps finished runs; None where visitors share the page, for it shows all of them to everybody.
-    `engine` is for studies, which ask more of it than runs. `together` runs a grid's cells in batches; without
-    it they are run one by one.
+    `engine` is for studies, which ask more of it than runs. `together` runs a grid's cells in batches; they
+    are run one by one without it.
     """
 
     models: tuple[str, ...]
