@@ -50,7 +50,7 @@ and see what it did.</p>
 <button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></span></header>"""
 
 LONGEST_QUEUE = 32  # runs that wait; who comes later is told to try again
-TOLD = 1  # seconds: how often those that wait are told their place, which others' leaving moves as well
+QUEUE_NEWS = 1  # seconds: how often those that wait are told their place
 CLEARING, KEPT = 1800, 24 * 3600  # seconds: how often files are cleared away, and how old those are
 LARGEST_UPLOAD = "64mb"
 LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing larger is ever decoded
@@ -75,7 +75,7 @@ def _built(work: Core) -> gr.Blocks:
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
             endpoints(work)
     gradio_internals.fill_missing_values(page)
-    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=TOLD)
+    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=QUEUE_NEWS)
     return page
 
 

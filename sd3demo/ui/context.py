@@ -75,9 +75,9 @@ def prepared(request: Request, core: Core) -> Plan:
     if request.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
     spec = find(request.model)
-    prepared_plan = plan(request, spec, core.budget(here()))
+    planned = plan(request, spec, core.budget(here()))
     locate(spec)
-    return prepared_plan
+    return planned
 
 
 def warm() -> None:

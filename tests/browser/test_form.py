@@ -67,7 +67,7 @@ def test_an_example_fills_the_form(page: Page) -> None:
 
 
 def test_guidance_of_one_greys_out_what_it_makes_idle(page: Page) -> None:
-    page.get_by_role("button", name="No guidance").click()
+    page.get_by_role("button", name="Without CFG").click()
     page.get_by_role("button", name=re.compile("^Text")).click()
     expect(page.locator("#set-negative textarea")).to_be_disabled()
     expect(page.locator("#set-negative")).to_contain_text("Guidance is off at scale 1")

@@ -13,7 +13,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.settings import Request, Settings, bounds_of, is_whole, parse
 from sd3demo.ui.controls.labels import choice_titles, help_of, label
-from sd3demo.ui.controls.model_choice import about_model, model_title
+from sd3demo.ui.controls.models import about_model, model_title
 
 Value: TypeAlias = str | int | float
 Control: TypeAlias = (
@@ -31,8 +31,8 @@ def opening(spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
     """What the controls of a request hold at first: its defaults, else the model's own."""
     plain = parse(kind, {"prompt": "-", "model": spec.name})
     resolved = resolve(plain, spec, Budget())
-    values: dict[str, Value] = {
-        name: getattr(resolved, name) if getattr(plain, name) is None else getattr(plain, name)
+    values: dict[str, Any] = {
+        name: getattr(resolved, name, None) if getattr(plain, name) is None else getattr(plain, name)
         for name in kind.model_fields
     }
     return values | {"prompt": ""}

@@ -233,7 +233,7 @@ def split(fragment: str) -> tuple[str, dict[str, str]]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST)
     except ValueError as error:
-        raise Refusal(f"this link names more than {MOST} settings; it was not made here") from error
+        raise Refusal(f"this link names more than {MOST} settings; it is not of this page") from error
     return tab, dict(pairs)
 
 

@@ -21,6 +21,6 @@ EXAMPLES = (
     Example("Counting", "three green triangles"),
     Example("A written word", 'the word "FLOW" in blue'),
     Example("The same word without T5", 'the word "FLOW" in blue', {"t5": "zeros"}),
-    Example("No guidance", "a red circle above a blue square", {"cfg": 1}),
+    Example("Without CFG", "a red circle above a blue square", {"cfg": 1}),
     Example("Four steps only", "a red circle above a blue square", {"steps": 4}),
 )

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TypeAlias
 
@@ -87,10 +88,11 @@ class GenerateHandlers:
             model = model_for(found, self.core.models, everywhere=False)
             alone, spec = single_request(found, model.model), model.spec
             if isinstance(alone, ResolvedExtrapolation):
-                there = f'<a href="{extrapolate_again.link(alone, self.core)}">'
-                said = f"{shown} is an extrapolation. {there}Open its settings on the Extrapolate tab</a>."
+                link = escape(extrapolate_again.link(alone, self.core))
+                there = f'<a href="{link}">Open its settings on the Extrapolate tab</a>'
+                said = f"{escape(path.name)} is an extrapolation. {there}."
                 return [status_html(finished(said)), None, *skips]
-            said = f"The settings are those of {shown}. Generate makes the same picture again."
+            said = f"The settings are those of {escape(path.name)}. Generate makes the same picture again."
             values = build.held(alone, spec, self.kind)
             return [status_html(finished(said)), None, *self._filled(values, spec)]
         except Refusal as error:

@@ -19,7 +19,7 @@ SMALL = 256  # pixels a side, up to which a finished picture is enlarged with it
 FRAMES = 8  # of the strip
 FRAME_SIDE = 64  # pixels, at most, of a picture in the strip
 COMPARE = (
-    '<label class="compare">The picture before <input type="range" min="0" max="100" value="0" oninput="'
+    '<label class="compare">The previous picture <input type="range" min="0" max="100" value="0" oninput="'
     "this.closest('.html-container').querySelector('.pictures').style.setProperty('--cut', this.value + '%')"
     '"></label>'
 )
@@ -95,8 +95,8 @@ def _grid(images: str, number: int, caption: str, control: str = "") -> str:
 
 
 def _earlier(source: str) -> str:
-    """The picture before, over this one, cut away but for what the slider uncovers."""
-    return f'<img class="earlier" src="{escape(source)}" alt="The picture before">' if source else ""
+    """The previous picture, over this one, cut away but for what the slider uncovers."""
+    return f'<img class="earlier" src="{escape(source)}" alt="The previous picture">' if source else ""
 
 
 def _figure(source: str, alt: str, shape: tuple[int, ...], kind: str, link: str = "") -> str:
@@ -109,7 +109,7 @@ def _figure(source: str, alt: str, shape: tuple[int, ...], kind: str, link: str 
 def _link(source: str, name: str) -> str:
     return (
         f'<a class="download" href="{escape(source)}" download="{escape(name)}" '
-        f'title="The picture at its own size, with the receipt of how it was made">Download PNG</a>'
+        f'title="The picture at its own size, with the receipt of its settings">Download PNG</a>'
     )
 
 

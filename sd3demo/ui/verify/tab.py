@@ -1,4 +1,4 @@
-"""The Verify tab: a picture is made again from the receipt inside it, and both are laid side by side."""
+"""The Verify tab: a picture is generated anew from the receipt inside it, and the two are compared."""
 
 import re
 from collections.abc import Iterator

@@ -53,8 +53,8 @@ def core(asked: list[Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def page(core: Core) -> gr.Blocks:
-    with gr.Blocks() as page, gr.Tabs() as tabs:
-        with gr.Tab("Generate", id="generate"):
+    with gr.Blocks() as page:
+        with gr.Tabs() as tabs, gr.Tab("Generate", id="generate"):
             generate(core, GrownRequest)
         deep_links.connect(page, tabs)
     return page
