@@ -13,7 +13,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.settings import Request, Settings, bounds_of, is_whole, parse
 from sd3demo.ui.controls.labels import choice_titles, help_of, label
-from sd3demo.ui.controls.models import about_model, model_title
+from sd3demo.ui.controls.model_choice import about_model, model_title
 
 Value: TypeAlias = str | int | float
 Control: TypeAlias = (

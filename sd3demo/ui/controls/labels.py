@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from sd3demo.catalogue import Encoder
 from sd3demo.settings import Request, Settings, choices_of
 
 
@@ -180,8 +179,6 @@ OF_CLASS: Mapping[str, Mapping[str, Label]] = {
 }
 """Settings that one class of settings, and those that inherit from it, call otherwise."""
 
-ENCODERS: tuple[Encoder, ...] = ("clip_l", "clip_g", "t5")
-"""The settings that switch a text encoder."""
 
 HEADING = ("prompt", "seed")
 """What stands above all groups."""

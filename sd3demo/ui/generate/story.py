@@ -6,8 +6,8 @@ from statistics import mean
 
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Finished
-from sd3demo.settings import Resolved, counted
-from sd3demo.ui.controls.labels import ENCODERS, label
+from sd3demo.settings import Resolved, counted, text_inputs
+from sd3demo.ui.controls.labels import label
 
 OFF = {"zeros": "zeros in place of {}", "omit": "{} left out", "empty": "an empty text for {}"}
 STRAIGHT = 0.005  # how much longer than its chord a path may be to be called straight
@@ -89,9 +89,14 @@ def _path(plan: Plan, finished: Finished) -> str:
 
 
 def _text(plan: Plan, finished: Finished) -> str:
-    modes = {name: getattr(plan.request, name) for name in ENCODERS if plan.spec.has(name)}
-    read = [label(name).title for name, mode in modes.items() if mode == "on"]
-    off = [OFF[mode].format(label(name).title) for name, mode in modes.items() if mode != "on"]
+    spec = plan.spec
+    modes = {
+        spec.encoder(each.encoder).title: each.mode
+        for each in text_inputs(plan.request, spec)
+        if spec.has(each.encoder)
+    }
+    read = [title for title, mode in modes.items() if mode == "on"]
+    off = [OFF[mode].format(title) for title, mode in modes.items() if mode != "on"]
     by = f"by {_listed(read)}" if read else "by no encoder"
     also = f", with {_listed(off)}" if off else ""
     cached = ": cached" if read and not finished.encoder_calls else ""
