@@ -70,7 +70,7 @@ def test_guidance_of_one_greys_out_what_it_makes_idle(page: Page) -> None:
     page.get_by_role("button", name="Without CFG").click()
     page.get_by_role("button", name=re.compile("^Text")).click()
     expect(page.locator("#set-negative textarea")).to_be_disabled()
-    expect(page.locator("#set-negative")).to_contain_text("Guidance is off at scale 1")
+    expect(page.locator("#set-negative")).to_contain_text("CFG is off at scale 1")
 
 
 def test_a_model_that_is_not_here_says_what_to_do(page: Page) -> None:

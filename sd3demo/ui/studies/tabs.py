@@ -142,26 +142,24 @@ def _build(
 
 def _kept(core: Core, name: str, text: str, state: OpenStudies, *values: object) -> list[object]:
     """The link and the state after a control of a study was moved."""
-    own = packed(core, name, *values)
-    return [
-        json.dumps({**json.loads(text), name: own, OWN: True}),
-        replace(state, texts={**state.texts, name: own}),
-    ]
+    own, link = packed(core, name, *values), json.loads(text)
+    if link.get(name, "") == own:  # a panel that was just built says so, and is not to write over another's
+        return [gr.skip(), gr.skip()]
+    return [json.dumps({**link, name: own, OWN: True}), replace(state, texts={**state.texts, name: own})]
 
 
 def _looked_at(name: str, text: str, state: OpenStudies) -> list[object]:
     """A tab that is looked at is built, once, and is the one of the link, unless a link asks for another."""
     link = json.loads(text)
+    anew: object = gr.skip()  # a link may come meanwhile, and is not to be anew over without need
     if link["study"] in (state.chosen, name):
-        link |= {"study": name, OWN: True}
         state = replace(state, chosen=name)
+        if link["study"] != name:
+            anew = json.dumps({**link, "study": name, OWN: True})
     if name in state.texts:
-        return [json.dumps(link), state, gr.skip()]
-    return [
-        json.dumps(link),
-        replace(state, texts={**state.texts, name: str(link.get(name, ""))}),
-        str(time_ns()),
-    ]
+        return [anew, state, gr.skip()]
+    texts = {**state.texts, name: str(link.get(name, ""))}
+    return [anew, replace(state, texts=texts), str(time_ns())]
 
 
 def _follow_link(names: Sequence[str], text: str, state: OpenStudies) -> list[object]:
