@@ -83,8 +83,7 @@ class SD3Options(FamilyOptions):
     prompt_3: Text = Field("", description="A separate prompt for T5; the prompt when empty.")
     skip_layers: LayerList = Field(
         "",
-        description="The blocks that skip-layer guidance leaves out, such as 7,8,9; "
-        "the model's own by default.",
+        description="The blocks that skip-layer guidance leaves out, such as 7,8,9; empty: the model's.",
     )
     skip_scale: SkipScale = Field(
         0.0, description="Skip-layer guidance (SD3.5-medium): v += scale (v_cond - v_skipped); 0 is off."

@@ -19,8 +19,7 @@ import torch
 from diffusers.models.attention import JointTransformerBlock
 from torch import Tensor
 
-from sd3demo.catalogue import CATALOGUE, Network
-from sd3demo.engine.plan.costs import image_tokens, network_flops
+from sd3demo.catalogue import CATALOGUE, MMDiTShape
 from sd3demo.flow.extrapolation.lowpass import haar, low_pass_named
 from sd3demo.flow.extrapolation.projection import project
 
@@ -41,7 +40,7 @@ def best(work: Callable[[], object], rounds: int) -> float:
     return min(times)
 
 
-def block_seconds(network: Network, tokens: int, rounds: int) -> float:
+def block_seconds(network: MMDiTShape, tokens: int, rounds: int) -> float:
     """One joint block of a network's size on random numbers."""
     block = JointTransformerBlock(
         dim=network.hidden,
@@ -68,10 +67,10 @@ def share_rows(side: int, rounds: int) -> list[tuple[str, float, float, float]]:
     """Low-pass, seconds of a projection, and its share of a network call in seconds and in operations."""
     latent = side // MEDIUM.latent.factor
     x, guide = torch.randn(1, 16, latent, latent), torch.randn(1, 16, latent, latent)
-    tokens = image_tokens(MEDIUM, side, side)
+    tokens = MEDIUM.latent.tokens(side, side)
     network = MEDIUM.network
     call = block_seconds(network, tokens, max(rounds // 3, 1)) * network.depth
-    flops = network_flops(network, tokens, TEXT)
+    flops = network.flops(tokens, TEXT)
     rows = []
     for name in ("haar", "radial", "gaussian", "dct", "bicubic"):
         low_pass = partial(low_pass_named, name=name, level=1, cutoff=0.5)

@@ -14,13 +14,13 @@ import gradio as gr
 
 from sd3demo.ui import Core, build
 from sd3demo.ui.densities import tab as densities
-from sd3demo.ui.densities.settings import TITLES, Lab
+from sd3demo.ui.densities.settings import TITLES, DensitySettings
 from tests.ui.fake_page import Rehearsal
 
 
 def moved(core: Core, m: float) -> object:
     """A visitor's move of one control in the density lab, with every density drawn."""
-    values = {name: field.default for name, field in Lab.model_fields.items()}
+    values = {name: field.default for name, field in DensitySettings.model_fields.items()}
     values |= {"densities": list(TITLES), "m": m}
     return densities.moved(core, *(values[name] for name in densities.NAMES))
 

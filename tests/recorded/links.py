@@ -39,6 +39,8 @@ def opened(fragment: str) -> dict[str, object]:
     if tab not in linked:
         return {"tab": tab, "settings": {}, "faults": 0}
     values, faults = read(linked[tab], given)
+    if tab == "score" and values.get("study") == "score":
+        values = {**values, "study": "score-steps"}  # the score itself has become one of the tab's studies
     return {"tab": tab, "settings": _texts(values), "faults": len(faults)}
 
 

@@ -42,9 +42,11 @@ def exact_models(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     encoders = sd3_encoders(clip=1, t5=1, longest=1)
-    monkeypatch.setitem(OPTIONS, "exact", SD3Options)
+    monkeypatch.setitem(OPTIONS, "studied", SD3Options)
     for name in ("exact", "straight"):
-        monkeypatch.setitem(catalogue.CATALOGUE, name, replace(EXACT, name=name, encoders=encoders))
+        monkeypatch.setitem(
+            catalogue.CATALOGUE, name, replace(EXACT, name=name, family="studied", encoders=encoders)
+        )
 
 
 @pytest.fixture
