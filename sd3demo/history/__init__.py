@@ -2,7 +2,7 @@
 
 from sd3demo.history.atomic_write import write_whole
 from sd3demo.history.location import page_store, user_store
-from sd3demo.history.model_lookup import FoundModel, model_for
+from sd3demo.history.model_lookup import FoundModel, model_for, model_on_offer
 from sd3demo.history.receipts import Receipt, read_pixels, read_receipt, receipts_of, to_png
 from sd3demo.history.store import Run, RunStore
 from sd3demo.history.verifying import Verification, compare, single_request
@@ -15,6 +15,7 @@ __all__ = [
     "Verification",
     "compare",
     "model_for",
+    "model_on_offer",
     "page_store",
     "read_pixels",
     "read_receipt",

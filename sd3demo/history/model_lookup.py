@@ -77,6 +77,21 @@ def model_for(
     raise Refusal(_how_to_give(name, wanted))
 
 
+def model_on_offer(record: WeightsRecord, models: Sequence[str]) -> str:
+    """Return which of the models on offer a record's settings are for: by its weights, else by its name.
+
+    Settings can be shown for a model whose weights are not here. Raises Refusal where none is of that name.
+    """
+    name = record.request.model
+    try:
+        return model_for(record, models, everywhere=False).model
+    except Refusal:
+        for model in models:
+            if name in (model, Path(model).name):
+                return model
+        raise Refusal(f"the model is {name}, which is not offered on this page") from None
+
+
 def remember_folder(name: str, weights: str) -> None:
     """Keep the folder of a model by the hash of its weights; a catalogue's name is not kept.
 

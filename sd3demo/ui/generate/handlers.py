@@ -14,7 +14,7 @@ from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Refusal
-from sd3demo.history import model_for, read_receipt, single_request
+from sd3demo.history import model_on_offer, read_receipt, single_request
 from sd3demo.settings import LAST_SEED, Request, parse, without_effect
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core, prepare
@@ -85,8 +85,8 @@ class GenerateHandlers:
         shown = f"“{path.name}”"
         try:
             found = read_receipt(path)
-            model = model_for(found, self.core.models, everywhere=False)
-            alone, spec = single_request(found, model.model), model.spec
+            model = model_on_offer(found, self.core.models)
+            alone, spec = single_request(found, model), find(model)
             if isinstance(alone, ResolvedExtrapolation):
                 link = escape(extrapolate_again.link(alone, self.core))
                 there = f'<a href="{link}">Open its settings on the Extrapolate tab</a>'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from sd3demo.errors import Refusal
-from sd3demo.history import model_for
+from sd3demo.history import model_on_offer
 from sd3demo.history.export import export
 from sd3demo.history.index import HistoryIndex, RunRecord
 from sd3demo.settings import Resolved
@@ -64,7 +64,7 @@ class HistoryHandlers:
         request = record.request
         size = (request.width, request.height)
         try:
-            model = model_for(record, self._core.models, everywhere=False).model
+            model = model_on_offer(record, self._core.models)
             link, why = self._link(request.model_copy(update={"model": model})), ""
         except Refusal as error:
             link, why = "", str(error)

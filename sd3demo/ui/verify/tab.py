@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sd3demo.engine.events import Finished, StepDone
 from sd3demo.errors import Failure, Refusal
-from sd3demo.history import compare, model_for, read_pixels, read_receipt, single_request
+from sd3demo.history import compare, model_on_offer, read_pixels, read_receipt, single_request
 from sd3demo.settings import Request, Settings, Text, parse
 from sd3demo.ui.context import Core, prepared
 from sd3demo.ui.controls.deep_links import linked
@@ -99,7 +99,7 @@ def answer(core: Core, file: str | None, run: str) -> Iterator[tuple[RunStatus, 
 
 def _rerun(core: Core, path: Path) -> Iterator[tuple[RunStatus, VerifyView]]:
     receipt = read_receipt(path)
-    request = single_request(receipt, model_for(receipt, core.models, everywhere=False).model)
+    request = single_request(receipt, model_on_offer(receipt, core.models))
     size = (request.width, request.height)
     if request.width * request.height > LARGEST:
         raise Refusal(
