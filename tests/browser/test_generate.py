@@ -129,7 +129,7 @@ def test_two_visitors_get_their_own_pictures_in_turn(
     ask(page, "mine")
     until_step(page, 1)
     ask(other, "theirs")
-    expect(other.locator("#status")).to_contain_text("Waiting for its turn")
+    expect(other.locator("#status")).to_contain_text("In the queue")
     monkeypatch.setattr(rehearsal, "hold", nowhere)
     until_done(page)
     until_done(other)

@@ -31,6 +31,8 @@ def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapp
     tab = current_tab()
     gr.HTML('<p class="hint">Loading…</p>', elem_classes="lazy-hint")
     text, built = gr.Textbox("{}", visible="hidden"), gr.Textbox("", visible="hidden")
+    given = gr.Textbox("{}", visible="hidden")
+    """What a link says: where a render listens to a text, gradio no longer hears the page's own listeners."""
 
     def settings(text: str) -> dict[str, object]:
         held = json.loads(text)
@@ -40,9 +42,10 @@ def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapp
         controls = build(settings(text_now))
         parts = [*controls.values()]
         at_once([one.change for one in parts], partial(_written, [*controls]), parts, [text], raw=True)
-        at_once([text.change], partial(_followed, settings, [*controls]), [text], parts)
+        at_once([given.change], partial(_followed, settings, [*controls]), [given], parts)
 
     gr.render([text], [built.change], queue=False, show_progress="hidden")(rendered)
+    at_once([text.change], _from_link, [text], [given])
     if tab is not None:
         at_once([tab.select], lambda built: built or str(time_ns()), [built], [built])
     linked(
@@ -60,9 +63,12 @@ def _written(names: list[str], *values: object) -> str:
     return json.dumps({**dict(zip(names, values, strict=True)), OWN: True})
 
 
+def _from_link(text: str) -> object:
+    """The text where a link wrote it, and not the tab's own controls."""
+    return gr.skip() if OWN in json.loads(text) else text
+
+
 def _followed(settings: Callable[[str], Values], names: list[str], text: str) -> list[object]:
     """The controls' updates for a link."""
-    if OWN in json.loads(text):
-        return [gr.skip() for _ in names]
     values = settings(text)
     return [gr.update(value=values[name]) for name in names]
