@@ -97,6 +97,7 @@ ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
         ("events", "engine.events ui.run.events", "the events of a run, and the page's one loop over them"),
         ("exact", "flow.exact models.exact", "the closed-form flow, and the model that answers with it"),
         ("extrapolate", "cli.extrapolate ui.extrapolate", "the command and the tab"),
+        ("sizes", "engine.plan.sizes training.sizes", "those of a run, and those of training"),
         ("sd3", "catalogue.sd3 models.sd3", "the family as data, and its models"),
         (
             "extrapolation",

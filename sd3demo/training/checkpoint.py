@@ -3,6 +3,7 @@
 DIR/model/        vae, text_encoder{,_2,_3}, tokenizer{,_2,_3}, transformer, scheduler, model_index.json
 DIR/state.pt      weights, average, optimiser, counts and random states of the flow stage
 DIR/log.jsonl     a line a report
+DIR/compiled/     what torch compiled for this run; it can be deleted
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ few times, each time with other noise.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
+from sd3demo.training.autoencoder import CHANNELS
 from sd3demo.training.encoders import CLIP_L_WIDTH
+from sd3demo.training.sizes import OWN, UNIT, PictureSize, fitted, rows_of
 from sd3demo.training.tokenizers import LENGTH, tokens
 from sd3demo.world.captions import caption
 from sd3demo.world.render import covers, render
@@ -25,9 +28,10 @@ from sd3demo.world.scenes import Scene, draw
 from sd3demo.world.vocabulary import COLOURS, LETTERS, SHAPES
 
 LABELS = len(SHAPES) + len(LETTERS) + len(COLOURS)
-PATCH_PIXELS = 8
 CAPTIONS = 2
 """Captions that are embedded with each picture; each use draws one."""
+RENEWED = 128
+"""Native pictures that are replaced at once; of larger ones as many as have as many patches."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def embed(encoders: TextEncoders, texts: list[str]) -> tuple[Tensor, Tensor]:
 
 
 class Feed:
-    """A ring of encoded pictures; `next` draws a batch and renews part of the ring."""
+    """A ring of encoded pictures of one size; `next` draws a batch and renews part of the ring."""
 
     def __init__(
         self,
@@ -94,32 +98,35 @@ class Feed:
         ring: int,
         uses: int,
         mix: dict[str, float] | None,
+        size: PictureSize = OWN,
     ) -> None:
-        self.vae, self.encoders, self.device, self.mix = vae, encoders, device, mix
+        self.vae, self.encoders, self.device, self.mix, self.size = vae, encoders, device, mix, size
         self.rng = random.Random(seed)
         self.uses, self.owed, self.oldest = uses, 0.0, 0
         self.empty, self.empty_pooled = embed(encoders, [""])
         half = partial(torch.empty, dtype=torch.float16, device=device)
-        self.latents = half(ring, 16, 16, 16)
-        self.labels = half(ring, 64, LABELS)
+        rows, columns = size.grid
+        self.latents = half(ring, CHANNELS, *size.latent)
+        self.labels = half(ring, rows * columns, LABELS)
         self.contexts = half(ring, CAPTIONS, *self.empty.shape[1:])
         self.pooled = half(ring, CAPTIONS, self.empty_pooled.shape[1])
         self.captions = [[""] * CAPTIONS for _ in range(ring)]
-        for start in range(0, ring, 256):
-            self._renew(min(256, ring - start))
+        self.renewed = min(rows_of(size, RENEWED), ring)
+        for start in range(0, ring, self.renewed):
+            self._renew(min(self.renewed, ring - start))
 
     @torch.no_grad()
     def _renew(self, count: int) -> None:
         ring = len(self.latents)
         scenes = [draw(self.rng, self.mix) for _ in range(count)]
-        pictures = render(scenes, 64, device=self.device)
+        pictures = draw_at(scenes, self.size, self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             latents = self.vae.encode(
                 pictures.contiguous(memory_format=torch.channels_last) * 2 - 1
             ).latent_dist.mean
         places = [(self.oldest + k) % ring for k in range(count)]
         self.latents[places] = latents.half()
-        self.labels[places] = patch_labels(scenes, self.device).half()
+        self.labels[places] = patch_labels(scenes, self.device, self.size).half()
         for k in range(CAPTIONS):
             texts = [caption(self.rng, scene) for scene in scenes]
             context, pooled = embed(self.encoders, texts)
@@ -131,14 +138,14 @@ class Feed:
     def next(
         self, batch: int, *, unconditional: float, zeroed: tuple[float, float, float]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents (B, 16, 16, 16), labels (B, 64, LABELS), context and pooled text of one batch.
+        """Latents (B, 16, h, w), labels (B, patches, LABELS), context and pooled text of one batch.
 
         A share of the captions is the empty text, which is what serving gives as the unconditional prompt.
         """
         self.owed += batch / self.uses
-        if self.owed >= 128:
-            self._renew(128)
-            self.owed -= 128
+        if self.owed >= self.renewed:
+            self._renew(self.renewed)
+            self.owed -= self.renewed
         rows = [self.rng.randrange(len(self.latents)) for _ in range(batch)]
         which = [self.rng.randrange(CAPTIONS) for _ in range(batch)]
         context, pooled = self.contexts[rows, which].float(), self.pooled[rows, which].float()
@@ -149,13 +156,45 @@ class Feed:
         return self.latents[rows].float(), self.labels[rows].float(), context, pooled
 
 
-def patch_labels(scenes: list[Scene], device: torch.device) -> Tensor:
-    """(B, 64, LABELS): the share of each patch that each shape, letter and colour covers."""
+class Feeds:
+    """A feed for each size; every batch is of one of them, drawn by the sizes' shares.
+
+    A batch is about as many patches at every size, and so costs about as much.
+    """
+
+    def __init__(self, feeds: Sequence[Feed], shares: Sequence[float], *, seed: int) -> None:
+        self._feeds, self._shares, self._rng = feeds, shares, random.Random(seed)
+
+    def next(
+        self, batch: int, *, unconditional: float, zeroed: tuple[float, float, float]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As Feed's own, as many pictures as weigh `batch` native ones."""
+        (feed,) = self._rng.choices(self._feeds, self._shares)
+        return feed.next(rows_of(feed.size, batch), unconditional=unconditional, zeroed=zeroed)
+
+
+def draw_at(scenes: list[Scene], size: PictureSize, device: torch.device) -> Tensor:
+    """Pictures (B, 3, height, width) of the scenes at a size of any shape."""
+    short, long = sorted((size.width, size.height))
+    if short == long:
+        return render(scenes, short, device=device)
+    corner = torch.zeros(len(scenes), 2)
+    placed = [fitted(scene, size, short) for scene in scenes]
+    whole = render(placed, short, window=long, origins=corner, device=device)
+    return whole[:, :, : size.height, : size.width]
+
+
+def patch_labels(scenes: list[Scene], device: torch.device, size: PictureSize = OWN) -> Tensor:
+    """(B, patches, LABELS): the share of each patch that each shape, letter and colour covers."""
     names = {name: index for index, name in enumerate((*SHAPES, *LETTERS))}
     colours = {name: len(names) + index for index, name in enumerate(COLOURS)}
-    labels = torch.zeros(len(scenes), LABELS, 8, 8, device=device)
-    for index, glyph, colour, cover in covers(scenes, 64, device=device):
-        share = functional.avg_pool2d(cover[:, None], PATCH_PIXELS)[:, 0]
+    rows, columns = size.grid
+    labels = torch.zeros(len(scenes), LABELS, rows, columns, device=device)
+    long = max(size.width, size.height)
+    placed = [fitted(scene, size, long) for scene in scenes]
+    for index, glyph, colour, cover in covers(placed, long, device=device):
+        seen = cover[:, None, : size.height, : size.width]
+        share = functional.avg_pool2d(seen, UNIT)[:, 0]
         labels.index_put_((index, torch.full_like(index, names[glyph])), share, accumulate=True)
         where = torch.tensor([colours[name] for name in colour], device=device)
         labels.index_put_((index, where), share, accumulate=True)

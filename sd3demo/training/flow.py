@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from diffusers import SD3Transformer2DModel
@@ -16,9 +18,11 @@ from torch.nn import functional
 
 from sd3demo.flow.densities import LogitNormal
 from sd3demo.training.clock import TimeLimit
-from sd3demo.training.dataset import LABELS, Feed
+from sd3demo.training.compiled import Compiled, Eager, Forward
+from sd3demo.training.dataset import LABELS, Feed, Feeds
 from sd3demo.training.optimiser import MuonWithAdamW
 from sd3demo.training.progress import Progress
+from sd3demo.training.sizes import PictureSize, Positions
 from sd3demo.training.transformer import PlainAttention, Trained
 
 STRATA = 8
@@ -40,6 +44,8 @@ class Recipe:
     """Weight of the patch-label loss beside the velocity loss."""
     density: tuple[float, float] = (0.0, 1.0)
     """Mean and spread of the logit-normal that t is drawn from (SD3 eq. 19)."""
+    density_by_size: float = 0.0
+    """How much of ln(S / native) is added to that mean at a size S: 1 is the shift of SD3 eq. 23."""
     unconditional: float = 0.1
     zeroed: tuple[float, float, float] = (0.464, 0.464, 0.464)
     """Probability of zeroing CLIP-L, CLIP-G, T5 (SD3 section 5.2)."""
@@ -58,6 +64,7 @@ class FlowTraining:
         if device.type == "cpu":
             transformer.set_attn_processor(PlainAttention())
         self.module = Trained(transformer, LABELS).to(device)
+        self.positions = Positions(transformer)
         self.average = {name: value.detach().clone() for name, value in transformer.state_dict().items()}
         self.optimiser = MuonWithAdamW(
             self.module.named_parameters(),
@@ -104,10 +111,12 @@ class Ledger:
     def __init__(self, device: torch.device) -> None:
         self.sums = torch.zeros(3, device=device)
         self.strata = torch.zeros(2, STRATA, device=device)
+        self.sizes: dict[PictureSize, list[Tensor]] = {}
         self.steps = 0
 
-    def note(self, t: Tensor, error: Tensor, naming: Tensor, gradient: Tensor) -> None:
-        """One step: t and the velocity error (B,), the label loss and the gradient's norm."""
+    def note(self, size: PictureSize, t: Tensor, error: Tensor, naming: Tensor, gradient: Tensor) -> None:
+        """One step: its size, t and the velocity error (B,), the label loss and the gradient's norm."""
+        self.sizes.setdefault(size, []).append(error.mean())
         self.sums += torch.stack([error.mean(), naming, gradient])
         where = (t * STRATA).long().clamp(max=STRATA - 1)
         self.strata[0].index_add_(0, where, error)
@@ -115,47 +124,66 @@ class Ledger:
         self.steps += 1
 
     def means(self) -> dict[str, float]:
-        """The means, and the velocity loss of each eighth of t that was visited."""
+        """The means, and the velocity loss of each eighth of t and of each of several sizes that was
+        visited."""
         loss, labels, gradient = (self.sums / self.steps).tolist()
         sums, counts = self.strata.tolist()
         by_t = {f"t{k + 1}/{STRATA}": sums[k] / counts[k] for k in range(STRATA) if counts[k]}
-        return {"loss": loss, "labels": labels, "gradient": gradient, **by_t}
+        by_size = {f"{size}px": torch.stack(self.sizes[size]).mean().item() for size in sorted(self.sizes)}
+        several = by_size if len(by_size) > 1 else {}
+        return {"loss": loss, "labels": labels, "gradient": gradient, **by_t, **several}
 
 
 def train_flow(
-    training: FlowTraining, feed: Feed, clock: TimeLimit, *, compiled: bool = True
+    training: FlowTraining, feed: Feed | Feeds, clock: TimeLimit, *, cache: Path | None
 ) -> Iterator[Progress]:
-    """Train until the clock stops; yields the mean losses since the last report, by t-stratum too,
-    every 100 steps."""
+    """Train until the clock stops; yields the mean losses since the last report, by t-stratum and by size
+    too, every 100 steps. The network is compiled into `cache`, and not at all for None."""
     recipe, device, module = training.recipe, training.device, training.module
-    forward = torch.compile(module) if compiled else module
-    density = LogitNormal(*recipe.density)
+    network = Compiled(module, cache) if cache else Eager(module)
     ledger = Ledger(device)
     module.train()
     while (done := clock.share()) < 1:
         zeroed = recipe.zeroed if training.examples >= recipe.zeroed_from else (0.0, 0.0, 0.0)
-        x0, labels, context, pooled = feed.next(
-            recipe.batch, unconditional=recipe.unconditional, zeroed=zeroed
-        )
-        t = density.sample((recipe.batch,)).to(device)
-        eps = torch.randn_like(x0)
-        z = torch.lerp(x0, eps, t[:, None, None, None])
-        with torch.autocast(device.type, torch.bfloat16):
-            v, named = forward(z, t, context, pooled)
-        error = (v.float() - (eps - x0)).square().mean((1, 2, 3))
-        naming = functional.binary_cross_entropy_with_logits(named.float(), labels)
-        loss = error.mean() + recipe.label_weight * naming
-        training.optimiser.zero_grad()
-        loss.backward()
+        batch = feed.next(recipe.batch, unconditional=recipe.unconditional, zeroed=zeroed)
+        size = PictureSize.of_latent(*batch[0].shape[-2:])
+        t = density_at(recipe, size).sample((len(batch[0]),)).to(device)
+        error, naming = network.run(partial(_descend, training, batch, t, torch.randn_like(batch[0])))
         norm = nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         training.optimiser.step(scale=_rate(recipe, training.steps, done))
         training.steps += 1
-        training.examples += recipe.batch
+        training.examples += len(t)
         training.update_average()
-        ledger.note(t, error.detach(), naming.detach(), norm.detach())
+        ledger.note(size, t, error, naming, norm.detach())
         if training.steps % 100 == 0 or clock.share() >= 1:
             yield Progress("flow", training.examples, ledger.means())
             ledger = Ledger(device)
+
+
+def _descend(
+    training: FlowTraining,
+    batch: tuple[Tensor, Tensor, Tensor, Tensor],
+    t: Tensor,
+    eps: Tensor,
+    forward: Forward,
+) -> tuple[Tensor, Tensor]:
+    """The gradients of one batch; the velocity error of each of its pictures (B,), and the label loss."""
+    x0, labels, context, pooled = batch
+    z = torch.lerp(x0, eps, t[:, None, None, None])
+    places = training.positions(PictureSize.of_latent(*x0.shape[-2:]))
+    training.optimiser.zero_grad()
+    with torch.autocast(training.device.type, torch.bfloat16):
+        v, named = forward(z, t, context, pooled, places)
+    error = (v.float() - (eps - x0)).square().mean((1, 2, 3))
+    naming = functional.binary_cross_entropy_with_logits(named.float(), labels)
+    (error.mean() + training.recipe.label_weight * naming).backward()
+    return error.detach(), naming.detach()
+
+
+def density_at(recipe: Recipe, size: PictureSize) -> LogitNormal:
+    """The density of t at a size: more noise at a larger one, as far as the recipe says so."""
+    mean, spread = recipe.density
+    return LogitNormal(mean + recipe.density_by_size * math.log(size.scale), spread)
 
 
 def _rate(recipe: Recipe, step: int, done: float) -> float:

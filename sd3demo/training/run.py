@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
 import torch
+from diffusers import AutoencoderKL
 
 from sd3demo.errors import Refusal
 from sd3demo.flow.densities import LogitNormal
 from sd3demo.training import checkpoint as files
 from sd3demo.training.autoencoder import autoencoder, finish_decoder, train_autoencoder
 from sd3demo.training.clock import TimeLimit
-from sd3demo.training.dataset import Feed, TextEncoders
+from sd3demo.training.dataset import Feed, Feeds, TextEncoders
 from sd3demo.training.encoders import (
     CLIP_G_WIDTH,
     CLIP_L_WIDTH,
@@ -31,9 +32,12 @@ from sd3demo.training.letter_slots import teach_places
 from sd3demo.training.progress import Progress
 from sd3demo.training.pruning import Sample, prune
 from sd3demo.training.settings import TrainSettings
+from sd3demo.training.sizes import OWN, PictureSize
 from sd3demo.training.tokenizers import clip_tokenizer, t5_tokenizer
 from sd3demo.training.transformer import mmdit
 
+LEAST = 64
+"""Encoded pictures at hand of a size, however small its share."""
 SEEN, AT_ONCE = 512, 64
 """Examples that a network is looked at with before it is pruned, and how many at once."""
 
@@ -151,6 +155,7 @@ def _go_on(
         cool_down=settings.cool_down,
         label_weight=settings.label_weight,
         density=(settings.density_mean, settings.density_spread),
+        density_by_size=settings.density_by_size,
         zeroed=(settings.zeroed,) * 3,
         zeroed_from=settings.zeroed_from,
         average=settings.average,
@@ -159,8 +164,17 @@ def _go_on(
     state = files.load_state(start)
     shipped = files.model_of(start)
 
-    def feed_of(seed: int, ring: int) -> Feed:
-        return Feed(vae, encoders, device=device, seed=seed, ring=ring, uses=settings.uses, mix=settings.mix)
+    def feed_of(seed: int, ring: int, size: PictureSize = OWN) -> Feed:
+        return Feed(
+            vae,
+            encoders,
+            device=device,
+            seed=seed,
+            ring=ring,
+            uses=settings.uses,
+            mix=settings.mix,
+            size=size,
+        )
 
     if settings.prune_from is not None:
         deep = files.read_transformer(shipped, settings.prune_from, "prune_from").to(device).eval()
@@ -172,16 +186,29 @@ def _go_on(
     training = FlowTraining(transformer, recipe, device)
     if state is not None:
         training.load_state_dict(state)
-    feed = feed_of(settings.seed + training.examples, settings.ring)
+    feed = _feeds(settings, training.examples, feed_of)
     # What the earlier stages took is gone from the clock; the flow's own share runs from here to the end.
     left = TimeLimit(max(settings.minutes * (1 - clock.share()), 0.01), clock.stop)
     last = time.monotonic()
-    for progress in train_flow(training, feed, left, compiled=not settings.eager):
+    cache = None if settings.eager else settings.out / "compiled"
+    for progress in train_flow(training, feed, left, cache=cache):
         yield progress
         if time.monotonic() - last >= 60 * settings.exam_minutes:
-            yield _checkpoint(settings, training, model, feed)
+            yield _checkpoint(settings, training, model, vae, encoders)
             last = time.monotonic()
-    yield _checkpoint(settings, training, model, feed)
+    yield _checkpoint(settings, training, model, vae, encoders)
+
+
+def _feeds(settings: TrainSettings, examples: int, feed_of: Callable[[int, int, PictureSize], Feed]) -> Feeds:
+    """A feed for each size, that together hold as many pictures as the ring should."""
+    shares = {PictureSize.read(name): share for name, share in settings.sizes.items() if share}
+    per_example = {size: share / size.scale**2 for size, share in shares.items()}
+    seed, whole = settings.seed + examples, sum(per_example.values())
+    feeds = [
+        feed_of(seed + index, max(round(settings.ring * part / whole), LEAST), size)
+        for index, (size, part) in enumerate(per_example.items())
+    ]
+    return Feeds(feeds, list(shares.values()), seed=seed)
 
 
 def _samples(feed: Feed, recipe: Recipe) -> list[Sample]:
@@ -195,11 +222,16 @@ def _samples(feed: Feed, recipe: Recipe) -> list[Sample]:
     return made
 
 
-def _checkpoint(settings: TrainSettings, training: FlowTraining, model: Path, feed: Feed) -> Progress:
+def _checkpoint(
+    settings: TrainSettings,
+    training: FlowTraining,
+    model: Path,
+    vae: AutoencoderKL,
+    encoders: TextEncoders,
+) -> Progress:
     """Save the state and the averaged model, and let the saved model sit an exam."""
     files.save_state(settings.out, training.state_dict())
     files.write_flow(training.module.transformer, training.average, model)
     transformer = files.read_transformer(model, settings.depth).to(training.device).eval()
-    return Progress(
-        "exam", training.examples, sit(transformer, feed.vae, feed.encoders, prompts=settings.exam_prompts)
-    )
+    scores = sit(transformer, vae, encoders, prompts=settings.exam_prompts)
+    return Progress("exam", training.examples, scores)

@@ -64,6 +64,12 @@ class TrainSettings(Settings):
         0.0, ge=-4, le=4, description="m of logit-normal(m, s), from which t is drawn; above 0 is more noise."
     )
     density_spread: float = Field(1.0, ge=0.1, le=4, description="s of logit-normal(m, s).")
+    density_by_size: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="How much of ln(S / native) is added to that m at a size S: 1 is SD3's shift (eq. 23).",
+    )
     zeroed: float = Field(
         0.464, ge=0, le=1, description="Probability of zeroing each text encoder by itself (SD3 section 5.2)."
     )
@@ -76,6 +82,11 @@ class TrainSettings(Settings):
     )
     mix: dict[str, float] = Field(
         MIX, description="Shares of the kinds of scene, as single=2,two=3; a kind that is not named has none."
+    )
+    sizes: dict[str, float] = Field(
+        {"64": 1.0},
+        description="Shares of the sizes that the flow is trained at, as 48=1,64=4,96x64=1: sides in pixels, "
+        "or width x height; 64 is native, and others look at its window through positions in between.",
     )
     ring: int = Field(16384, ge=256, le=10_000_000, description="Encoded pictures at hand.")
     uses: int = Field(4, ge=1, le=1000, description="Times that a picture serves before it is replaced.")
@@ -93,11 +104,13 @@ class TrainSettings(Settings):
             raise ValueError(f"prune_from is {self.prune_from} and depth {self.depth}; give a smaller depth")
         return self
 
-    @field_validator("mix", mode="before")
+    @field_validator("mix", "sizes", mode="before")
     @classmethod
-    def _named(cls, mix: object) -> object:
+    def _named(cls, shares: object) -> object:
         """'single=2,two=3' as a mapping."""
-        return dict(part.partition("=")[::2] for part in mix.split(",")) if isinstance(mix, str) else mix
+        if not isinstance(shares, str):
+            return shares
+        return dict(part.partition("=")[::2] for part in shares.split(","))
 
     @field_validator("mix")
     @classmethod
@@ -107,3 +120,14 @@ class TrainSettings(Settings):
         if not (all(0 <= share < math.inf for share in mix.values()) and sum(mix.values()) > 0):
             raise ValueError(f"is {mix}; the shares must be 0 or more and not all 0, such as single=1,two=2")
         return mix
+
+    @field_validator("sizes")
+    @classmethod
+    def _shares_of_sizes(cls, sizes: dict[str, float]) -> dict[str, float]:
+        from sd3demo.training.sizes import PictureSize
+
+        for name in sizes:
+            PictureSize.read(name)
+        if not (all(0 <= share < math.inf for share in sizes.values()) and sum(sizes.values()) > 0):
+            raise ValueError(f"is {sizes}; the shares must be 0 or more and not all 0, such as 64=4,96=2")
+        return sizes

@@ -118,11 +118,17 @@ class Trained(nn.Module):
         width = transformer.config.caption_projection_dim
         self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, labels))
 
-    def forward(self, z: Tensor, t: Tensor, context: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocity (B, C, H, W) at z (B, C, H, W), t (B,), and label logits (B, patches, labels)."""
+    def forward(
+        self, z: Tensor, t: Tensor, context: Tensor, pooled: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Velocity (B, C, H, W) at z (B, C, H, W), t (B,), and label logits (B, patches, labels).
+
+        positions: (1, patches, D), where each patch lies.
+        """
         model = self.transformer
         height, width = z.shape[-2] // PATCH, z.shape[-1] // PATCH
-        x = model.pos_embed(z)
+        patches = model.pos_embed.proj(z).flatten(2).transpose(1, 2)
+        x = (patches + positions).to(patches.dtype)
         shift = model.time_text_embed(t * 1000, pooled)
         c = model.context_embedder(context)
         labels = x

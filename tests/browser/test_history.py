@@ -50,7 +50,9 @@ def make(page: Page, prompt: str = PROMPT, **settings: str) -> None:
         box.fill(value)
         box.press("Tab")
     page.locator("#set-prompt textarea").fill(prompt)
+    before = page.locator("#status").inner_html()
     page.click("#generate")
+    page.wait_for_function("(before) => document.querySelector('#status').innerHTML !== before", arg=before)
     expect(page.locator("#status")).to_contain_text("Done in")
 
 

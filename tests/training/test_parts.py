@@ -10,6 +10,7 @@ from sd3demo.training.autoencoder import CHANNELS, LATENT_NOISE, Normalised, aut
 from sd3demo.training.dataset import CAPTIONS, LABELS, Feed, TextEncoders, Zeroed, embed, patch_labels
 from sd3demo.training.encoders import CLIP_G_WIDTH, CLIP_L_WIDTH, clip_encoder, encoder_of, t5_model
 from sd3demo.training.optimiser import MuonWithAdamW
+from sd3demo.training.sizes import OWN, Positions
 from sd3demo.training.tokenizers import LENGTH, clip_tokenizer, piece_ids, t5_tokenizer
 from sd3demo.training.transformer import TABLE, PlainAttention, Trained, mmdit, position_table
 from sd3demo.world.captions import caption
@@ -91,7 +92,7 @@ def test_the_training_pass_is_the_stock_forward_pass(depth: int, plain: bool) ->
         stock = transformer(z, context, pooled, t * 1000, return_dict=False)[0]
         if plain:
             transformer.set_attn_processor(PlainAttention())
-        ours, labels = Trained(transformer, LABELS)(z, t, context, pooled)
+        ours, labels = Trained(transformer, LABELS)(z, t, context, pooled, Positions(transformer)(OWN))
     assert torch.allclose(ours, stock, atol=1e-5)
     assert labels.shape == (3, 64, LABELS)
 

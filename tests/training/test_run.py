@@ -2,6 +2,9 @@
 
 import json
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +24,7 @@ from sd3demo.training.flow import FlowTraining, Recipe
 from sd3demo.training.progress import Progress
 from sd3demo.training.run import train
 from sd3demo.training.settings import TrainSettings
+from sd3demo.training.sizes import OWN, PictureSize
 from sd3demo.training.tokenizers import LENGTH
 from sd3demo.training.transformer import mmdit
 from sd3demo.world.scenes import MIX
@@ -30,13 +34,14 @@ TINY = Path("assets/tiny")
 SMALL = {"depth": 2, "batch": 8, "ring": 256, "eager": True, "exam_prompts": 1, "device": "cpu"}
 
 
-def _step(training: FlowTraining, seed: int) -> None:
+def _step(training: FlowTraining, seed: int, size: PictureSize = OWN) -> None:
     """One update on a made-up batch, drawn from torch's own state where training draws from it."""
     generator = torch.Generator().manual_seed(seed)
-    x0 = torch.randn(4, 16, 16, 16, generator=generator)
+    x0 = torch.randn(4, 16, *size.latent, generator=generator)
     t, eps = LogitNormal().sample((4,)), torch.randn_like(x0)
     z = torch.lerp(x0, eps, t[:, None, None, None])
-    v, _ = training.module(z, t, torch.randn(4, 2 * LENGTH, 256), torch.randn(4, 224))
+    context, pooled = torch.randn(4, 2 * LENGTH, 256), torch.randn(4, 224)
+    v, _ = training.module(z, t, context, pooled, training.positions(size))
     training.optimiser.zero_grad()
     (v - (eps - x0)).square().mean().backward()
     training.optimiser.step(scale=1.0)
@@ -44,20 +49,23 @@ def _step(training: FlowTraining, seed: int) -> None:
     training.update_average()
 
 
-def test_a_run_goes_on_exactly_from_its_state() -> None:
+@pytest.mark.parametrize(
+    "sizes", [(OWN,), (PictureSize(48, 48), OWN, PictureSize(96, 64))], ids=["one", "several"]
+)
+def test_a_run_goes_on_exactly_from_its_state(sizes: tuple[PictureSize, ...]) -> None:
     torch.manual_seed(0)
     one = FlowTraining(mmdit(2), Recipe(), CPU)
     for seed in range(3):
-        _step(one, seed)
+        _step(one, seed, sizes[seed % len(sizes)])
     file = BytesIO()
     torch.save(one.state_dict(), file)
     for seed in range(3, 6):
-        _step(one, seed)
+        _step(one, seed, sizes[seed % len(sizes)])
     other = FlowTraining(mmdit(2), Recipe(), CPU)
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
     for seed in range(3, 6):
-        _step(other, seed)
+        _step(other, seed, sizes[seed % len(sizes)])
     assert (one.steps, one.examples) == (other.steps, other.examples)
     for name, weight in one.module.state_dict().items():
         assert torch.equal(weight, other.module.state_dict()[name]), name
@@ -205,6 +213,33 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has(tmp_path: Path) -> None:
     assert 2 <= exam.examples <= 24
     assert torch.load(tmp_path / "state.pt", weights_only=True)["examples"] == exam.examples
     assert (tmp_path / "model" / "transformer" / "config.json").exists()
+
+
+def test_a_run_of_several_sizes_reports_each(tmp_path: Path) -> None:
+    asked = {"resume": TINY, "out": tmp_path, "depth": 4, "minutes": 600.0, "sizes": "48=1,64=1,64x48=1"}
+    flow, exam = train(TrainSettings.model_validate({**SMALL, **asked}), Soon())
+    assert {name for name in flow.figures if name.endswith("px")} == {"48px", "64px", "64x48px"}
+    assert exam.examples == flow.examples > 0
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    flags = ("--eager", "--device=cpu", "--threads=1", "--batch=4", "--ring=256", "--exam-prompts=1")
+    command = [sys.executable, "-m", "sd3demo", "train", "--resume", str(TINY), "--out", str(out), *flags]
+    running = subprocess.Popen([*command, "--sizes=48=1,64=2,96x64=1", "--exam-minutes=0.01"])
+    try:
+        while not (out / "model" / "transformer" / "config.json").exists():
+            assert running.poll() is None
+            time.sleep(0.1)
+    finally:
+        running.kill()
+        running.wait()
+    kept = torch.load(out / "state.pt", weights_only=True)["examples"]
+    again = {**SMALL, "depth": 4, "batch": 4, "out": out, "minutes": 600.0, "sizes": "48=1,64=2,96x64=1"}
+    *_, exam = train(TrainSettings.model_validate(again), Soon())
+    assert exam.examples > kept > 0
+    assert torch.load(out / "state.pt", weights_only=True)["examples"] == exam.examples
 
 
 def test_an_interrupt_ends_the_run_and_is_an_interrupt_again_after_it(
