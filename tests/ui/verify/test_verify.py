@@ -180,7 +180,7 @@ def lying(path: Path) -> None:
         (edited, "The receipt in “picture.png” was edited"),
         (huge, "“picture.png” has 10000 x 10000 pixels and its receipt says"),
         (signed_and_huge, "“picture.png” has 8192 x 8192 pixels, too many for this page"),
-        (of_another_model, "The picture was made with the model &#x27;/etc&#x27;"),
+        (of_another_model, "The model is /etc, which is not offered on this page"),
         (cut, "“picture.png” is a damaged PNG file"),
         (lying, "“picture.png” has 100000 x 100000 pixels"),
     ],
