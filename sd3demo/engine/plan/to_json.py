@@ -1,11 +1,16 @@
 """A plan as JSON: what `sd3demo plan` prints and what the page's `/plan` answers."""
 
+from sd3demo.catalogue.spec import COMPONENTS
+from sd3demo.engine.plan.memory import PHASES
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.stages import FlowStage, Stage
 
 
 def to_json(plan: Plan) -> dict[str, object]:
-    """Stages, times, calls, operations, memory by phase, placement, seconds, and whether it fits."""
+    """Stages, times, calls, operations, memory by phase, placement, seconds, and whether it fits.
+
+    `weights` are the bytes of weights that are read for each phase, wherever the placement puts them.
+    """
     budget = plan.budget
     return {
         "stages": [_stage(stage, plan) for stage in plan.stages],
@@ -16,6 +21,10 @@ def to_json(plan: Plan) -> dict[str, object]:
         "memory": dict(plan.memory),
         "placement": plan.placement,
         "components": sorted(plan.components),
+        "weights": {
+            phase: plan.bytes_of(frozenset(name for name in plan.components if COMPONENTS[name] == part))
+            for phase, part in PHASES.items()
+        },
         "seconds": plan.seconds,
         "fits": plan.fits,
         "notes": list(plan.notes),
