@@ -31,8 +31,8 @@ def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapp
     tab = current_tab()
     gr.HTML('<p class="hint">Loading…</p>', elem_classes="lazy-hint")
     text, built = gr.Textbox("{}", visible="hidden"), gr.Textbox("", visible="hidden")
+    # What a link says has a text of its own: where a render listens to one, gradio drops the page's listeners.
     given = gr.Textbox("{}", visible="hidden")
-    """What a link says: where a render listens to a text, gradio no longer hears the page's own listeners."""
 
     def settings(text: str) -> dict[str, object]:
         held = json.loads(text)
