@@ -31,7 +31,7 @@ def lazy_tab(kind: type[Settings], start: Values, build: Callable[[Values], Mapp
     tab = current_tab()
     gr.HTML('<p class="hint">Loading…</p>', elem_classes="lazy-hint")
     text, built = gr.Textbox("{}", visible="hidden"), gr.Textbox("", visible="hidden")
-    # What a link says has a text of its own: where a render listens to one, gradio drops the page's listeners.
+    # What a link says has a text of its own: where a render listens to one, gradio drops the page's own.
     given = gr.Textbox("{}", visible="hidden")
 
     def settings(text: str) -> dict[str, object]:
