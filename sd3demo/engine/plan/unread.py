@@ -17,6 +17,7 @@ from sd3demo.settings import Resolved, text_inputs
 
 QUOTED = re.compile(r"""\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']+'(?!\w)|‘[^’]+’""")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+SHORTEST = 3  # letters of a word that is offered for another
 LONGEST_EXCERPT = 60  # characters of a text that is cut, in its note
 
 
@@ -92,7 +93,8 @@ def unknown_words(text: str, known: frozenset[str]) -> tuple[str, ...]:
 
 def nearest_words(word: str, known: frozenset[str]) -> tuple[str, ...]:
     """Return at most three known words that are spelt much like this one, the nearest first."""
-    return tuple(get_close_matches(word.lower(), sorted(known), n=3, cutoff=0.7))
+    long_enough = sorted(each for each in known if len(each) >= SHORTEST)
+    return tuple(get_close_matches(word.lower(), long_enough, n=3, cutoff=0.7))
 
 
 def _known_words(spec: ModelSpec, folder: Path) -> frozenset[str] | None:
