@@ -161,7 +161,9 @@ def _haar_for(scale: float) -> LowPass:
 
 
 # For a guide that was enlarged by `scale`: above 1 / scale of the latent's Nyquist frequency, its own before,
-# it holds nothing to be guided by.  haar-1 is I-Max's release, whatever the scale.
+# it holds what pixel interpolation and the encoder have put there and no detail of the picture.  That is not
+# little: 34% (2x) and 40% (4x) of the energy without the mean, measured on the embedded model's guides.
+# haar-1 is I-Max's release, whatever the scale.
 LOW_PASSES: Mapping[str, Callable[[float], LowPass]] = {
     "haar-1": lambda scale: partial(haar, level=1),
     "haar": _haar_for,
