@@ -85,8 +85,8 @@ def clusters(count: int, generator: torch.Generator) -> Tensor:
 
 
 POINTS: Mapping[str, Points] = {
-    "clusters": clusters,
     "moons": moons,
+    "clusters": clusters,
     "rings": rings,
     "checkerboard": checkerboard,
     "normal": normal,

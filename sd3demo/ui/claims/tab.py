@@ -10,7 +10,7 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.run.markdown import section, text_file
 
 TEXT = text_file("claims")
-HEADS = ("", "claim", "paper", "here", "n", "state")
+HEADS = ("#", "claim", "paper", "here", "n", "state")
 STATES = ("holds", "partly", "no", "not measured")
 
 

@@ -77,12 +77,10 @@ def test_the_caption_says_how_many_steps_the_larger_stage_has_and_where_the_last
     assert starts == pytest.approx([0.22, 0.36], abs=5e-3)
     said = f"has 8 steps; the last one starts at t = {starts[0]:.2f} (2x) and {starts[1]:.2f} (4x)."
     assert said in steps_note(found)
-    assert "the last one starts" in table_caption(settings())
 
 
-def table_caption(asked: ImaxAblation) -> str:
-    """The caption of a study that was measured with a closed form."""
-    return table(asked, measured(Engine())).caption
+def test_a_caption_ends_with_the_steps_of_the_larger_stage(engine: Engine) -> None:
+    assert "The larger stage has 2 steps" in table(settings(), measured(engine)).caption
 
 
 def test_the_former_papers_preset_says_what_it_was() -> None:
