@@ -155,7 +155,7 @@ def _levels(contours: Contours) -> dict[str, object]:
         "x": _packed(contours.x),
         "y": _packed(contours.y),
         "z": values | {"shape": f"{len(contours.y)}, {len(contours.x)}"},
-        "colorscale": [[0, "rgba(0,0,0,0)"], [1, COLOURS[contours.colour]]],
+        "colorscale": [[0, f"{COLOURS[contours.colour]}00"], [1, COLOURS[contours.colour]]],
         "opacity": 0.35,
         "showscale": False,
         "showlegend": True,

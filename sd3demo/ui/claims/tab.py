@@ -6,12 +6,13 @@ from html import escape
 import gradio as gr
 
 from sd3demo.studies.claims.claim_rows import ClaimRow, claim_rows
+from sd3demo.studies.claims.verdicts import State
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.markdown import section, text_file
 
 TEXT = text_file("claims")
 HEADS = ("#", "claim", "paper", "here", "n", "state")
-STATES = ("holds", "partly", "no", "not measured")
+STATES: tuple[State, ...] = ("holds", "partly", "no", "not measured")
 
 
 def claims(core: Core) -> None:

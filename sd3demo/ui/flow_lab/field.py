@@ -28,6 +28,9 @@ Coordinate = Annotated[float, Field(ge=-3, le=3)]
 PLOTS = ("field", "loss-parts")
 
 
+CLICKED = "() => [window.sd3demo.point()]"
+
+
 class FieldSettings(Settings):
     """Which exact flow is looked at, where and when."""
 
@@ -51,11 +54,14 @@ def build(values: Mapping[str, object]) -> dict[str, Control]:
             given = [values[name] for name in NAMES]
             said.value, plot = figures_and_field(*given)
             frames = [frame(PLOTS[0], plot), frame(PLOTS[1], parts(given[0]))]
-    clicked = gr.Textbox(visible="hidden", elem_id="field-at")  # x and y, written by field.js
+    point, moved_to = (
+        gr.Textbox(visible="hidden"),
+        gr.Button("Move z", visible="hidden", elem_id="field-move"),
+    )
     moved = [one.change for one in controls]
     at_once(moved, figures_and_field, controls, [said, frames[0].plot], raw=True)
     at_once([controls[0].change], parts, controls[:1], [frames[1].plot], raw=True)
-    at_once([clicked.input], point_of, [clicked], controls[2:], raw=True)
+    at_once([button.click], point_of, [point], controls[2:], js=CLICKED, raw=True)
     savable(frames, chart, controls)
     return dict(zip(NAMES, controls, strict=True))
 
