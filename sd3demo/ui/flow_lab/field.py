@@ -54,10 +54,8 @@ def build(values: Mapping[str, object]) -> dict[str, Control]:
             given = [values[name] for name in NAMES]
             said.value, plot = figures_and_field(*given)
             frames = [frame(PLOTS[0], plot), frame(PLOTS[1], parts(given[0]))]
-    point, moved_to = (
-        gr.Textbox(visible="hidden"),
-        gr.Button("Move z", visible="hidden", elem_id="field-move"),
-    )
+    point = gr.Textbox(visible="hidden")
+    button = gr.Button("Move z", visible="hidden", elem_id="field-move")  # pressed by field.js
     moved = [one.change for one in controls]
     at_once(moved, figures_and_field, controls, [said, frames[0].plot], raw=True)
     at_once([controls[0].change], parts, controls[:1], [frames[1].plot], raw=True)
