@@ -63,7 +63,7 @@ WRONG = (
     r"only the rectified flow is straight",
     r"lands short",
     r"native picture holds nothing",
-    r"it holds nothing to be guided by",
+    r"holds (nothing to be guided by|little above the cut-off)",
     r"1\.29 did best in table 1",
     r"straight, SD3 section 2",
     r"3, which people preferred",
