@@ -35,7 +35,7 @@ def resolve_large(
     if method.flows and positions == "extend" and max(sizes.target) > spec.can.max_side:
         raise Refusal(
             f"positions is extend, which serves sides up to {spec.can.max_side} px with {spec.name}'s table, "
-            f"and {max(sizes.target)} is asked for: try interpolate, per-frequency or scheduled"
+            f"and {max(sizes.target)} is asked for: try interpolate or scheduled"
         )
     if method.solvers and request.solver not in method.solvers:
         raise Refusal(
@@ -159,7 +159,10 @@ def _flow(
 ) -> FlowStage:
     """The solver's run at one size, `scale` times the one that it starts from."""
     native = (request.native_width, request.native_height)
-    reshift = scale_of(native, size) if request.reshift == "auto" else request.reshift
+    own = {"auto": 1.0, "1.5s": 1.5}
+    reshift = (
+        own[request.reshift] * scale_of(native, size) if isinstance(request.reshift, str) else request.reshift
+    )
     sigmas = grid_from(request, request.shift * reshift)
     guidance = guidance_of(request)
     visits = SOLVERS[request.solver].visits(sigmas)
