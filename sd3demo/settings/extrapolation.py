@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, field_validator
 
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.flow.extrapolation.strengths import STRENGTHS, strength_of
-from sd3demo.flow.extrapolation.tuning import POSITIONS
+from sd3demo.flow.extrapolation.tuning import POSITIONS, CopiesAt
+from sd3demo.settings.families import EmbeddedScale
 from sd3demo.settings.reflection import OneOf, parse
 from sd3demo.settings.request import Request, Resolved, Side, Steps
 
@@ -26,6 +27,7 @@ Level = Annotated[int, Field(ge=0, le=6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Start = Annotated[float, Field(ge=0.01, le=1)]
 Copies = Annotated[float, Field(ge=0.01, le=256)]
+RopeBase = Annotated[float, Field(ge=1, le=100)]
 Reshift = Annotated[float, Field(ge=0.1, le=16)]
 
 
@@ -87,8 +89,10 @@ class Extrapolation(Request):
     tail: Annotated[int, Field(ge=0, le=8)] = Field(
         0, description="More steps near the data: each halves the last time before 0."
     )
-    reshift: Reshift | Literal["auto"] = Field(
-        "auto", description="The larger stages' shift over the native one's; auto is the scale (SD3, eq. 23)."
+    reshift: Reshift | Literal["auto", "1.5s"] = Field(
+        "auto",
+        description="The larger stages' shift over the native one's; auto is the scale s (SD3, eq. 23), 1.5s "
+        "half as much again (I-Max for Flux).",
     )
 
     lift: Kernel = Field(
@@ -107,6 +111,19 @@ class Extrapolation(Request):
     )
     text_copies: Copies | Literal["auto"] = Field(
         1.0, description="How many times each token of the text counts; auto is the scale squared."
+    )
+    copies_at: CopiesAt = Field(
+        "origin",
+        description="Where copies of the text stand: all at the text's own position, or at the corners of "
+        "the native windows (FLUX.1).",
+    )
+    rope_base: RopeBase | Literal["auto"] = Field(
+        "auto",
+        description="What per-frequency positions multiply the base of RoPE by; auto is the scale, or 2.5 "
+        "times it.",
+    )
+    large_guidance: EmbeddedScale | None = Field(
+        None, description="Embedded guidance of the larger stages; that of the native one by default."
     )
     half_patch: bool = Field(
         False, description="Move the borders between patches by half a patch at every second step."

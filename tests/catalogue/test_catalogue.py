@@ -46,24 +46,33 @@ def test_a_hub_model_is_pinned_to_a_commit(name: str) -> None:
 
 @pytest.mark.parametrize("name", HUB)
 def test_the_transformers_size_is_what_its_shape_says(name: str) -> None:
-    import torch
-    from diffusers import SD3Transformer2DModel
+    from tests.catalogue.meta_networks import NETWORKS
 
     network = HUB[name].network
-    with torch.device("meta"):
-        model = SD3Transformer2DModel(
-            num_layers=network.depth,
-            num_attention_heads=network.heads,
-            attention_head_dim=network.hidden // network.heads,
-            caption_projection_dim=network.hidden,
-            joint_attention_dim=network.joint_dim,
-            pooled_projection_dim=network.pooled_dim,
-            pos_embed_max_size=network.table,
-            dual_attention_layers=tuple(range(network.dual)),
-            qk_norm="rms_norm" if network.qk_norm else None,
-        )
+    model = NETWORKS[type(network)](network)
     parameters = sum(weight.numel() for weight in model.parameters())
     assert HUB[name].components["transformer"].parameters == parameters
+
+
+@pytest.mark.parametrize("image", [64, 1024])
+@pytest.mark.parametrize("name", HUB)
+def test_the_operations_of_a_call_are_those_that_torch_counts(name: str, image: int) -> None:
+    """Within 2%: what time alone decides, norms and activations are left out of the count."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tests.catalogue.meta_networks import CALLS, NETWORKS
+
+    spec = HUB[name]
+    text = 64
+    model = NETWORKS[type(spec.network)](spec.network)
+    with FlopCounterMode(display=False) as counter:
+        CALLS[type(spec.network)](model, spec.network, image, text)
+    modulations = 2 * sum(
+        weight.numel()
+        for part, weight in model.named_parameters()
+        if weight.ndim == 2 and ("norm" in part or "time_text_embed" in part)
+    )
+    assert spec.network.flops(image, text) == pytest.approx(counter.get_total_flops() - modulations, rel=0.02)
 
 
 @pytest.mark.parametrize("name", HUB)

@@ -77,6 +77,7 @@ def native_stage(request: Resolved, spec: ModelSpec) -> FlowStage:
         branches=asked_branches(guidance, visits),
         guidance=guidance,
         skip_layers=skipped_layers(request.skip_layers),
+        embedded=request.guidance,
         solver=request.solver,
         flops=calls * spec.network.flops(tokens, text_tokens(request, spec)),
     )
