@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sd3demo.catalogue.flux import flux_capabilities, flux_encoders
+from sd3demo.catalogue.flux import (
+    FLUX_DEV_DEFAULTS,
+    FLUX_SCHNELL_DEFAULTS,
+    flux_capabilities,
+    flux_encoders,
+)
 from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.networks import FluxShape, MMDiTShape
 from sd3demo.catalogue.sd3 import sd3_capabilities, sd3_encoders
@@ -123,7 +128,7 @@ _FLUX_DEV = ModelSpec(
     components=_flux(11_901_408_320),
     can=flux_capabilities(_FLUX),
     shift=LinearMuShift(),
-    defaults=Defaults(steps=28, cfg=1.0, schedule="uniform", guidance=3.5),
+    defaults=FLUX_DEV_DEFAULTS,
     unread=("flux1-*.safetensors", "ae.safetensors"),
 )
 
@@ -174,7 +179,7 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             components=_flux(11_891_178_560),
             can=flux_capabilities(_FLUX_SCHNELL),
             shift=ConstantShift(1.0),
-            defaults=Defaults(steps=4, cfg=1.0, schedule="uniform"),
+            defaults=FLUX_SCHNELL_DEFAULTS,
             note="Distilled to four steps.",
         ),
         replace(
@@ -182,7 +187,7 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             name="flux-krea",
             hub="black-forest-labs/FLUX.1-Krea-dev",
             revision="8162a9c7b05a641be098422bf2fcf335615c2f28",
-            defaults=Defaults(steps=28, cfg=1.0, schedule="uniform", guidance=4.5),
+            defaults=replace(FLUX_DEV_DEFAULTS, guidance=4.5),
         ),
     )
 }

@@ -1,7 +1,12 @@
 """What the models of FLUX.1 have in common, as data."""
 
 from sd3demo.catalogue.networks import FluxShape
-from sd3demo.catalogue.spec import Capabilities, TextEncoder
+from sd3demo.catalogue.spec import Capabilities, Defaults, TextEncoder
+
+FLUX_DEV_DEFAULTS = Defaults(steps=28, cfg=1.0, schedule="uniform", guidance=3.5)
+FLUX_SCHNELL_DEFAULTS = Defaults(steps=4, cfg=1.0, schedule="uniform")
+FLUX_NATIVE_LATENT = 128
+"""Entries along the native side: configs say nothing of it, and 1024 px is what I-Max takes for native."""
 
 LONGEST_SIDE = 8192
 """Pixels; RoPE has no table that could end. It is the longest side that any setting takes."""
