@@ -101,6 +101,7 @@ ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
             "its maths, settings and plan",
         ),
         ("flow", "flow training.flow", "the flow, and its training"),
+        ("claims", "cli.claims studies.claims ui.claims", "the table, its command and its tab"),
         ("generate", "cli.generate ui.generate", "the command and the tab"),
         ("grid", "cli.grid studies.grid", "the command and its study"),
         ("history", "history ui.history", "finished runs, and their tab"),

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Say what a request would do, without doing it.",
     "models": "List the models of the catalogue.",
     "study": "Run an experiment to its table and its charts.",
+    "claims": "List the twenty claims of the two papers, and what was measured of each.",
     "score": "Score a model on the embedded world, category by category.",
     "train": "Train the embedded model for a number of minutes.",
     "space": "Check, build or upload the Hugging Face Space.",

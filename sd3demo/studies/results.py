@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,17 +38,22 @@ class _Result(BaseModel):
     settings: dict[str, object]
     weights: dict[str, str]
     version: str
+    date: str = ""
     table: _Table
 
 
 @dataclass(frozen=True)
 class RecordedStudy:
-    """A table with what it was measured under: settings, hash of the weights by model, and version here."""
+    """A table with what it was measured under: settings, hash of the weights by model, and version here.
+
+    `date` is the day as ISO 8601 has it; results from before it was written have none.
+    """
 
     table: Table
     settings: Settings
     weights: Mapping[str, str]
     version: str
+    date: str = ""
 
 
 def result(name: str, settings: Settings, table: Table) -> dict[str, object]:
@@ -57,6 +63,7 @@ def result(name: str, settings: Settings, table: Table) -> dict[str, object]:
         "settings": settings.model_dump(mode="json"),
         "weights": {model: fingerprint(find(model)) for model in find_study(name).models(settings)},
         "version": __version__,
+        "date": date.today().isoformat(),
         "table": as_json(table),
     }
 
@@ -103,7 +110,7 @@ def read(values: object) -> RecordedStudy:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from error
     settings = parse(find_study(found.study).settings, found.settings)
-    return RecordedStudy(_table(found.study, found.table), settings, found.weights, found.version)
+    return RecordedStudy(_table(found.study, found.table), settings, found.weights, found.version, found.date)
 
 
 def _table(study: str, found: _Table) -> Table:

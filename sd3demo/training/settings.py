@@ -71,7 +71,10 @@ class TrainSettings(Settings):
         description="How much of ln(S / native) is added to that m at a size S: 1 is SD3's shift (eq. 23).",
     )
     zeroed: float = Field(
-        0.464, ge=0, le=1, description="Probability of zeroing each text encoder by itself (SD3 section 5.2)."
+        0.464,
+        ge=0,
+        le=1,
+        description="Probability of zeroing each text encoder by itself (SD3 appendix B.3).",
     )
     zeroed_from: int = Field(0, ge=0, description="Examples to train before encoders are zeroed.")
     label_weight: float = Field(

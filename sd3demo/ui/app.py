@@ -12,6 +12,7 @@ from sd3demo.errors import Refusal
 from sd3demo.history import page_store
 from sd3demo.ui.about import about
 from sd3demo.ui.api.endpoints import endpoints
+from sd3demo.ui.claims.tab import claims
 from sd3demo.ui.context import Core, core
 from sd3demo.ui.controls import deep_links as links
 from sd3demo.ui.densities.tab import densities
@@ -34,6 +35,7 @@ TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
     ("Score", score),
     ("Densities", densities),
     ("Flow lab", plane),
+    ("Claims", claims),
     ("History", history),
     ("Verify", verify),
     ("About", about),

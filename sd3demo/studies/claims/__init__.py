@@ -1,0 +1,1 @@
+"""The twenty claims of the two papers, beside what the recorded studies measured of each."""

@@ -1,0 +1,51 @@
+"""The Claims tab: what the two papers claim, what they print, and what was measured of it here."""
+
+from collections import Counter
+from html import escape
+
+import gradio as gr
+
+from sd3demo.studies.claims.claim_rows import ClaimRow, claim_rows
+from sd3demo.ui.context import Core
+from sd3demo.ui.run.markdown import section, text_file
+
+TEXT = text_file("claims")
+HEADS = ("", "claim", "paper", "here", "n", "state")
+STATES = ("holds", "partly", "no", "not measured")
+
+
+def claims(core: Core) -> None:
+    """The whole tab."""
+    rows = claim_rows()
+    with gr.Column(elem_id="claims"):
+        section(TEXT, "Claims")
+        gr.HTML(claims_html(rows))
+
+
+def claims_html(rows: list[ClaimRow]) -> str:
+    """The table as HTML, a sentence with the counts above it."""
+    found = Counter(row.state for row in rows)
+    counts = ", ".join(f"{found[state]} {state}" for state in STATES)
+    heads = "".join(f"<th scope='col'>{head}</th>" for head in HEADS)
+    body = "".join(_row(row) for row in rows)
+    return (
+        f"<p class='caption'>Of {len(rows)} claims: {counts}.</p>"
+        "<div class='listing study-table claims' tabindex='0' role='region' aria-label='Claims'>"
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(row: ClaimRow) -> str:
+    older = "<small>with earlier weights</small>" if row.older else ""
+    rerun = f"<small>Rerun: <code>{escape(row.rerun)}</code></small>" if row.rerun else ""
+    reason = f"<small>{escape(row.reason[0].upper() + row.reason[1:])}.</small>" if row.reason else ""
+    measured = " ".join(filter(None, (row.date, row.weights and f"weights {row.weights[:12]}")))
+    weights = f"<small>{escape(measured)}</small>" if measured else ""
+    return (
+        f"<tr><td>{row.number}</td>"
+        f"<th scope='row'>{escape(row.claim)}<small>{escape(row.source)}; {escape(row.scale)}</small></th>"
+        f"<td class='text'>{escape(row.paper)}</td>"
+        f"<td class='text'>{escape(row.ours)}{reason}{rerun}</td>"
+        f"<td>{'' if row.n is None else row.n}{weights}{older}</td>"
+        f"<td class='state {row.state.replace(' ', '-')}'>{row.state}</td></tr>"
+    )
