@@ -1,13 +1,14 @@
 """I-Max on FLUX.1, native stage, lift and projected stage, against a plain reading of its formulas.
 
-The formulas are those of the paper, sections 2.2 and 2.3, and of the release as far as it differs. The network
-is diffusers' own: other positions are put in the place of its position embedding, and a scale of the attention
-logits in the weights of the queries' norms.
+The formulas are those of the paper, sections 2.2 and 2.3, and of the release as far as it differs. The
+network is diffusers' own: other positions are put in the place of its position embedding, and a scale of the
+attention logits in the weights of the queries' norms.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,7 +113,7 @@ def plainly(folder: Path, reading: Reading) -> Iterator[Tensor]:
     z = torch.randn((1, 16, small, small), generator=torch.Generator().manual_seed(SEED))
     plain = Rotary(torch.cat((own, grid(small // 2, small // 2))), 1.0, 1.0)
     times = shifted(reading.native_shift)
-    for t, t_next in zip(times, times[1:], strict=False):
+    for t, t_next in pairwise(times):
         z = z + (t_next - t) * velocity(pipe, z, t, reading.guidance[0], plain, 1)
         yield z
 
@@ -137,7 +138,7 @@ def plainly(folder: Path, reading: Reading) -> Iterator[Tensor]:
     positions = [torch.cat((texts, grid(side, side))), torch.cat((texts, grid(side + 1, side + 1, -0.5)))]
     rotaries = [Rotary(each, reading.base, 2.0) for each in positions]
     times = shifted(reading.large_shift)
-    for index, (t, t_next) in enumerate(zip(times, times[1:], strict=False)):
+    for index, (t, t_next) in enumerate(pairwise(times)):
         moved = reading.half_patch and (STEPS - 1 - index) % 2 == 1
         seen = pad(z, (1, 1, 1, 1), mode="replicate") if moved else z
         v = velocity(pipe, seen, t, reading.guidance[1], rotaries[moved], 4)
