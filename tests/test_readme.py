@@ -68,7 +68,10 @@ def with_models(text: str) -> str:
 
 def models_table() -> str:
     """Every model of the catalogue, a row each."""
-    rows = ["| `--model` | repository | native | weights, bf16 | steps | guidance | licence |", "|---" * 7 + "|"]
+    rows = [
+        "| `--model` | repository | native | weights, bf16 | steps | guidance | licence |",
+        "|---" * 7 + "|",
+    ]
     for spec in CATALOGUE.values():
         weights = 2 * sum(size.parameters for size in spec.components.values()) / 1e9
         defaults = spec.defaults

@@ -1,17 +1,20 @@
-"""Every way to a larger picture runs on FLUX.1, from one native stage."""
+"""Every way to a larger picture runs on FLUX.1, from one native stage; and a grid over its guidance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sd3demo.catalogue import find
-from sd3demo.engine import Engine, plan
+from sd3demo.engine import Engine, Plan, plan
 from sd3demo.engine.events import Finished
 from sd3demo.flow.extrapolation.methods import METHODS
+from sd3demo.settings import Request
 from sd3demo.settings.extrapolation import Extrapolation, method_arms, with_preset
-from tests.engine.runs import HERE
+from sd3demo.studies.grid.grid_plan import Grid, GridAxis, GridPicture, plan_grid
+from sd3demo.studies.grid.grid_plan import run as run_grid
+from tests.engine.runs import HERE, run
 
 ALL = tuple(name for name in METHODS if name != "super-resolution")
 
@@ -30,3 +33,21 @@ def test_every_method_makes_a_picture_of_its_own(checkpoint: Callable[..., Path]
     assert {picture.shape for picture in pictures} == {(128, 128, 3)}
     for place, one in enumerate(pictures):
         assert all(not np.array_equal(one, other) for other in pictures[:place])
+
+
+def test_a_grid_over_guidance_makes_each_picture_as_a_run_of_its_own(checkpoint: Callable[..., Path]) -> None:
+    folder = checkpoint("flux-dev")
+    spec = find(str(folder))
+    base = {"prompt": "a red circle", "model": str(folder), "steps": 2, "width": 64, "height": 64}
+    grid = Grid(GridAxis("guidance", ("1", "3.5")), GridAxis("cfg", ("1", "2")))
+
+    def planned(values: Mapping[str, object]) -> Plan:
+        return plan(Request.model_validate(values), spec, HERE)
+
+    cells = plan_grid(grid, base, planned)
+    found = [event for event in run_grid(cells, Engine().run_batch) if isinstance(event, GridPicture)]
+    assert len(found) == 4
+    for picture in found:
+        alone = run(picture.plan.request, spec).finished
+        apart = np.abs(picture.finished.pictures[0].astype(int) - alone.pictures[0])
+        assert apart.max() <= 1
