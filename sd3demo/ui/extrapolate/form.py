@@ -4,6 +4,7 @@ Each part of the method has a switch beside its setting: switched off, the netwo
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -25,7 +26,6 @@ from sd3demo.settings.extrapolation import (
 from sd3demo.settings.family_presets import FAMILY_PRESETS
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import label
-from sd3demo.ui.controls.model_choice import model_title
 
 OWN = "own"
 SHOWN = tuple(name for name, method in METHODS.items() if name != "super-resolution")
@@ -190,7 +190,7 @@ def inactive(values: Mapping[str, object]) -> dict[str, str]:
     if values["size"] != OWN:
         reasons |= dict.fromkeys(("width", "height"), "Choose Own size to set it.")
     spec = find(str(values["model"]))
-    means = f"Means nothing for {model_title(spec)}: "
+    means = f"Means nothing for {Path(spec.name).name}: "
     reasons |= {name: f"{means}{reason}." for name, (_, reason) in lacking(spec).items()}
     unused = {name: why for name, why in without_effect(values, spec).items() if name == "guidance"}
     return reasons | unused
