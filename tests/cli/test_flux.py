@@ -11,6 +11,13 @@ from sd3demo.cli import main
 SIZE = ["--width", "64", "--height", "64", "--steps", "2"]
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and models of this test alone."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def folder(checkpoint: Callable[..., Path]) -> str:
     return str(checkpoint("flux-dev"))
@@ -48,7 +55,8 @@ def test_a_larger_picture_by_the_release_is_made_and_verified(
     assert code == 0
     assert {"native", "projected"} <= said["images"].keys()
     assert (said["request"]["large_guidance"], said["request"]["copies_at"]) == (7.0, "grid")
-    code, said = answer(capsys, "verify", said["images"]["projected"], "--model", folder, "--device", "cpu")
+    (picture,) = said["images"]["projected"]
+    code, said = answer(capsys, "verify", picture, "--model", folder, "--device", "cpu")
     assert (code, said["weights_equal"]) == (0, True)
 
 

@@ -23,8 +23,9 @@ ALL = tuple(name for name in METHODS if name != "super-resolution")
 def test_every_method_makes_a_picture_of_its_own(checkpoint: Callable[..., Path], kind: str) -> None:
     folder = checkpoint(kind)
     spec = find(str(folder))
-    values = {"prompt": "a red circle", "model": str(folder), "steps": 2, "width": 128, "height": 128}
-    request = with_preset(Extrapolation.model_validate(values | {"scale": 2}), "paper-flux", spec.family)
+    values = {"prompt": "a red circle", "model": str(folder), "steps": 4, "start": 0.7}
+    sides = {"width": 128, "height": 128, "scale": 2}
+    request = with_preset(Extrapolation.model_validate(values | sides), "paper-flux", spec.family)
     arms = method_arms(request, ALL)
     *_, finished = Engine().run(plan(arms["projected"], spec, HERE, arms=arms))
     assert isinstance(finished, Finished)
