@@ -1,27 +1,39 @@
-"""Small random checkpoints in diffusers' SD3 layout, complete with tokenizers made in memory.
+"""Small random checkpoints in diffusers' layout, complete with tokenizers made in memory.
 
-Three kinds, as they differ in the published models: SD3-medium (neither QK-norm nor dual attention),
-SD3.5-medium (both) and SD3.5-large (QK-norm alone). `benchmark` has the size of the embedded model.
+Three kinds of SD3, as they differ in the published models: SD3-medium (neither QK-norm nor dual attention),
+SD3.5-medium (both) and SD3.5-large (QK-norm alone). `benchmark` has the size of the embedded model. Other
+families have a pipeline each in FAMILY_PIPELINES; `randomised` fills what they would leave at zero.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
+from torch import nn
 from transformers import (
     CLIPTextConfig,
+    CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
 )
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,26 @@ KINDS = {
 }
 
 BENCHMARK = Kind(depth=4, heads=4, head_dim=64, qk_norm="rms_norm", shift=1.0, text_tokens=20)
+
+
+Pipeline = Callable[[], DiffusionPipeline]
+
+
+def write_family(folder: Path, kind: str) -> Path:
+    """A whole model of another family than SD3 in `folder`, in float32 safetensors."""
+    FAMILY_PIPELINES[kind]().save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def randomised(module: Module, seed: int = 1) -> Module:
+    """All parameters at random: gates, modulations and pad tokens that start at zero would hide errors."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            spread = 0.35 / math.sqrt(weight.shape[-1]) if weight.ndim > 1 else 0.1
+            middle = 1.0 if weight.ndim == 1 and "norm" in name and name.endswith("weight") else 0.0
+            weight.copy_(middle + spread * torch.randn(weight.shape, generator=generator))
+    return module.eval()
 
 
 def write_checkpoint(folder: Path, kind: Kind, *, seed: int = 0, with_t5: bool = True) -> Path:
@@ -117,9 +149,13 @@ def _vae(kind: Kind) -> AutoencoderKL:
 
 
 def _clip(kind: Kind, *, width: int) -> CLIPTextModelWithProjection:
+    return CLIPTextModelWithProjection(_clip_config(kind, width=width)).eval()
+
+
+def _clip_config(kind: Kind, *, width: int) -> CLIPTextConfig:
     """`hidden_states[-2]` is read, so two layers at least; the end token's id is the tokenizer's, not 2."""
     tokenizer = _clip_tokenizer(kind)
-    config = CLIPTextConfig(
+    return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=2 * width,
@@ -132,7 +168,6 @@ def _clip(kind: Kind, *, width: int) -> CLIPTextModelWithProjection:
         pad_token_id=tokenizer.pad_token_id,
         initializer_factor=5.0,
     )
-    return CLIPTextModelWithProjection(config).eval()
 
 
 def _t5(kind: Kind) -> T5EncoderModel:
@@ -186,3 +221,41 @@ def _t5_tokenizer(kind: Kind) -> T5Tokenizer:
         extra_ids=0,
         model_max_length=kind.text_tokens,
     )
+
+
+def _flux(*, guidance: bool) -> FluxPipeline:
+    """FLUX.1 dev, or schnell: no guidance embedding and a shift that does not depend on the size."""
+    kind = Kind(text_tokens=9, vae_blocks=3)
+    transformer = FluxTransformer2DModel(
+        in_channels=64,
+        num_layers=2,
+        num_single_layers=3,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=48,
+        pooled_projection_dim=16,
+        guidance_embeds=guidance,
+        axes_dims_rope=(4, 6, 6),
+    )
+    dynamic = {"use_dynamic_shifting": True, "shift": 3.0, "base_shift": 0.5, "max_shift": 1.15}
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    try:
+        return FluxPipeline(
+            transformer=randomised(transformer),
+            scheduler=FlowMatchEulerDiscreteScheduler(**dynamic if guidance else {"shift": 1.0}),
+            vae=_vae(kind),
+            text_encoder=CLIPTextModel(_clip_config(kind, width=16)).eval(),
+            tokenizer=_clip_tokenizer(kind),
+            text_encoder_2=_t5(kind),
+            tokenizer_2=_t5_tokenizer(kind),
+        )
+    finally:
+        torch.set_rng_state(state)
+
+
+FAMILY_PIPELINES: Mapping[str, Pipeline] = {
+    "flux-dev": partial(_flux, guidance=True),
+    "flux-schnell": partial(_flux, guidance=False),
+}
+"""A small random checkpoint of each kind of the other families."""

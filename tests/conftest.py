@@ -38,15 +38,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes a small random checkpoint of one of tests.checkpoints.KINDS, once; answers with its folder."""
-    from tests.checkpoints import KINDS, write_checkpoint
+    """Writes a small random checkpoint of one of tests.checkpoints' kinds, once; answers with its folder."""
+    from tests.checkpoints import KINDS, write_checkpoint, write_family
 
     written: dict[tuple[str, bool], Path] = {}
 
     def folder(kind: str = "sd3.5-medium", *, with_t5: bool = True) -> Path:
         if (kind, with_t5) not in written:
             place = tmp_path_factory.mktemp("checkpoint") / kind
-            written[kind, with_t5] = write_checkpoint(place, KINDS[kind], with_t5=with_t5)
+            if kind in KINDS:
+                write_checkpoint(place, KINDS[kind], with_t5=with_t5)
+            else:
+                write_family(place, kind)
+            written[kind, with_t5] = place
         return written[kind, with_t5]
 
     return folder

@@ -62,6 +62,8 @@ ROLES: Mapping[str, str] = {
     "form": "the controls of a tab",
     "handlers": "what a tab's buttons call",
     "loading": "a model family's files read into modules",
+    "network_call": "a model family's one network call",
+    "text_encoders": "a model family's text encoders",
     "modulation": "a model family's modulation",
     "positions": "a model family's positions",
     "rows": "a model family's one network call",
@@ -91,6 +93,7 @@ ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
         ("exact", "flow.exact models.exact", "the closed-form flow, and the model that answers with it"),
         ("extrapolate", "cli.extrapolate ui.extrapolate", "the command and the tab"),
         ("sizes", "engine.plan.sizes training.sizes", "those of a run, and those of training"),
+        ("flux", "catalogue.flux models.flux", "the family as data, and its models"),
         ("sd3", "catalogue.sd3 models.sd3", "the family as data, and its models"),
         (
             "extrapolation",

@@ -6,8 +6,8 @@ or a folder in diffusers format anywhere on the disk.
 
 from sd3demo.catalogue.entries import CATALOGUE, assets, depths, find, fingerprint, how_to_get, locate
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.networks import MMDiTShape, NetworkShape
-from sd3demo.catalogue.shifts import ConstantShift, ShiftRule
+from sd3demo.catalogue.networks import FluxShape, MMDiTShape, NetworkShape
+from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
 from sd3demo.catalogue.spec import (
     Adapter,
     Capabilities,
@@ -29,7 +29,9 @@ __all__ = [
     "Defaults",
     "EncoderInput",
     "Family",
+    "FluxShape",
     "Latent",
+    "LinearMuShift",
     "MMDiTShape",
     "ModelSpec",
     "NetworkShape",

@@ -10,10 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from sd3demo.catalogue.flux import (
+    FLUX_DEV_DEFAULTS,
+    FLUX_SCHNELL_DEFAULTS,
+    flux_capabilities,
+    flux_encoders,
+)
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.networks import MMDiTShape
+from sd3demo.catalogue.networks import FluxShape, MMDiTShape
 from sd3demo.catalogue.sd3 import sd3_capabilities, sd3_encoders
-from sd3demo.catalogue.shifts import ConstantShift
+from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift
 from sd3demo.catalogue.spec import Defaults, Latent, ModelSpec, Size
 from sd3demo.catalogue.weight_files import weights_hash
 from sd3demo.errors import Refusal
@@ -75,6 +81,9 @@ _MEDIUM = MMDiTShape(depth=24, hidden=1536, heads=24, joint_dim=4096, pooled_dim
 _MEDIUM_3_5 = replace(_MEDIUM, table=384, dual=13, qk_norm=True)
 _LARGE = MMDiTShape(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=2048, table=192, qk_norm=True)
 
+# The repositories also hold the weights as single files and at a second precision.
+_SD3_UNREAD = ("sd3*.safetensors", "text_encoders/*", "*fp16*")
+
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
     family="sd3",
@@ -90,6 +99,39 @@ _SD3_MEDIUM = ModelSpec(
     can=sd3_capabilities(_MEDIUM, _LATENT),
     shift=ConstantShift(3.0),
     defaults=Defaults(steps=28, cfg=5.0),
+    unread=_SD3_UNREAD,
+)
+
+_FLUX = FluxShape()
+_FLUX_SCHNELL = FluxShape(guidance=False)
+
+
+def _flux(transformer: int) -> Mapping[str, Size]:
+    """The text encoders and the autoencoder are the same in all of FLUX.1."""
+    return {
+        "text_encoder": _half(123_060_480),  # CLIP ViT-L/14 without its projection
+        "text_encoder_2": _half(4_762_310_656),  # T5 v1.1 XXL, encoder
+        "transformer": _half(transformer),
+        "vae": _half(83_819_683),
+    }
+
+
+_FLUX_DEV = ModelSpec(
+    name="flux-dev",
+    family="flux",
+    licence="FLUX.1 [dev] Non-Commercial License",
+    gated=True,
+    hub="black-forest-labs/FLUX.1-dev",
+    revision="3de623fc3c33e44ffbe2bad470d0f45bccf2eb21",
+    native=1024,
+    latent=_LATENT,
+    network=_FLUX,
+    encoders=flux_encoders(),
+    components=_flux(11_901_408_320),
+    can=flux_capabilities(_FLUX),
+    shift=LinearMuShift(),
+    defaults=FLUX_DEV_DEFAULTS,
+    unread=("flux1-*.safetensors", "ae.safetensors"),
 )
 
 CATALOGUE: Mapping[str, ModelSpec] = {
@@ -126,6 +168,28 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             can=sd3_capabilities(_LARGE, _LATENT),
             components=_stability(8_056_627_520),
             defaults=Defaults(steps=4, cfg=1.0),  # distilled to do without guidance
+        ),
+        _FLUX_DEV,
+        replace(
+            _FLUX_DEV,
+            name="flux-schnell",
+            licence="Apache-2.0",
+            hub="black-forest-labs/FLUX.1-schnell",
+            revision="741f7c3ce8b383c54771c7003378a50191e9efe9",
+            network=_FLUX_SCHNELL,
+            encoders=flux_encoders(t5=256, longest=256),
+            components=_flux(11_891_178_560),
+            can=flux_capabilities(_FLUX_SCHNELL),
+            shift=ConstantShift(1.0),
+            defaults=FLUX_SCHNELL_DEFAULTS,
+            note="Distilled to four steps.",
+        ),
+        replace(
+            _FLUX_DEV,
+            name="flux-krea",
+            hub="black-forest-labs/FLUX.1-Krea-dev",
+            revision="8162a9c7b05a641be098422bf2fcf335615c2f28",
+            defaults=replace(FLUX_DEV_DEFAULTS, guidance=4.5),
         ),
     )
 }
@@ -182,11 +246,7 @@ def how_to_get(spec: ModelSpec) -> str:
         if spec.gated
         else ""
     )
-    # The repositories also hold the weights as single files and at a second precision, which are not read
-    # here.
-    unread = " ".join(
-        f'--exclude "{pattern}"' for pattern in ("sd3*.safetensors", "text_encoders/*", "*fp16*")
-    )
+    unread = " ".join(f'--exclude "{pattern}"' for pattern in spec.unread)
     return (
         f"{spec.name} is not on this disk: {accept}run "
         f"`hf download {spec.hub} --revision {spec.revision} {unread}`"

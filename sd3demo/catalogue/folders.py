@@ -1,15 +1,21 @@
 """A folder in diffusers format as a ModelSpec, from its own configs: nothing assumed, nothing loaded."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sd3demo.catalogue.networks import MMDiTShape
+from sd3demo.catalogue.flux import (
+    FLUX_DEV_DEFAULTS,
+    FLUX_NATIVE_LATENT,
+    FLUX_SCHNELL_DEFAULTS,
+    flux_capabilities,
+    flux_encoders,
+)
+from sd3demo.catalogue.networks import FluxShape, MMDiTShape
 from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
-from sd3demo.catalogue.shifts import ConstantShift
-from sd3demo.catalogue.spec import COMPONENTS, Defaults, Latent, ModelSpec
+from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
+from sd3demo.catalogue.spec import COMPONENTS, Defaults, Latent, ModelSpec, Size
 from sd3demo.catalogue.weight_files import measure, read_json
 from sd3demo.errors import Refusal
-
-PIPELINES = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline")
 
 
 def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
@@ -21,22 +27,18 @@ def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
     if not (folder / "model_index.json").is_file():
         raise Refusal(f"{folder} has no model_index.json; a model is a folder in diffusers format")
     index = read_json(folder / "model_index.json")
-    pipeline = index.get("_class_name")
-    if pipeline not in PIPELINES:
-        raise Refusal(
-            f"{folder} is a {pipeline}; the models that can be run here are StableDiffusion3Pipeline's"
-        )
+    pipeline = str(index.get("_class_name"))
+    if pipeline not in READERS:
+        raise Refusal(f"{folder} is a {pipeline}; the models that can be run here are {', '.join(READERS)}")
     present = [name for name in COMPONENTS if (index.get(name) or [None])[0] is not None]
-    for needed in ("transformer", "vae", "text_encoder", "text_encoder_2"):
-        if needed not in present:
-            raise Refusal(
-                f"{folder}/model_index.json names no {needed}; only text_encoder_3 (T5) may be left out"
-            )
+    return READERS[pipeline](folder, present, transformer)
 
+
+def _sd3(folder: Path, present: list[str], transformer: str) -> ModelSpec:
+    _check_present(folder, present, "; only text_encoder_3 (T5) may be left out")
     config = read_json(folder / transformer / "config.json")
     network = _network(config, folder / transformer)
-    vae = read_json(folder / "vae" / "config.json")
-    factor = 2 ** (len(vae.get("block_out_channels", ())) - 1) if vae.get("block_out_channels") else 8
+    factor = _factor(folder)
     sample = config.get("sample_size", 128)
     shift = read_json(folder / "scheduler" / "scheduler_config.json").get("shift", 1.0)
     longest = LONGEST_T5
@@ -55,15 +57,96 @@ def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
             t5=min(PIPELINE_T5_TOKENS, longest),
             longest=longest,
         ),
-        components={
-            name: measure(folder / (transformer if name == "transformer" else name)) for name in present
-        },
+        components=_components(folder, present, transformer),
         can=sd3_capabilities(network, latent),
         shift=ConstantShift(float(shift)),
         defaults=Defaults(),
         folder=str(folder),
         transformer=transformer,
     )
+
+
+def _flux(folder: Path, present: list[str], transformer: str) -> ModelSpec:
+    _check_present(folder, present, "")
+    network = _flux_network(read_json(folder / transformer / "config.json"), folder / transformer)
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    latent = Latent(network.channels, _factor(folder), network.patch)
+    shift: ShiftRule = ConstantShift(float(scheduler.get("shift", 1.0)))
+    if scheduler.get("use_dynamic_shifting"):
+        shift = LinearMuShift(
+            base=float(scheduler.get("base_shift", 0.5)),
+            top=float(scheduler.get("max_shift", 1.15)),
+            tokens=(
+                int(scheduler.get("base_image_seq_len", 256)),
+                int(scheduler.get("max_image_seq_len", 4096)),
+            ),
+            patch_side=latent.multiple,
+        )
+    longest = min(_token_limit(folder / "tokenizer_2", LONGEST_T5), LONGEST_T5)
+    usual = 512 if network.guidance else 256  # those of dev and of schnell
+    return ModelSpec(
+        name=str(folder),
+        family="flux",
+        licence="as the folder says",
+        native=FLUX_NATIVE_LATENT * latent.factor,
+        latent=latent,
+        network=network,
+        encoders=flux_encoders(
+            clip=_token_limit(folder / "tokenizer", 77), t5=min(usual, longest), longest=min(usual, longest)
+        ),
+        components=_components(folder, present, transformer),
+        can=flux_capabilities(network),
+        shift=shift,
+        defaults=FLUX_DEV_DEFAULTS if network.guidance else FLUX_SCHNELL_DEFAULTS,
+        folder=str(folder),
+        transformer=transformer,
+    )
+
+
+READERS: Mapping[str, Callable[[Path, list[str], str], ModelSpec]] = {
+    "StableDiffusion3Pipeline": _sd3,
+    "StableDiffusion3Img2ImgPipeline": _sd3,
+    "StableDiffusion3InpaintPipeline": _sd3,
+    "FluxPipeline": _flux,
+}
+"""The pipelines whose folders can be run here: each gives a spec, from the components that are present."""
+
+
+def _check_present(folder: Path, present: list[str], optional: str) -> None:
+    for needed in ("transformer", "vae", "text_encoder", "text_encoder_2"):
+        if needed not in present:
+            raise Refusal(f"{folder}/model_index.json names no {needed}{optional}")
+
+
+def _components(folder: Path, present: list[str], transformer: str) -> dict[str, Size]:
+    return {name: measure(folder / (transformer if name == "transformer" else name)) for name in present}
+
+
+def _factor(folder: Path) -> int:
+    """Pixels along the side of a latent's entry, from the autoencoder's config."""
+    blocks = read_json(folder / "vae" / "config.json").get("block_out_channels")
+    return 2 ** (len(blocks) - 1) if blocks else 8
+
+
+def _flux_network(config: dict, folder: Path) -> FluxShape:
+    patch = 2  # the pipeline's; the network itself is given patches
+    try:
+        return FluxShape(
+            double=int(config["num_layers"]),
+            single=int(config["num_single_layers"]),
+            hidden=int(config["num_attention_heads"]) * int(config["attention_head_dim"]),
+            heads=int(config["num_attention_heads"]),
+            joint_dim=int(config["joint_attention_dim"]),
+            pooled_dim=int(config["pooled_projection_dim"]),
+            channels=int(config.get("in_channels", 64)) // patch**2,
+            patch=patch,
+            axes=tuple(int(width) for width in config.get("axes_dims_rope", (16, 56, 56))),
+            guidance=bool(config.get("guidance_embeds", False)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refusal(
+            f"{folder}/config.json is not a FluxTransformer2DModel's: {error} is missing"
+        ) from error
 
 
 def _network(config: dict, folder: Path) -> MMDiTShape:

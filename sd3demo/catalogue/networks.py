@@ -15,7 +15,9 @@ class NetworkShape(Protocol):
     """The shape of a network of any family, and what one call of it costs."""
 
     @property
-    def depth(self) -> int: ...
+    def depth(self) -> int:
+        """Blocks."""
+        ...
 
     @property
     def hidden(self) -> int: ...
@@ -69,3 +71,42 @@ class MMDiTShape:
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call: the stream, its q, k, v and the feed-forward."""
         return batch * (image + text) * self.hidden * (3 + 3 + MLP) * width
+
+
+@dataclass(frozen=True)
+class FluxShape:
+    """The shape of FLUX.1's network: blocks of two streams, then blocks of one that holds both."""
+
+    double: int = 19
+    single: int = 38
+    hidden: int = 3072
+    heads: int = 24
+    joint_dim: int = 4096
+    pooled_dim: int = 768
+    channels: int = 16
+    patch: int = 2
+    axes: tuple[int, int, int] = (16, 56, 56)
+    """Channels of a head that RoPE turns by the index, the row and the column."""
+    guidance: bool = True
+    """Whether a guidance scale is embedded beside the time."""
+
+    @property
+    def depth(self) -> int:
+        return self.double + self.single
+
+    @property
+    def text_width(self) -> int:
+        """Channels of a text token: T5's."""
+        return self.joint_dim
+
+    def flops(self, image: int, text: int) -> float:
+        """Operations of one call for one sample of `image` + `text` tokens; all blocks carry the text on."""
+        d, both = self.hidden, image + text
+        linear = 2 * (4 + 2 * MLP) * d * d  # a single block has the same layers, two of them as one
+        blocks = self.depth * (linear * both + 4 * both * both * d)
+        patches = 2 * 2 * self.channels * self.patch**2 * d * image
+        return blocks + patches + 2 * self.joint_dim * d * text
+
+    def activations(self, image: int, text: int, batch: int, width: int) -> int:
+        """Bytes alive at once in a call: the stream, q, k and v before and after RoPE, the feed-forward."""
+        return batch * (image + text) * self.hidden * (3 + 5 + MLP) * width

@@ -5,13 +5,16 @@ which shift it is sampled at. The engine reads these and nothing else of a famil
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sd3demo.catalogue.networks import NetworkShape
 from sd3demo.catalogue.shifts import NO_SHIFT, ShiftRule
 
-Family = Literal["sd3", "exact"]
+Family = Literal["sd3", "flux", "exact"]
+FAMILY_TITLES: Mapping[Family, str] = {"sd3": "Stable Diffusion 3", "flux": "FLUX.1"}
+"""What a family is called in a sentence; one without a title is called by its name."""
+
 Part = Literal["text", "flow", "vae"]
 Guides = Literal["cfg", "embedded", "none"]
 PositionKind = Literal["table", "rope", "none"]
@@ -45,7 +48,8 @@ class TextEncoder:
     """One text encoder of a checkpoint.
 
     `tokens` are the rows that it gives unless a request says otherwise, `limit` the most that it can. An
-    encoder `beside` another shares that one's rows: its channels stand next to the other's.
+    encoder `beside` another shares that one's rows: its channels stand next to the other's. Of an encoder
+    that is `pooled_only` the network reads one vector and no rows.
     """
 
     name: str
@@ -55,6 +59,12 @@ class TextEncoder:
     limit: int
     modes: tuple[str, ...] = ("on", "zeros")
     beside: str = ""
+    pooled_only: bool = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its tokens are rows of their own in the network's text."""
+        return not self.beside and not self.pooled_only
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,12 @@ class Capabilities:
     max_side: int
     """Pixels: the longest side that its positions serve as they are."""
     guidance: Guides = "cfg"
+    """`embedded`: the network reads a scale beside the time; `none`: it was distilled to need no guidance."""
     negative: bool = True
+    """Whether the unconditional branch, and with it a negative prompt and CFG, can be asked for."""
     positions: PositionKind = "table"
+    grid_copies: bool = False
+    """Whether text tokens have positions, at which copies of the text can be placed."""
     text_copies: bool = True
     attention_scale: bool = True
     half_patch: bool = True
@@ -110,6 +124,8 @@ class Capabilities:
     lora: bool = True
     skip_layers: tuple[int, ...] = ()
     """The blocks that skip-layer guidance leaves out unless a request names some."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a setting means nothing here, a clause by the setting's name."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,8 @@ class Defaults:
     steps: int = 28
     cfg: float = 5.0
     schedule: Schedule = "diffusers"
+    guidance: float | None = None
+    """Of a network that has it embedded; None for the others."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +174,13 @@ class ModelSpec:
     """What to know before choosing it, in a sentence."""
     draws: str = ""
     """What a model of a small world draws, to follow "it draws"; empty for one that knows any word."""
+    unread: tuple[str, ...] = ()
+    """Patterns of the files in its Hub repository that are not read here."""
+
+    @property
+    def family_title(self) -> str:
+        """What its family is called in a sentence."""
+        return FAMILY_TITLES.get(self.family, self.family)
 
     def folder_of(self, component: str) -> str:
         """Where a component's weights lie within the checkpoint's folder."""
@@ -184,7 +209,7 @@ class ModelSpec:
     def text_length(self, inputs: tuple[EncoderInput, ...]) -> int:
         """Tokens of a text: those of each encoder that is not left out and has rows of its own."""
         return sum(
-            each.tokens for each in inputs if each.mode != "omit" and not self.encoder(each.encoder).beside
+            each.tokens for each in inputs if each.mode != "omit" and self.encoder(each.encoder).has_rows
         )
 
     def needed(self, inputs: tuple[EncoderInput, ...]) -> frozenset[str]:

@@ -25,6 +25,9 @@ Interval: TypeAlias = tuple[float, float]
 
 EVERYWHERE: Interval = (0.0, 1.0)
 
+Renorm: TypeAlias = Literal["off", "rows", "whole"]
+"""`rows` is diffusers' for Lumina-Image 2.0, over the latent's width; `whole` its authors', per picture."""
+
 
 class Branches(Protocol):
     """One network call: a velocity (B, ...) for each branch wanted, in the order in which they are named."""
@@ -37,6 +40,8 @@ class Guidance:
     """How branches become one velocity; intervals are closed, in t, as (low, high).
 
     scale is w: 1 is the conditional velocity alone, and the only scale that asks for no unconditional one.
+    channels are the first ones of the latent to be guided, 0 for all; renorm gives the guided velocity the
+    norm of the conditional one, along each row of the latent or over the whole of it, where it only shrinks.
     Called with velocities in the order of `wanted(at)`, it returns the guided one; hand it to a multistep
     solver as `regime=guidance.wanted`, so that the solver restarts where a branch comes or goes.
 
@@ -48,6 +53,8 @@ class Guidance:
     interval: Interval = EVERYWHERE
     skip_scale: float = 0.0
     skip_interval: Interval = EVERYWHERE
+    channels: int = 0
+    renorm: Renorm = "off"
 
     def __post_init__(self) -> None:
         for name, (low, high) in (("interval", self.interval), ("skip_interval", self.skip_interval)):
@@ -76,9 +83,27 @@ class Guidance:
         conditional = v = named["conditional"]
         if "unconditional" in named:
             v = named["unconditional"] + self.scale * (conditional - named["unconditional"])
+            v = _renormed(self._on_channels(v, conditional), conditional, self.renorm)
         if "skipped" in named:
             v = v + self.skip_scale * (conditional - named["skipped"])
         return v
+
+    def _on_channels(self, v: Tensor, conditional: Tensor) -> Tensor:
+        """The guided velocity on the first channels, the conditional one on the others."""
+        if not self.channels:
+            return v
+        guided = conditional.clone()
+        guided[:, : self.channels] = v[:, : self.channels]
+        return guided
+
+
+def _renormed(v: Tensor, conditional: Tensor, renorm: Renorm) -> Tensor:
+    if renorm == "off":
+        return v
+    if renorm == "rows":
+        return v * (conditional.norm(dim=-1, keepdim=True) / v.norm(dim=-1, keepdim=True))
+    ratio = (conditional.flatten(1).norm(dim=1) / v.flatten(1).norm(dim=1)).clamp(max=1.0)
+    return v * ratio.view(-1, *(1,) * (v.ndim - 1))
 
 
 Witness: TypeAlias = "Callable[[At, Mapping[Branch, Tensor], Tensor], None]"

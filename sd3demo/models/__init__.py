@@ -28,11 +28,17 @@ def _sd3(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> Flo
     return load(spec, locate(spec), dtype, components)
 
 
+def _flux(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
+    from sd3demo.models.flux.loading import load
+
+    return load(spec, locate(spec), dtype, components)
+
+
 def _exact(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
     from sd3demo.models.exact import Exact
 
     return Exact(spec)
 
 
-FAMILIES: Mapping[Family, FamilyLoader] = {"sd3": _sd3, "exact": _exact}
+FAMILIES: Mapping[Family, FamilyLoader] = {"sd3": _sd3, "flux": _flux, "exact": _exact}
 """The loader of each family; what it imports is imported when a model of that family is first wanted."""

@@ -1,8 +1,9 @@
 """Attention as I-Max turns it (section 2.3): logits scaled, and the text counted as any number of copies.
 
-SD3's text tokens carry no position, so n copies of the text stay equal through every block, and attending to
-all of them is attending to one with log n added to its logits. The addition rides in one more channel of each
-head, 1 in every query and the number in the text's keys, so that no mask is needed and the fast kernels stay.
+The text tokens of SD3 carry no position, and those of FLUX.1 all carry the same, so n copies of the text
+stay equal through every block, and attending to all of them is attending to one with log n added to its
+logits. The addition rides in one more channel of each head, 1 in every query and the number in the text's
+keys, so that no mask is needed and the fast kernels stay.
 """
 
 import math
@@ -26,8 +27,10 @@ class Tuning:
 STOCK = Tuning()
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, text: int, tuning: Tuning) -> Tensor:
-    """Attention over (B, N, heads, d), the last `text` keys being the text's: (B, N, heads * d).
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, text: int, tuning: Tuning, *, text_first: bool = False
+) -> Tensor:
+    """Attention over (B, N, heads, d): (B, N, heads * d). The last `text` keys are the text's, or the first.
 
     At STOCK it is the plain kernel, to the last bit.
     """
@@ -39,7 +42,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, text: int, tuning: Tuning)
     scale = tuning.scale / math.sqrt(width)
     q, k, v = (pad(x, (0, CHANNELS)) for x in (q, k, v))
     q[..., width : width + 2] = 1
-    k[..., -text:, width : width + 2] = _in_two(math.log(tuning.copies) / scale, k)
+    keys = slice(0, text) if text_first else slice(-text, None)
+    k[..., keys, width : width + 2] = _in_two(math.log(tuning.copies) / scale, k)
     mixed = scaled_dot_product_attention(q, k, v, scale=scale)[..., :width]
     return mixed.transpose(1, 2).flatten(2)
 

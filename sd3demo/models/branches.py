@@ -1,9 +1,10 @@
 """The branches of guidance from a network call: the conditional and the unconditional one in one batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from sd3demo.flow.extrapolation.tuning import Toolkit
 from sd3demo.flow.guidance import Branch, Branches
 from sd3demo.flow.solvers import At
 from sd3demo.models.protocol import Rows
@@ -27,3 +28,17 @@ def branches_of(rows: Rows, texts: Mapping[Branch, int]) -> Branches:
         return tuple(answers[branch] for branch in wanted)
 
     return branches
+
+
+def check_rows(toolkit: Toolkit, at: Sequence[At], lengths: Sequence[int]) -> int:
+    """Return the text length of a call's rows. Raises ValueError for rows that cannot go into one call."""
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            f"the rows have texts of {', '.join(map(str, sorted(set(lengths))))} tokens; rows of one length "
+            "go into one call: ask for the others in another"
+        )
+    if len({toolkit.shifted(each) for each in at}) > 1:
+        raise ValueError(
+            "some rows are shifted by half a patch and others are not; ask for them in two calls"
+        )
+    return lengths[0]

@@ -40,12 +40,14 @@ class Dials:
 
     `times` are all those at which it will be asked, in order: what depends on time alone is computed ahead. A
     time that is not among them is answered as well, only more slowly. `toolkit` says how the network is asked
-    beyond its native size; `skip_layers` are the blocks that skip-layer guidance leaves out.
+    beyond its native size; `skip_layers` are the blocks that skip-layer guidance leaves out; `guidance` is
+    the scale that a network with embedded guidance reads, None for the others.
     """
 
     times: tuple[float, ...] = ()
     toolkit: Toolkit = NEUTRAL
     skip_layers: tuple[int, ...] = ()
+    guidance: float | None = None
 
 
 class Rows(Protocol):

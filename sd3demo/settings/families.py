@@ -20,6 +20,7 @@ ClipMode = Literal["on", "zeros"]
 Unconditional = Literal["encoded", "zeros"]
 Tokens = Annotated[int, Field(ge=1, le=512)]
 SkipScale = Annotated[float, Field(ge=0, le=10)]
+EmbeddedScale = Annotated[float, Field(ge=0, le=30)] | Literal["auto"]
 Time = Annotated[float, Field(ge=0, le=1)]
 
 MOST_LAYERS = 64
@@ -167,11 +168,72 @@ class SD3Options(FamilyOptions):
         return reasons
 
 
+class FluxOptions(FamilyOptions):
+    """FLUX.1: T5's tokens, CLIP-L's pooled vector, and in dev and Krea a scale that the network reads."""
+
+    guidance: EmbeddedScale = Field(
+        "auto",
+        description="Embedded guidance (FLUX.1 dev): a scale that the network reads, at no further call; "
+        "auto is the model's own.",
+    )
+    t5: T5Mode = Field(
+        "on", description="T5's tokens as they are, zeros in their place, none, or those of an empty text."
+    )
+    clip_l: ClipMode = Field("on", description="CLIP-L's tokens and pooled vector, or zeros.")
+    prompt_3: Text = Field("", description="A separate prompt for T5; the prompt when empty.")
+
+    def inputs(self, prompt: str, spec: ModelSpec, *, negative: bool) -> tuple[EncoderInput, ...]:
+        """CLIP-L reads the prompt, T5 its own if it has one; both the negative text."""
+        texts = {"t5": (not negative and self.prompt_3) or prompt}
+        modes = {"clip_l": self.clip_l, "t5": self.t5}
+        tokens = self.max_sequence_length
+        return tuple(
+            EncoderInput(
+                each.name,
+                texts.get(each.name, prompt),
+                modes[each.name],
+                tokens if each.name == "t5" and tokens is not None else each.tokens,
+            )
+            for each in spec.encoders
+        )
+
+    def resolved(self, spec: ModelSpec) -> Mapping[str, object]:
+        if self.t5 == "omit":
+            raise Refusal(
+                f"t5 is omit; the text of {spec.name} is T5's tokens alone, so none would be left: choose "
+                "on, zeros or empty"
+            )
+        if self.guidance != "auto" and spec.can.guidance != "embedded":
+            raise Refusal(
+                f"guidance is {self.guidance:g}; {spec.name} was distilled to need none and reads no scale: "
+                "leave it out, or give cfg and a negative prompt"
+            )
+        given = spec.defaults.guidance if self.guidance == "auto" else self.guidance
+        return {**super().resolved(spec), "guidance": "auto" if given is None else given}
+
+    def lighter(self, spec: ModelSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
+        if self.t5 in ("on", "empty"):
+            yield "t5 zeros", {"t5": "zeros"}
+
+    @classmethod
+    def without_effect(cls, values: Mapping[str, object], spec: ModelSpec) -> Mapping[str, str]:
+        reasons: dict[str, str] = {}
+        if values.get("t5") != "on":
+            reasons["prompt_3"] = "T5 does not read the prompt now."
+        if spec.can.guidance != "embedded":
+            reasons["guidance"] = f"{spec.name} was distilled to need no guidance and reads no scale."
+        return reasons
+
+
 class ExactOptions(FamilyOptions):
     """The closed-form model has none."""
 
 
-OPTIONS: Mapping[Family, type[FamilyOptions]] = {"sd3": SD3Options, "exact": ExactOptions}
+OPTIONS: Mapping[Family, type[FamilyOptions]] = {
+    "sd3": SD3Options,
+    "flux": FluxOptions,
+    "exact": ExactOptions,
+}
 """The options of each family."""
 
 

@@ -15,7 +15,7 @@ from sd3demo.catalogue import EncoderInput, ModelSpec
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings.families import OPTIONS, FamilyOptions, SD3Options, Time, Tokens
+from sd3demo.settings.families import OPTIONS, FamilyOptions, FluxOptions, SD3Options, Time, Tokens
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 from sd3demo.settings.texts import Prompt, Text
 
@@ -86,7 +86,7 @@ class PictureSettings(Settings):
         return self
 
 
-class Request(SD3Options, PictureSettings):
+class Request(FluxOptions, SD3Options, PictureSettings):
     """A picture, or several from neighbouring seeds: everything that decides how it comes out.
 
     The options of all families stand in it flat; see `families.options_of`.
@@ -126,19 +126,24 @@ def identity(settings: BaseModel) -> str:
 def options_of(request: Request, spec: ModelSpec) -> FamilyOptions:
     """The options that a request has for a model. Raises Refusal where it sets one of another family."""
     kind = OPTIONS[spec.family]
-    foreign = {
-        name: field.default
-        for other in OPTIONS.values()
-        for name, field in other.model_fields.items()
-        if name not in kind.model_fields
-    }
-    for name, default in foreign.items():
+    for name, default in foreign_options(spec).items():
         if (given := getattr(request, name)) != default:
             raise Refusal(
                 f"{name} is {quoted(given)}; {spec.name} has no such setting: leave it out, or choose "
                 "a model that has it"
             )
     return kind.model_validate({name: getattr(request, name) for name in kind.model_fields})
+
+
+def foreign_options(spec: ModelSpec) -> dict[str, object]:
+    """The options that only other families have, each with its default."""
+    own = OPTIONS[spec.family].model_fields
+    return {
+        name: field.default
+        for other in OPTIONS.values()
+        for name, field in other.model_fields.items()
+        if name not in own
+    }
 
 
 def text_inputs(request: Request, spec: ModelSpec, *, negative: bool = False) -> tuple[EncoderInput, ...]:
@@ -154,6 +159,7 @@ def without_effect(values: Mapping[str, object], spec: ModelSpec) -> dict[str, s
         reasons |= dict.fromkeys(("negative", "cfg_from", "cfg_to"), "CFG is off at scale 1.")
     if values.get("schedule") == "linear":
         reasons["shift"] = "The linear schedule is never shifted."
+    reasons |= dict.fromkeys(foreign_options(spec), f"{spec.family_title} has no such setting.")
     return {**reasons, **OPTIONS[spec.family].without_effect(values, spec)}
 
 

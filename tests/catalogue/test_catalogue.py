@@ -11,6 +11,9 @@ import pytest
 
 from sd3demo.catalogue import (
     CATALOGUE,
+    ConstantShift,
+    FluxShape,
+    LinearMuShift,
     assets,
     depths,
     find,
@@ -46,24 +49,33 @@ def test_a_hub_model_is_pinned_to_a_commit(name: str) -> None:
 
 @pytest.mark.parametrize("name", HUB)
 def test_the_transformers_size_is_what_its_shape_says(name: str) -> None:
-    import torch
-    from diffusers import SD3Transformer2DModel
+    from tests.catalogue.meta_networks import NETWORKS
 
     network = HUB[name].network
-    with torch.device("meta"):
-        model = SD3Transformer2DModel(
-            num_layers=network.depth,
-            num_attention_heads=network.heads,
-            attention_head_dim=network.hidden // network.heads,
-            caption_projection_dim=network.hidden,
-            joint_attention_dim=network.joint_dim,
-            pooled_projection_dim=network.pooled_dim,
-            pos_embed_max_size=network.table,
-            dual_attention_layers=tuple(range(network.dual)),
-            qk_norm="rms_norm" if network.qk_norm else None,
-        )
+    model = NETWORKS[type(network)](network)
     parameters = sum(weight.numel() for weight in model.parameters())
     assert HUB[name].components["transformer"].parameters == parameters
+
+
+@pytest.mark.parametrize("image", [64, 1024])
+@pytest.mark.parametrize("name", HUB)
+def test_the_operations_of_a_call_are_those_that_torch_counts(name: str, image: int) -> None:
+    """Within 2%: what time alone decides, norms and activations are left out of the count."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tests.catalogue.meta_networks import CALLS, NETWORKS
+
+    spec = HUB[name]
+    text = 64
+    model = NETWORKS[type(spec.network)](spec.network)
+    with FlopCounterMode(display=False) as counter:
+        CALLS[type(spec.network)](model, spec.network, image, text)
+    modulations = 2 * sum(
+        weight.numel()
+        for part, weight in model.named_parameters()
+        if weight.ndim == 2 and ("norm" in part or "time_text_embed" in part)
+    )
+    assert spec.network.flops(image, text) == pytest.approx(counter.get_total_flops() - modulations, rel=0.02)
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -145,8 +157,30 @@ def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
 
 
 def test_another_pipelines_folder_is_refused_by_name(folder: Path) -> None:
-    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    assert "is a FluxPipeline" in refusal(folder)
+    (folder / "model_index.json").write_text('{"_class_name": "PixArtAlphaPipeline"}')
+    assert "is a PixArtAlphaPipeline; the models that can be run here are StableDiffusion3" in refusal(folder)
+
+
+def test_a_flux_folders_spec_is_read_from_its_configs(checkpoint: Callable[..., Path]) -> None:
+    dev, schnell = (find(str(checkpoint(f"flux-{name}"))) for name in ("dev", "schnell"))
+    network = dev.network
+    assert isinstance(network, FluxShape)
+    assert (network.double, network.single, network.hidden, network.heads, network.axes) == (
+        2, 3, 32, 2, (4, 6, 6)
+    )  # fmt: skip
+    assert (dev.family, dev.native, dev.latent.multiple, dev.latent.channels) == ("flux", 512, 8, 16)
+    assert [(each.tokens, each.has_rows) for each in dev.encoders] == [(9, False), (9, True)]
+    assert (dev.can.guidance, schnell.can.guidance) == ("embedded", "none")
+    assert (dev.defaults.guidance, schnell.defaults.guidance) == (3.5, None)
+    assert dev.shift == LinearMuShift(patch_side=8)
+    assert schnell.shift == ConstantShift(1.0)
+
+
+def test_a_flux_folder_without_an_encoder_is_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint("flux-dev"), tmp_path / "model"))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_2": [None, None]}))
+    assert "names no text_encoder_2" in refusal(folder)
 
 
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:

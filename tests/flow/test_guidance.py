@@ -126,3 +126,20 @@ def test_guidance_that_cannot_be_says_why(make, sentence: str) -> None:
 def test_a_model_that_answers_for_another_number_of_branches_is_caught() -> None:
     with pytest.raises(ValueError, match="shorter"):
         guided(lambda x, at, wanted: (x,), Guidance(5.0))(X, at(0.5))
+
+
+def test_channels_beyond_the_guided_ones_are_the_conditional_branchs() -> None:
+    x, u = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    found = Guidance(4.0, channels=3)((x, u), At(0.5, 0, 1))
+    torch.testing.assert_close(found[:, :3], (u + 4 * (x - u))[:, :3])
+    assert torch.equal(found[:, 3:], x[:, 3:])
+
+
+def test_a_renormed_velocity_has_the_conditional_norm_by_row_or_shrinks_to_it_as_a_whole() -> None:
+    x, u = torch.randn(2, 4, 3, 5), torch.randn(2, 4, 3, 5)
+    rows = Guidance(4.0, renorm="rows")((x, u), At(0.5, 0, 1))
+    torch.testing.assert_close(rows.norm(dim=-1), x.norm(dim=-1))
+    whole = Guidance(4.0, renorm="whole")((x, u), At(0.5, 0, 1))
+    torch.testing.assert_close(whole.flatten(1).norm(dim=1), x.flatten(1).norm(dim=1))
+    shrinking = Guidance(0.5, renorm="whole")((x, x / 4), At(0.5, 0, 1))
+    torch.testing.assert_close(shrinking, Guidance(0.5)((x, x / 4), At(0.5, 0, 1)))  # never made longer

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import FluxPipeline
 from torch import Tensor
 
 from sd3demo.catalogue import ModelSpec, read_folder
@@ -49,10 +50,29 @@ def _sd3_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
     return found
 
 
-def _sd3_identity(model: FlowModel, patch: pytest.MonkeyPatch) -> None:
+def _vae_identity(model: FlowModel, patch: pytest.MonkeyPatch) -> None:
     vae = model.parts["vae"]
     patch.setattr(vae, "encode", lambda x: SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: x)))
     patch.setattr(vae, "decode", lambda z, return_dict: (z,))
+
+
+def _flux_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
+    told = model.encode(inputs(model.spec, text))
+    batch, _, height, width = x.shape
+    pipe = FluxPipeline
+    ids = pipe._prepare_latent_image_ids(batch, height // 2, width // 2, "cpu", torch.float32)
+    guidance = model.spec.defaults.guidance
+    found: Tensor = model.parts["flow"](
+        hidden_states=pipe._pack_latents(x, *x.shape),
+        timestep=torch.full((batch,), t),
+        guidance=None if guidance is None else torch.full((batch,), guidance),
+        encoder_hidden_states=told.tokens.expand(batch, -1, -1),
+        pooled_projections=told.pooled.expand(batch, -1),
+        img_ids=ids,
+        txt_ids=torch.zeros(told.length, 3),
+        return_dict=False,
+    )[0]
+    return pipe._unpack_latents(found, 8 * height, 8 * width, 8)
 
 
 def _exact_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
@@ -62,7 +82,8 @@ def _exact_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
 
 
 CASES = {
-    "sd3": Case(lambda checkpoint: read_folder(checkpoint("sd3.5-medium")), _sd3_velocity, _sd3_identity),
+    "sd3": Case(lambda checkpoint: read_folder(checkpoint("sd3.5-medium")), _sd3_velocity, _vae_identity),
+    "flux": Case(lambda checkpoint: read_folder(checkpoint("flux-dev")), _flux_velocity, _vae_identity),
     "exact": Case(lambda checkpoint: EXACT, _exact_velocity, lambda model, patch: None),
 }
 

@@ -101,11 +101,12 @@ def demands(
     flows: Stages = [stage for stage in stages if isinstance(stage, FlowStage)]
     largest = max(flows or stages, key=lambda stage: stage.width * stage.height)
     text, image = spec.text_length(inputs), spec.latent.tokens(largest.width, largest.height)
+    repeats = largest.toolkit.text_repeats if isinstance(largest, FlowStage) else 1
     batch = request.count * branch_count(stages)
     channels = spec.network.text_width
     activations: dict[Phase, int] = {
         "encode": text * channels * TEXT_ACTIVATIONS * width,
-        "flow": spec.network.activations(image, text, batch, width),
+        "flow": spec.network.activations(image, repeats * text, batch, width),
         "decode": int(decoder_activations(largest.width * largest.height, width) * decoder_scale(spec)),
     }
     return {

@@ -13,16 +13,26 @@ from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
 from sd3demo.engine.plan.costs import decoder_scale, encoder_flops, text_tokens
 from sd3demo.engine.plan.memory import Budget
-from sd3demo.engine.plan.resolve import NATIVE, asked_branches, guidance_of, native_stage, resolve
+from sd3demo.engine.plan.resolve import (
+    NATIVE,
+    asked_branches,
+    embedded_scale,
+    guidance_of,
+    native_stage,
+    resolve,
+)
 from sd3demo.engine.plan.sizes import Size, Sizes, scale_of, sizes_of
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage, Stage
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS, native_time
-from sd3demo.flow.extrapolation.tuning import Toolkit, attention_scale
+from sd3demo.flow.extrapolation.tuning import BASES, Toolkit, attention_scale, grid_copies
 from sd3demo.flow.grids import time_grid
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.settings import Request, Resolved, parse, skipped_layers
-from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, native_of
+from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, lacking, native_of
+
+RESHIFTS: Mapping[str, float | None] = {"auto": None, "1.5s": 1.5}
+"""Reshifts by name as multiples of the scale; None is the family's own rule."""
 
 
 def resolve_large(
@@ -61,16 +71,16 @@ def resolve_large(
 
 def _check_capabilities(request: Extrapolation, spec: ModelSpec) -> None:
     """Raises Refusal for a change of the network that the model's family does not have."""
-    can = spec.can
-    for name, neutral, able in (
-        ("positions", "extend", can.positions != "none"),
-        ("attention", "off", can.attention_scale),
-        ("text_copies", 1, can.text_copies),
-        ("half_patch", False, can.half_patch),
-    ):
-        given = getattr(request, name)
-        if given != neutral and not able:
-            raise Refusal(f"{name} is {given}, which {spec.name} cannot do; leave it at {neutral}")
+    for name, (neutral, reason) in lacking(spec).items():
+        if (given := getattr(request, name)) != neutral:
+            raise Refusal(
+                f"{name} is {given}, which means nothing for {spec.name}: {reason}; leave it at {neutral}"
+            )
+    if request.copies_at == "grid" and request.text_copies != "auto":
+        raise Refusal(
+            f"copies_at is grid and text_copies is {request.text_copies:g}; a grid has one copy in each "
+            "native window that fits, so text_copies must be auto"
+        )
 
 
 def _has_guide(request: Extrapolation) -> bool:
@@ -105,14 +115,19 @@ def toolkit_of(request: ResolvedExtrapolation, size: Size, spec: ModelSpec) -> T
     native = (request.native_width, request.native_height)
     scale = scale_of(native, size)
     text = text_tokens(request, spec)
+    small, large = spec.latent.shape(*native)[1:], spec.latent.shape(*size)[1:]
     copies = scale**2 if request.text_copies == "auto" else request.text_copies
+    if request.copies_at == "grid":
+        copies = float(math.prod(grid_copies(large, small)))
     keys = spec.latent.tokens(*size) + copies * text
     return Toolkit(
         positions=request.positions,
-        native=spec.latent.shape(*native)[1:],
+        native=small,
         attention_scale=attention_scale(request.attention, spec.latent.tokens(*native) + text, keys, scale),
         text_copies=copies,
         half_patch=request.half_patch,
+        ntk=BASES.get(request.positions, 1.0) if request.rope_base == "auto" else request.rope_base / scale,
+        copies_at=request.copies_at,
     )
 
 
@@ -159,16 +174,13 @@ def _flow(
 ) -> FlowStage:
     """The solver's run at one size, `scale` times the one that it starts from."""
     native = (request.native_width, request.native_height)
-    own = {"auto": 1.0, "1.5s": 1.5}
-    reshift = (
-        own[request.reshift] * scale_of(native, size) if isinstance(request.reshift, str) else request.reshift
-    )
-    sigmas = grid_from(request, request.shift * reshift)
+    sigmas = grid_from(request, _shift(request, scale_of(native, size), spec))
     guidance = guidance_of(request)
     visits = SOLVERS[request.solver].visits(sigmas)
     calls = sum(len(guidance.wanted(at)) for at in visits)
     branches, text = asked_branches(guidance, visits), text_tokens(request, spec)
-    flops = calls * spec.network.flops(spec.latent.tokens(*size), text)
+    toolkit, large_guidance = toolkit_of(request, size, spec), request.large_guidance
+    flops = calls * spec.network.flops(spec.latent.tokens(*size), toolkit.text_repeats * text)
     native_visits: tuple[float, ...] = ()
     if "native-network" in METHODS[request.method].needs:
         asked = [replace(at, t=native_time(at.t, round(scale))) for at in visits]
@@ -187,14 +199,23 @@ def _flow(
         branches=branches,
         guidance=guidance,
         skip_layers=skipped_layers(request.skip_layers),
+        embedded=embedded_scale(request.guidance if large_guidance == "auto" else large_guidance),
+        native_embedded=embedded_scale(request.guidance),
         solver=request.solver,
         needs=needs,
         request=request,
         scale=scale,
-        toolkit=toolkit_of(request, size, spec),
+        toolkit=toolkit,
         native_visits=native_visits,
         flops=flops,
     )
+
+
+def _shift(request: ResolvedExtrapolation, scale: float, spec: ModelSpec) -> float:
+    """The shift of a larger stage: a multiple of the native one's, or by the rule of the family."""
+    if isinstance(request.reshift, str):
+        return spec.shift.larger(request.shift, scale, RESHIFTS[request.reshift])
+    return request.shift * request.reshift
 
 
 def grid_from(request: ResolvedExtrapolation, shift: float) -> tuple[float, ...]:

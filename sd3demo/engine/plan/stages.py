@@ -38,6 +38,10 @@ class FlowStage:
     branches: tuple[Branch, ...] = ("conditional",)
     """All that the network is ever asked about."""
     skip_layers: tuple[int, ...] = ()
+    embedded: float | None = None
+    """The guidance scale that the network reads; None where it reads none."""
+    native_embedded: float | None = None
+    """The same where it is asked at its own size beside."""
     needs: tuple[str, ...] = ()
     request: ResolvedExtrapolation | None = None
     """The settings of the arm that it belongs to; None for the native stage, which is plain."""

@@ -53,6 +53,8 @@ def check_batch(plans: Sequence[Plan]) -> None:
             raise Refusal("runs of one precision go together; run others one after another")
         if plan.flow_stages[0].skip_layers != first.flow_stages[0].skip_layers:
             raise Refusal("runs that leave out the same layers go together; run others one after another")
+        if plan.flow_stages[0].embedded != first.flow_stages[0].embedded:
+            raise Refusal("runs of one embedded guidance go together; run others one after another")
 
 
 def batch_size(plans: Sequence[Plan]) -> int:
@@ -75,7 +77,8 @@ def run_batch(
     places = {key: place for place, key in enumerate(keys)}
     texts = [cache.encode(loaded.model, key) for key in places]
     yield BatchEvent(0, Encoded(sum(text.encoder_calls for text in texts), timer.lap("encode")))
-    network = loaded.model.network(texts, Dials(skip_layers=plans[0].flow_stages[0].skip_layers))
+    first = plans[0].flow_stages[0]
+    network = loaded.model.network(texts, Dials(skip_layers=first.skip_layers, guidance=first.embedded))
     calls = SharedCalls(network, [text.length for text in texts])
     waiting = deque(enumerate(plans))
     active: list[ActiveRun] = []

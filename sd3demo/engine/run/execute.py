@@ -108,7 +108,7 @@ def _flow(state: RunState, stage: FlowStage) -> Generator[Event, None, SampledLa
 
     calls: SharedCalls | None = None
     if stage.request is None:
-        dials = Dials(stage.visits, skip_layers=stage.skip_layers)
+        dials = Dials(stage.visits, skip_layers=stage.skip_layers, guidance=stage.embedded)
         calls = SharedCalls(loaded.model.network(texts, dials), lengths)
         run = start(0, stage, x, places, witnesses=witnesses)
     else:
@@ -138,12 +138,12 @@ def _field(
     witnesses: list[Witness],
 ) -> tuple[Velocity, Tensor]:
     """The velocity of a larger stage, wrapped by its method, and the latent that it starts from."""
-    velocity = guided(
-        branches(Dials(stage.visits, stage.toolkit, stage.skip_layers)), stage.guidance, witnesses
-    )
+    dials = Dials(stage.visits, stage.toolkit, stage.skip_layers, stage.embedded)
+    velocity = guided(branches(dials), stage.guidance, witnesses)
     native = velocity
     if stage.native_visits:
-        plain = Dials(stage.native_visits, skip_layers=stage.skip_layers)
+        native_guidance = stage.native_embedded
+        plain = Dials(stage.native_visits, skip_layers=stage.skip_layers, guidance=native_guidance)
         native = guided(branches(plain), stage.guidance)
     large, method = stage.large, stage.method
     watching = [each for each in (*recorders.values(), *state.extra) if isinstance(each, CorrectionRecorder)]

@@ -9,15 +9,19 @@ itself spaces a larger grid by 256 / S (SD3, section 5.3.2), which is `interpola
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sd3demo.flow.solvers import At
 
 Exponent: TypeAlias = Callable[[float, float], float]
 """How much of the scale s a position's spacing gives up: it is s^-e, for e at (t, rank) in [0, 1].
 
-rank orders the table's frequencies: 0 is the highest, 1 the lowest, evenly in the logarithm.
+rank orders frequencies: 0 is the highest, 1 the lowest, evenly in the logarithm. Of a table the lowest is its
+own last one; of RoPE, with theta^(-2k/d), the rank is 2k/d, so that the last one falls a little short of 1.
 """
+
+CopiesAt = Literal["origin", "grid"]
+"""Where copies of the text stand: all at the text's own position, which is a bias, or one in each window."""
 
 TIME_AWARE_UNTIL = 0.3  # of the way from noise to data (Lumina-Next, section 3.2)
 
@@ -28,8 +32,10 @@ class Toolkit:
 
     `positions` names one of POSITIONS, of a picture whose native size is `native` = (rows, columns) of the
     latent. Attention logits are multiplied by `attention_scale`, and each token of the text counts as
-    `text_copies` tokens, any real number above 0. With `half_patch` the borders between patches move by half
-    a patch at every second step.
+    `text_copies` tokens, any real number above 0; where text has positions, `copies_at` grid puts whole
+    copies at the corners of the windows of native size that fit into the picture. `ntk` widens the base of
+    RoPE beside the scale. With `half_patch` the borders between patches move by half a patch at every second
+    step.
     """
 
     positions: str = "extend"
@@ -37,12 +43,19 @@ class Toolkit:
     attention_scale: float = 1.0
     text_copies: float = 1.0
     half_patch: bool = False
+    ntk: float = 1.0
+    copies_at: CopiesAt = "origin"
 
     @property
     def neutral(self) -> bool:
         """Whether this is the network as it was trained."""
         plain = (self.positions, self.attention_scale, self.text_copies, self.half_patch)
         return plain == ("extend", 1.0, 1.0, False)
+
+    @property
+    def text_repeats(self) -> int:
+        """How many times the text's tokens are in the sequence; copies that are a bias are not."""
+        return round(self.text_copies) if self.copies_at == "grid" else 1
 
     def shifted(self, at: At) -> bool:
         """Whether patches are moved in a step: in every second one, and never in the last."""
@@ -63,6 +76,21 @@ def attention_scale(policy: str, native_keys: float, keys: float, scale: float) 
         "log": math.sqrt(math.log(keys) / math.log(native_keys)) if native_keys > 1 else 1.0,
         "paper": scale,
     }[policy]
+
+
+def grid_copies(size: tuple[int, int], native: tuple[int, int]) -> tuple[int, int]:
+    """Return how many windows of native size fit into a picture, down and across, at least one each."""
+    down, across = (max(side // own, 1) for side, own in zip(size, native, strict=True))
+    return down, across
+
+
+def widened_rank(rank: float, scale: float, ntk: float) -> float:
+    """Return the rank under a base of RoPE that is multiplied by ntk s in place of s (I-Max, section 2.3).
+
+    (b ntk s)^(-r) = b^(-r) s^(-r (1 + ln ntk / ln s)). Interpolation, 1, is the most: a frequency below it
+    would turn less than was ever trained.
+    """
+    return min(1.0, rank * (1 + math.log(ntk) / math.log(scale)))
 
 
 def _interpolate(t: float, rank: float) -> float:

@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, SD3Transformer2DModel
 from torch import Tensor, nn
 
 from sd3demo.catalogue import EncoderInput, ModelSpec, Part, TextEncoder
+from sd3demo.models.encoding import load_missing, loaded, running, text_of
 from sd3demo.models.lora import lora_state
 from sd3demo.models.offloading import bring, stays, streaming_hook
 from sd3demo.models.protocol import Conditioning, Dials, Rows, TokenWords
@@ -17,6 +18,7 @@ from sd3demo.models.sd3.network_call import Resident, network_call
 from sd3demo.models.sd3.streamed import Streamed
 from sd3demo.models.sd3.text_encoders import CLIPS, ClipWidths, LoadedEncoder, SD3Text
 from sd3demo.models.sd3.transformer import MMDiT, lay_out
+from sd3demo.models.vae import decoded, encoded
 
 EncoderReader: TypeAlias = Callable[[TextEncoder], LoadedEncoder]
 """Reads one text encoder from the checkpoint's folder."""
@@ -48,19 +50,7 @@ class SD3:
         return frozenset({"transformer", "vae"} | encoders)
 
     def load(self, components: Iterable[str]) -> Mapping[str, nn.Module]:
-        asked = frozenset(components)
-        if unknown := sorted(asked - frozenset(self.spec.components)):
-            raise ValueError(
-                f"{unknown[0]} is no component of {self.spec.name}; choose among "
-                f"{', '.join(self.spec.components)}"
-            )
-        added: dict[str, nn.Module] = {}
-        with torch.inference_mode(False):  # weights stay ordinary tensors
-            for each in self.spec.encoders:
-                if each.folder in asked and each.name not in self.encoders:
-                    self.encoders[each.name] = self.read_encoder(each)
-                    added[each.folder] = self.encoders[each.name].model
-        return added
+        return load_missing(self.spec, components, self.encoders, self.read_encoder)
 
     def encode(self, inputs: tuple[EncoderInput, ...]) -> SD3Text:
         return text_encoders.encode(self.spec, self.encoders, self.widths, inputs, self.dtype)
@@ -77,10 +67,10 @@ class SD3:
         given = text_encoders.by_encoder(self.spec, inputs)
 
         def tokens_of(each: EncoderInput) -> list[token_words.Token]:
-            if not text_encoders.running(self.spec, each):
+            if not running(self.spec, each):
                 return token_words.zeros(each.tokens)
-            tokenizer = text_encoders.loaded(self.spec, self.encoders, each.encoder).tokenizer
-            return token_words.read(tokenizer, text_encoders.text_of(each), each.tokens)
+            tokenizer = loaded(self.spec, self.encoders, each.encoder).tokenizer
+            return token_words.read(tokenizer, text_of(each), each.tokens)
 
         clips = [tokens_of(given[name]) for name in CLIPS if given[name].runs]
         t5 = given.get("t5")
@@ -100,15 +90,10 @@ class SD3:
         )
 
     def to_latent(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
-        config = self.vae.config
-        posterior = self.vae.encode(image.to(self.vae.dtype)).latent_dist
-        z = posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(posterior.mean)
-        return (z - (config.shift_factor or 0.0)) * config.scaling_factor
+        return encoded(self.vae, image, noise)
 
     def to_image(self, latent: Tensor) -> Tensor:
-        config = self.vae.config
-        scaled = latent.to(self.vae.dtype) / config.scaling_factor + (config.shift_factor or 0.0)
-        return cast(Tensor, self.vae.decode(scaled, return_dict=False)[0])
+        return decoded(self.vae, latent)
 
     def _layers(self) -> MMDiT:
         """The transformer's layers where they are; kept while neither hooks nor LoRAs change them."""

@@ -16,9 +16,9 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sd3demo.flow.extrapolation.tuning import Toolkit
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import Tuning
+from sd3demo.models.branches import check_rows
 from sd3demo.models.protocol import Dials, Rows
 from sd3demo.models.sd3.modulation import WINDOW, Modulation, modulation_of_rows, modulations, taken
 from sd3demo.models.sd3.positions import PositionCache
@@ -52,7 +52,7 @@ def network_call(
     positions = PositionCache(network, toolkit)
 
     def rows(x: Tensor, at: Sequence[At], numbers: Sequence[int], /, *, skip: bool = False) -> Tensor:
-        _check(toolkit, at, [texts[number].length for number in numbers])
+        check_rows(toolkit, at, [texts[number].length for number in numbers])
         times, shifted = tuple(each.t for each in at), toolkit.shifted(at[0])
         latent = x.to(dtype)
         if shifted:
@@ -119,15 +119,3 @@ class ModulationWindow:
             found = modulations(self._network, stretch, self._pooled[list(texts)])
             self._texts, self._known = texts, dict(zip(stretch, found, strict=True))
         return self._known[t]
-
-
-def _check(toolkit: Toolkit, at: Sequence[At], lengths: Sequence[int]) -> None:
-    if len(set(lengths)) > 1:
-        raise ValueError(
-            f"the rows have texts of {', '.join(map(str, sorted(set(lengths))))} tokens; rows of one length "
-            "go into one call: ask for the others in another"
-        )
-    if len({toolkit.shifted(each) for each in at}) > 1:
-        raise ValueError(
-            "some rows are shifted by half a patch and others are not; ask for them in two calls"
-        )

@@ -14,9 +14,10 @@ from typing import Self, TypeAlias, cast
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from sd3demo.catalogue import EncoderInput, MMDiTShape, ModelSpec
+from sd3demo.models.encoding import T5Encoder, loaded, running, text_of, token_ids
 from sd3demo.models.offloading import works_on
 
 CLIPS = ("clip_l", "clip_g")
@@ -57,21 +58,9 @@ class ClipEncoder:
 
     def __call__(self, text: str, tokens: int) -> tuple[Tensor, Tensor]:
         """(1, tokens, D) and the pooled (1, P)."""
-        ids = _ids(self.tokenizer, text, tokens)
+        ids = token_ids(self.tokenizer, text, tokens)
         out = self.model(ids.to(works_on(self.model)), output_hidden_states=True)
         return out.hidden_states[-2], out.text_embeds
-
-
-@dataclass(frozen=True, eq=False)
-class T5Encoder:
-    """The T5 encoder and its tokenizer."""
-
-    model: T5EncoderModel
-    tokenizer: T5Tokenizer
-
-    def __call__(self, text: str, tokens: int) -> Tensor:
-        """(1, tokens, D), padding included: the transformer attends to it."""
-        return self.model(_ids(self.tokenizer, text, tokens).to(works_on(self.model)))[0]
 
 
 LoadedEncoder: TypeAlias = ClipEncoder | T5Encoder
@@ -123,27 +112,3 @@ def by_encoder(spec: ModelSpec, inputs: tuple[EncoderInput, ...]) -> dict[str, E
     for name in CLIPS:
         given.setdefault(name, EncoderInput(name, "", "zeros", spec.encoder(name).tokens))
     return given
-
-
-def running(spec: ModelSpec, given: EncoderInput) -> bool:
-    """Whether an encoder computes something; one that the checkpoint does not carry gives zeros."""
-    return given.runs and spec.has(given.encoder)
-
-
-def text_of(given: EncoderInput) -> str:
-    """The text that an encoder reads, which in the mode `empty` is none."""
-    return "" if given.mode == "empty" else given.text
-
-
-def loaded(spec: ModelSpec, encoders: Mapping[str, LoadedEncoder], name: str) -> LoadedEncoder:
-    """An encoder that has to run. Raises ValueError where it is not loaded."""
-    if name not in encoders:
-        folder = spec.encoder(name).folder
-        raise ValueError(f"{name} is to run and is not loaded; call load([{folder!r}]) first")
-    return encoders[name]
-
-
-def _ids(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> Tensor:
-    """(1, tokens): cut and padded to that length."""
-    encoded = tokenizer([text], padding="max_length", max_length=tokens, truncation=True, return_tensors="pt")
-    return cast(Tensor, encoded.input_ids)

@@ -1,0 +1,44 @@
+"""Reading a FLUX.1 checkpoint's folder into modules."""
+
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from diffusers import AutoencoderKL, FluxTransformer2DModel
+from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+
+from sd3demo.catalogue import ModelSpec, TextEncoder
+from sd3demo.models.encoding import T5Encoder
+from sd3demo.models.flux.adapter import Flux
+from sd3demo.models.flux.text_encoders import FluxEncoder, PooledClip
+from sd3demo.models.reading import read_configured, read_module, without_progress_bars
+
+
+def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozenset[str]) -> Flux:
+    """The checkpoint on the CPU: the transformer, the VAE, and the text encoders among the components.
+
+    Raises Refusal for pickled, truncated, incomplete or mismatched files.
+    """
+    with without_progress_bars():
+        transformer = read_module(FluxTransformer2DModel, folder / spec.transformer, dtype)
+        model = Flux(
+            spec=spec,
+            transformer=cast(FluxTransformer2DModel, transformer),
+            vae=cast(AutoencoderKL, read_module(AutoencoderKL, folder / "vae", dtype)),
+            read_encoder=partial(read_encoder, folder, dtype),
+            dtype=dtype,
+        )
+        model.load(components)
+    return model
+
+
+def read_encoder(folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> FluxEncoder:
+    """One text encoder of a checkpoint with its tokenizer, on the CPU. Raises Refusal as `load` does."""
+    weights, words = folder / encoder.folder, folder / encoder.folder.replace("text_encoder", "tokenizer")
+    with without_progress_bars():
+        if encoder.name == "t5":
+            t5 = cast(T5EncoderModel, read_module(T5EncoderModel, weights, dtype))
+            return T5Encoder(t5, cast(T5Tokenizer, read_configured(T5Tokenizer, words)))
+        clip = cast(CLIPTextModel, read_module(CLIPTextModel, weights, dtype))
+        return PooledClip(clip, cast(CLIPTokenizer, read_configured(CLIPTokenizer, words)))
