@@ -1,13 +1,12 @@
 """The About tab: the papers, the mathematics in one convention, and the models."""
 
-import re
 from html import escape
 
 import gradio as gr
 
-from sd3demo.catalogue import find
+from sd3demo.catalogue import ModelSpec, find
 from sd3demo.ui.context import Core
-from sd3demo.ui.controls.model_choice import about_model, model_title
+from sd3demo.ui.controls.model_choice import about_model, download_html, model_title
 from sd3demo.ui.run.markdown import prose, text_file
 
 TEXT = text_file("about")
@@ -21,15 +20,13 @@ def about(core: Core) -> None:
 
 
 def _models(core: Core) -> str:
-    """A table of the models on offer, with what to do about those that are not here."""
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(model_title(find(name)))}</th>"
-        f"<td>{_code(escape(about_model(find(name))))}</td></tr>"
-        for name in core.models
-    )
+    """A table of the models on offer; how to get those that are not here is folded away."""
+    rows = "".join(_row(find(name)) for name in core.models)
     return f"<h2>Models</h2><table class='models'><tbody>{rows}</tbody></table>"
 
 
-def _code(text: str) -> str:
-    """Commands between backticks, as HTML."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", text)
+def _row(spec: ModelSpec) -> str:
+    missing = download_html(spec)
+    how = f"<details><summary>How to get it</summary>{missing}</details>" if missing else ""
+    title = escape(model_title(spec))
+    return f"<tr><th scope='row'>{title}</th><td>{escape(about_model(spec))}{how}</td></tr>"

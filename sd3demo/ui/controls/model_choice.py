@@ -1,5 +1,6 @@
 """Models as the page names them."""
 
+from html import escape
 from pathlib import Path
 
 from sd3demo.catalogue import CATALOGUE, ModelSpec, how_to_get, locate
@@ -13,10 +14,19 @@ def model_title(spec: ModelSpec) -> str:
 
 
 def about_model(spec: ModelSpec) -> str:
-    """A model in one line, or what to do to get it."""
+    """Return a model in one line."""
     facts = f"{spec.native} × {spec.native} px, depth {spec.network.depth}, {spec.licence}."
-    line = f"{facts} {spec.note}".strip()
-    return line if is_here(spec) else f"{line} {how_to_get(spec)}."
+    return f"{facts} {spec.note}".strip()
+
+
+def download_html(spec: ModelSpec) -> str:
+    """Return how to get a model's files, its commands as code that can be copied; "" where they are here."""
+    if is_here(spec):
+        return ""
+    parts = escape(how_to_get(spec)).split("`")
+    copy = '<button type="button" class="copy">Copy</button>'
+    commands = (f"<code>{part}</code>{copy}" if k % 2 else part for k, part in enumerate(parts))
+    return f"<p>{''.join(commands)}.</p>"
 
 
 def is_here(spec: ModelSpec) -> bool:

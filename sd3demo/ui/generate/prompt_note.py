@@ -2,10 +2,10 @@
 
 from html import escape
 
-from sd3demo.catalogue import find, how_to_get
+from sd3demo.catalogue import find
 from sd3demo.engine.plan.unread import known_words, nearest_words, unknown_words
 from sd3demo.errors import Refusal
-from sd3demo.ui.controls.model_choice import is_here, model_title
+from sd3demo.ui.controls.model_choice import download_html, model_title
 
 
 def prompt_note_html(model: str, prompt: str) -> str:
@@ -18,8 +18,8 @@ def prompt_note_html(model: str, prompt: str) -> str:
     except Refusal:
         return ""
     about = f"<b>{escape(model_title(spec))}</b>, {spec.native} × {spec.native} px"
-    if not is_here(spec):
-        return f"<p>{about}.</p>{_download_html(how_to_get(spec))}"
+    if missing := download_html(spec):
+        return f"<p>{about}.</p>{missing}"
     known = known_words(spec)
     if known is None:
         return f"<p>{about}. It draws what its text encoders read.</p>"
@@ -29,14 +29,6 @@ def prompt_note_html(model: str, prompt: str) -> str:
         return about
     words = ", ".join(_with_choices(word, nearest_words(word, known)) for word in unknown)
     return f'<p class="unread" role="status">Not known, and drawn as something else: {words}</p>{about}'
-
-
-def _download_html(sentence: str) -> str:
-    """The sentence on how to get a model, its commands as code that can be copied."""
-    parts = escape(sentence).split("`")
-    copy = '<button type="button" data-copy>Copy</button>'
-    commands = (f"<code>{part}</code>{copy}" if k % 2 else part for k, part in enumerate(parts))
-    return f"<p>{''.join(commands)}.</p>"
 
 
 def _with_choices(word: str, choices: tuple[str, ...]) -> str:

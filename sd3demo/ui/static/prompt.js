@@ -1,7 +1,7 @@
-// Under the prompt: a known word that is clicked takes the place of the unknown one, and commands can be copied.
+// A known word that is clicked under the prompt takes the place of the unknown one; commands can be copied.
 () => {
   document.addEventListener("click", (event) => {
-    const command = event.target.closest?.("#prompt-note button[data-copy]");
+    const command = event.target.closest?.("button.copy");
     if (command) {
       navigator.clipboard?.writeText(command.previousElementSibling.textContent);
       command.textContent = "Copied";

@@ -36,7 +36,7 @@ def test_what_was_typed_is_never_markup() -> None:
 def test_a_model_that_is_not_here_says_how_to_get_it_in_code_that_can_be_copied(name: str) -> None:
     html = prompt_note_html(name, "a cat")
     assert "<code>hf download " in html
-    assert "data-copy" in html
+    assert 'class="copy"' in html
     assert "*fp16*" in html  # no asterisk is lost
     assert "unread" not in html
 
