@@ -143,6 +143,11 @@ LABELS: Mapping[str, Label] = {
     "use_attention": Label("Attention scale"),
     "use_text": Label("Text duplication"),
     "use_half_patch": Label("Half-patch shift"),
+    # of the exact field
+    "field_data": Label("Data", names={"clusters": "Four clusters", "normal": "Normal"}),
+    "field_t": Label("Time t", step=0.01),
+    "field_x": Label("First coordinate of z", step=0.05),
+    "field_y": Label("Second coordinate of z", step=0.05),
     # of studies
     "n": Label("Prompts per category", usual=(1, 100)),
     "scenes": Label("Scenes", usual=(1, 100)),

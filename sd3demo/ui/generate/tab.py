@@ -1,6 +1,7 @@
 """The Generate tab: from a prompt to a picture, and to what it means."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +10,8 @@ from gradio.components import Component
 from pydantic import Field, create_model
 
 from sd3demo.catalogue import ModelSpec, find
+from sd3demo.errors import Refusal
+from sd3demo.history.traces import read_trace, shipped
 from sd3demo.settings import Request, Settings, without_effect
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
@@ -134,7 +137,9 @@ def _shown(spec: ModelSpec) -> GenerateOutputs:
     """The picture with its progress, and beside it what was done."""
     values = build.opening(spec)
     with gr.Column(elem_id="show"):
-        shown = gr.HTML(pictures.waiting((int(values["width"]), int(values["height"]))), elem_id="pictures")
+        size = (int(values["width"]), int(values["height"]))
+        opening = _recorded_html() or pictures.waiting(size)
+        shown = gr.HTML(opening, elem_id="pictures")
         status = gr.HTML("", elem_id="status")
         strip = gr.HTML(elem_id="strip")
         files = gr.File(visible=False, file_count="multiple")
@@ -142,6 +147,14 @@ def _shown(spec: ModelSpec) -> GenerateOutputs:
         story = gr.HTML(elem_id="story")
         prose(INTRODUCTION, "introduction")
     return GenerateOutputs(status, shown, strip, story, files)
+
+
+def _recorded_html() -> str:
+    """The first run that ships, whatever the page's models are; "" without one."""
+    for path in shipped()[:1]:
+        with suppress(Refusal):
+            return pictures.recorded(read_trace(path))
+    return ""
 
 
 def _connect(
@@ -162,7 +175,7 @@ def _connect(
         [actions.generate.click, *([prompt.submit] if isinstance(prompt, gr.Textbox) else [])],
         answers.run,
         [previous, actions.reseed, *controls],
-        [shown.pictures, shown.strip, shown.story, shown.files, previous, seed],
+        [shown.pictures, shown.strip, shown.story, shown.files, previous, seed, prompt],
         status=shown.status,
         titles=titles(answers.kind),
     )
@@ -174,7 +187,8 @@ def _connect(
     at_once([actions.dice.click], handlers.new_seed, [], [seed])
     at_once([actions.recommend.click], handlers.shift_for, [model, *sides], [settings["shift"]], raw=True)
     at_once([actions.shape.input], handlers.size, [actions.shape, model], sides)
-    at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
+    example = at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
+    example.success(None, js="() => document.querySelector('#generate').click()", api_visibility="private")
     filled = at_once(
         [actions.receipt.upload],
         answers.receipt,

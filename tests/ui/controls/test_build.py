@@ -121,7 +121,8 @@ def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:
     ("values", "greyed"),
     [
         ({}, set()),
-        ({"cfg": 1}, {"negative", "cfg_from", "cfg_to"}),
+        ({"cfg": 1}, {"negative", "uncond", "cfg_from", "cfg_to"}),
+        ({"uncond": "zeros"}, {"negative"}),
         ({"clip_g": "zeros"}, {"prompt_2"}),
         ({"t5": "zeros"}, {"prompt_3"}),
         ({"t5": "omit"}, {"prompt_3", "max_sequence_length"}),
