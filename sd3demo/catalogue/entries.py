@@ -82,7 +82,7 @@ _MEDIUM_3_5 = replace(_MEDIUM, table=384, dual=13, qk_norm=True)
 _LARGE = MMDiTShape(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=2048, table=192, qk_norm=True)
 
 # The repositories also hold the weights as single files and at a second precision.
-_SD3_UNREAD = ("sd3*.safetensors", "text_encoders/*", "*fp16*")
+_SD3_NOT_FETCHED = ("sd3*.safetensors", "text_encoders/*", "*fp16*")
 
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
@@ -99,7 +99,7 @@ _SD3_MEDIUM = ModelSpec(
     can=sd3_capabilities(_MEDIUM, _LATENT),
     shift=ConstantShift(3.0),
     defaults=Defaults(steps=28, cfg=5.0),
-    unread=_SD3_UNREAD,
+    not_fetched=_SD3_NOT_FETCHED,
 )
 
 _FLUX = FluxShape()
@@ -131,7 +131,7 @@ _FLUX_DEV = ModelSpec(
     can=flux_capabilities(_FLUX),
     shift=LinearMuShift(),
     defaults=FLUX_DEV_DEFAULTS,
-    unread=("flux1-*.safetensors", "ae.safetensors"),
+    not_fetched=("flux1-*.safetensors", "ae.safetensors"),
 )
 
 CATALOGUE: Mapping[str, ModelSpec] = {
@@ -246,10 +246,10 @@ def how_to_get(spec: ModelSpec) -> str:
         if spec.gated
         else ""
     )
-    unread = " ".join(f'--exclude "{pattern}"' for pattern in spec.unread)
+    excluded = " ".join(f'--exclude "{pattern}"' for pattern in spec.not_fetched)
     return (
         f"{spec.name} is not on this disk: {accept}run "
-        f"`hf download {spec.hub} --revision {spec.revision} {unread}`"
+        f"`hf download {spec.hub} --revision {spec.revision} {excluded}`"
     )
 
 

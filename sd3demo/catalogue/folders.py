@@ -131,6 +131,7 @@ def _factor(folder: Path) -> int:
 def _flux_network(config: dict, folder: Path) -> FluxShape:
     patch = 2  # the pipeline's; the network itself is given patches
     try:
+        index, row, column = config.get("axes_dims_rope", (16, 56, 56))
         return FluxShape(
             double=int(config["num_layers"]),
             single=int(config["num_single_layers"]),
@@ -140,7 +141,7 @@ def _flux_network(config: dict, folder: Path) -> FluxShape:
             pooled_dim=int(config["pooled_projection_dim"]),
             channels=int(config.get("in_channels", 64)) // patch**2,
             patch=patch,
-            axes=tuple(int(width) for width in config.get("axes_dims_rope", (16, 56, 56))),
+            axes=(int(index), int(row), int(column)),
             guidance=bool(config.get("guidance_embeds", False)),
         )
     except (KeyError, TypeError, ValueError) as error:

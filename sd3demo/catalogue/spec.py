@@ -174,7 +174,7 @@ class ModelSpec:
     """What to know before choosing it, in a sentence."""
     draws: str = ""
     """What a model of a small world draws, to follow "it draws"; empty for one that knows any word."""
-    unread: tuple[str, ...] = ()
+    not_fetched: tuple[str, ...] = ()
     """Patterns of the files in its Hub repository that are not read here."""
 
     @property
