@@ -73,13 +73,18 @@ def can_pack(network: nn.Module) -> bool:
     weight = next(network.parameters())
     return (
         weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
         and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bfloat16()))
         and sum(each.numel() for each in network.parameters()) < PACKED_BELOW
         and fusible(network)
     )
+
+
+def _has_bfloat16() -> bool:
+    """Whether oneDNN has bfloat16 products on this processor; without AVX-512 it refuses them."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def joined(layers: tuple[nn.Linear, ...], *, pack: bool, activated: bool = False) -> tuple[LinearLayer, ...]:
