@@ -10,20 +10,23 @@ from gradio.components.plot import PlotData
 
 from sd3demo.errors import Refusal
 from sd3demo.flow.path.lengths import PathLength
+from sd3demo.ui import Core
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.flow_lab import tab as plane
 from sd3demo.ui.flow_lab import training
 from sd3demo.ui.flow_lab.training import FlowSettings, TrainedFlow
 from sd3demo.ui.run.errors import sentence as sentence_of
 from sd3demo.ui.run.run_status import RunStatus
+from tests.ui.fake_page import Rehearsal
 
+CORE = Core(("tiny",), Rehearsal().run)
 FIELDS = {name: field.default for name, field in FlowSettings.model_fields.items()}
 
 
 def taught(
     data: str = "moons", sketch: plane.SketchValue | None = None, **changed: object
 ) -> Iterator[tuple[RunStatus, list[object]]]:
-    return plane.train(data, sketch, *(FIELDS | {"steps": 100} | changed).values())
+    return plane.train(CORE, data, sketch, *(FIELDS | {"steps": 100} | changed).values())
 
 
 def test_a_training_is_streamed_and_ends_with_every_plot_and_the_flow() -> None:
@@ -42,7 +45,7 @@ def test_reflow_goes_on_from_the_flow_before_and_counts() -> None:
     *_, (_, (_, kept, *_)) = taught()
     assert isinstance(kept, TrainedFlow)
     weights = [weight.clone() for weight in kept.network.parameters()]
-    *_, (_, (figures, flow, *_)) = plane.reflow(kept)
+    *_, (_, (figures, flow, *_)) = plane.reflow(CORE, kept)
     assert "after one round of reflow" in str(figures)
     assert isinstance(flow, TrainedFlow)
     assert flow.rounds == 1
@@ -52,7 +55,7 @@ def test_reflow_goes_on_from_the_flow_before_and_counts() -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (lambda: plane.reflow(None), "No flow is trained yet; press Train first"),
+        (lambda: plane.reflow(CORE, None), "No flow is trained yet; press Train first"),
         (lambda: taught(shift=0), r"Shift α is 0; it must lie in \[0.1, 100\]"),
         (lambda: taught(steps=0), r"Training steps is 0; it must lie in \[100, 5000\]"),
         (lambda: taught("cats"), "Unknown data 'cats'; choose one of moons"),

@@ -56,7 +56,7 @@ def test_every_run_waits_in_a_queue_and_says_so_first(page: gr.Blocks) -> None:
     runs = [
         fn
         for fn in fns.values()
-        if fn.concurrency_id in ("model", "plane") and fn.api_visibility == "private"
+        if fn.concurrency_id == wiring.QUEUE and fn.api_visibility == "private"
     ]
     assert len(runs) >= 6
     for run in runs:
