@@ -28,6 +28,7 @@ from sd3demo.ui.run.plots import drawn, frame, savable
 from sd3demo.ui.run.run_status import RunStatus, waiting
 from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
+from sd3demo.ui.server.gradio_internals import BoundedSketchpad
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -72,7 +73,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
                 elem_id="plane-data",
                 interactive=True,
             )
-            sheet = gr.Sketchpad(
+            sheet = BoundedSketchpad(
                 label="Draw the data with the pencil",
                 type="numpy",
                 image_mode="RGBA",

@@ -1,6 +1,6 @@
 """A run from its place in the page's queue to its end: the one way in which the page computes."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import TypeAlias, TypeVar
 
@@ -12,7 +12,7 @@ from sd3demo.ui.server.lighter import lighter
 from sd3demo.ui.server.line import NoLighter, Ticket, Waiting, nothing
 
 T = TypeVar("T")
-RunNews: TypeAlias = Generator[Event | Waiting, None, None]
+RunNews: TypeAlias = Generator[Event, None, None] | Generator[Event | Waiting, None, None]
 
 
 def join(core: Core, seconds: float, lighter: NoLighter = nothing) -> Ticket:
@@ -24,7 +24,7 @@ def join(core: Core, seconds: float, lighter: NoLighter = nothing) -> Ticket:
     return core.line.join(call.visitor, seconds, wanted=call.wanted, lighter=lighter)
 
 
-def in_turn(core: Core, plan: Plan) -> RunNews:
+def in_turn(core: Core, plan: Plan) -> Generator[Event | Waiting, None, None]:
     """The events of a run, after news of its place in the queue. Closing this closes the run.
 
     Raises LineRefusal for what the queue does not take, and RunStopped where nobody waits for it any more.
@@ -34,7 +34,7 @@ def in_turn(core: Core, plan: Plan) -> RunNews:
         yield from checked(ticket, core.run(plan))
 
 
-def checked(ticket: Ticket, events: Generator[T, None, None]) -> Iterator[T]:
+def checked(ticket: Ticket, events: Generator[T, None, None]) -> Generator[T, None, None]:
     """The same events, as long as somebody waits for them. Closing this closes their source."""
     with closing(events):
         for event in events:

@@ -18,6 +18,7 @@ from gradio.routes import App
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder
 
+from sd3demo.engine.image_header import PictureLimits, check_header
 from sd3demo.errors import Refusal
 from sd3demo.ui.server.visitors import visitor_of
 
@@ -46,6 +47,36 @@ def write_served_file(content: bytes, name: str) -> ServedFile:
     except OSError as error:
         raise Refusal(f"cannot write {name}: {error.strerror}; the page needs free disk space") from error
     return ServedFile(path, source_of(path), name)
+
+
+class BoundedSketchpad(gr.Sketchpad):
+    """A sketchpad that decodes one layer, of so many pixels, and keeps what few browsers sent."""
+
+    PIXELS, KEPT = 2**20, 16
+
+    def get_block_name(self) -> str:
+        return "imageeditor"
+
+    def preprocess(self, payload: Any) -> Any:
+        if payload is not None and payload.layers:
+            payload.layers = payload.layers[:1]
+        return super().preprocess(payload)
+
+    def convert_and_format_image(self, file: Any, flatten_on_white: bool = False) -> Any:
+        if file is not None:
+            content = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else None
+            path = Path("the drawing" if content is not None else file.path)
+            try:
+                check_header(path, PictureLimits(self.PIXELS), content)
+            except Refusal as error:
+                text = str(error).replace(str(path), path.name)
+                raise gr.Error(text, print_exception=False) from error
+        return super().convert_and_format_image(file, flatten_on_white)
+
+    def accept_blobs(self, data: Any) -> Any:
+        while len(self.blob_storage) >= self.KEPT:
+            self.blob_storage.pop(next(iter(self.blob_storage)))
+        return super().accept_blobs(data)
 
 
 _WRITTEN: set[str] = set()

@@ -129,7 +129,9 @@ def test_where_studies_are_off_none_runs_and_the_button_is_grey(core: Core) -> N
 
 
 def test_a_study_ends_after_the_seconds_of_a_run(core: Core) -> None:
-    with pytest.raises(Failure, match=r"the study was stopped after \d+ s; a run has 0.1 s here: try a smaller n"):
+    with pytest.raises(
+        Failure, match=r"the study was stopped after \d+ s; a run has 0.1 s here: try a smaller n"
+    ):
         list(study(limited(core, run_seconds=0.1), n=50))
 
 
