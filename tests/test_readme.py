@@ -1,5 +1,4 @@
-"""The README says what is true: its `--help` texts and its limits are the real ones, and what it tells to make
-can be made.
+"""The README says what is true: its `--help` texts and limits are real, what it tells to make can be made.
 
 `python -m tests.test_readme` writes both anew.
 """

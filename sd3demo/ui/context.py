@@ -47,12 +47,13 @@ class Core:
     together: Together | None = None
     budget: Callable[[Budget], Budget] = lambda free: free
     """What a plan can have, given what is free: what the engine holds counts."""
-    limits: Limits = AT_HOME
-    line: Line = field(init=False)
-    """Where all that computes waits for its turn; see `ui.run.turns`, which alone calls `run`."""
+    line: Line = field(default_factory=lambda: Line(AT_HOME))
+    """Where all that computes waits for its turn, see `ui.run.turns`; its limits are the page's."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "line", Line(self.limits))
+    @property
+    def limits(self) -> Limits:
+        """What visitors may ask for."""
+        return self.line.limits
 
     @property
     def studies(self) -> Path | None:
@@ -79,8 +80,8 @@ def core(
 
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
     if is_zerogpu():  # which lends its GPU for one run at a time
-        return Core(models, on_gpu(run, hold), history, EngineWhenWanted(), limits=limits)
-    return Core(models, run, history, engine, together, engine.budget, limits)
+        return Core(models, on_gpu(run, hold), history, EngineWhenWanted(), line=Line(limits))
+    return Core(models, run, history, engine, together, engine.budget, Line(limits))
 
 
 def prepare(values: Mapping[str, object], core: Core, kind: type[Request] = Request) -> Plan:

@@ -17,6 +17,7 @@ from sd3demo.ui.extrapolate import handlers
 from sd3demo.ui.extrapolate.form import NAMES, opening
 from sd3demo.ui.extrapolate.handlers import OwnPicture, open_picture, run
 from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
 from tests.ui.fake_extrapolation import enlarging
 from tests.ui.fake_page import write_model
 
@@ -26,8 +27,8 @@ def core(tmp_path: Path) -> Core:
     def run(plan: Plan, own: Pixels) -> Iterator[Event]:
         yield from enlarging(plan)
 
-    limits = parse(Limits, {"picture_pixels": 2**20})
-    return Core((str(write_model(tmp_path / "model")),), run, limits=limits)
+    line = Line(parse(Limits, {"picture_pixels": 2**20}))
+    return Core((str(write_model(tmp_path / "model")),), run, line=line)
 
 
 def values(core: Core) -> list[object]:

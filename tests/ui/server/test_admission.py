@@ -15,6 +15,7 @@ from sd3demo.settings import parse
 from sd3demo.ui import Core, build, launch
 from sd3demo.ui.server.gradio_internals import trim_files, write_served_file
 from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import Rehearsal, write_model
 
 LIMITS = {
@@ -68,7 +69,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicPage]:
     patch = pytest.MonkeyPatch()
     patch.setenv("GRADIO_TEMP_DIR", str(folder / "served"))
     rehearsal = Rehearsal(hold=lambda step: held.is_set() and step.index == 0)
-    core = Core((str(write_model(folder / "model")),), rehearsal.run, limits=parse(Limits, LIMITS))
+    core = Core((str(write_model(folder / "model")),), rehearsal.run, line=Line(parse(Limits, LIMITS)))
     page = build(core)
     yield PublicPage(launch(page, wait=False), page, core, rehearsal, held)
     page.close()

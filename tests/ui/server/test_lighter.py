@@ -13,6 +13,7 @@ from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.server.lighter import lighter, refuse_too_long
 from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import Rehearsal
 
 SLOW = Budget("cpu", 2**40, 1e9)
@@ -60,7 +61,7 @@ def test_a_run_that_is_too_long_is_refused_with_what_passes() -> None:
 
 
 def test_it_is_refused_when_it_is_planned_and_so_before_it_waits() -> None:
-    core = Core(("tiny",), Rehearsal().run, limits=parse(Limits, {"run_seconds": 0.1}))
-    with pytest.raises(Refusal, match="a run has 0.1 s here"):
+    core = Core(("tiny",), Rehearsal().run, line=Line(parse(Limits, {"run_seconds": 0.1})))
+    with pytest.raises(Refusal, match=r"a run has 0\.1 s here"):
         prepare({"prompt": "a red circle", "model": "tiny", "steps": 100, "count": 16, "solver": "rk4"}, core)
     assert core.line.count == 0

@@ -22,6 +22,7 @@ from sd3demo.ui.score.tab import STUDIES as SCORE_STUDIES
 from sd3demo.ui.score.tab import gallery
 from sd3demo.ui.server.gradio_internals import Call
 from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
 from sd3demo.ui.studies import table_view
 from sd3demo.ui.studies.handlers import allowed_settings, button_text, ended, run_study
 from sd3demo.ui.studies.panel import chart_place, study_panel
@@ -114,7 +115,7 @@ def test_results_are_cached_beside_the_runs_and_nowhere_without_a_history(core: 
 
 
 def limited(core: Core, **limits: object) -> Core:
-    return replace(core, limits=parse(Limits, limits))
+    return replace(core, line=Line(parse(Limits, limits)))
 
 
 def test_where_studies_are_off_none_runs_and_the_button_is_grey(core: Core) -> None:
