@@ -2,21 +2,31 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
+from gradio import FileData
+from gradio.components.image_editor import EditorData
 from gradio.components.plot import PlotData
+from PIL import Image
 
-from sd3demo.errors import Refusal
+from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.path.lengths import PathLength
+from sd3demo.settings import parse
 from sd3demo.ui import Core
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.flow_lab import tab as plane
-from sd3demo.ui.flow_lab import training
+from sd3demo.ui.flow_lab import training as training_of_lab
 from sd3demo.ui.flow_lab.training import FlowSettings, TrainedFlow
 from sd3demo.ui.run.errors import sentence as sentence_of
+from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.server.gradio_internals import BoundedSketchpad, Call
+from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import Rehearsal
 
 CORE = Core(("tiny",), Rehearsal().run)
@@ -98,3 +108,58 @@ def test_the_page_can_say_where_a_training_was_stopped() -> None:
 def test_a_refusal_names_the_data_that_exist() -> None:
     with pytest.raises(Refusal, match="choose one of moons, rings, checkerboard, normal, drawn"):
         training.points_of("cats", None)
+
+
+def limited(**limits: object) -> Core:
+    return Core(("tiny",), Rehearsal().run, line=Line(parse(Limits, limits)))
+
+
+def training(core: Core, steps: int) -> list[tuple[RunStatus, list[object]]]:
+    return list(plane.train(core, "moons", None, *(FIELDS | {"steps": steps}).values()))
+
+
+def test_where_labs_are_off_nothing_is_trained() -> None:
+    with pytest.raises(Refusal, match="training is off on this page"):
+        training(limited(labs=False), 100)
+
+
+def test_a_training_ends_after_the_seconds_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_of_lab, "PAUSE", 0.0)
+    core = limited(run_seconds=0.1)
+    with pytest.raises(Failure, match=r"stopped after \d+ s; a run has 0\.1 s here: try fewer steps"):
+        training(core, 5000)
+    assert core.line.count == 0
+
+
+def test_a_training_that_nobody_waits_for_ends_soon_and_frees_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training_of_lab, "PAUSE", 0.0)
+    asked = [0]
+
+    def wanted() -> bool:
+        asked[0] += 1
+        return asked[0] < 5
+
+    monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", wanted))
+    core = limited()
+    with pytest.raises(RunStopped):
+        training(core, 5000)
+    assert asked[0] == 5
+    assert core.line.count == 0
+
+
+def test_a_drawing_is_bounded_before_it_is_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.new("1", (8192, 8192)).save(file)
+    sheet = BoundedSketchpad(type="numpy", image_mode="RGBA")
+    assert sheet.get_block_name() == gr.Sketchpad().get_block_name()
+    large = FileData(path=str(file))
+    with pytest.raises(gr.Error, match=r"large\.png is 8192 x 8192, 67 megapixels, and at most 1"):
+        sheet.preprocess(EditorData(background=None, layers=[], composite=large))
+    small = tmp_path / "small.png"
+    Image.new("RGBA", (8, 8), "red").save(small)
+    fine = FileData(path=str(small))
+    value = sheet.preprocess(EditorData(background=None, layers=[fine] * 50, composite=fine))
+    assert len(value["layers"]) == 1
+    assert value["composite"].shape == (8, 8, 4)
