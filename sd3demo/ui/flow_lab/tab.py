@@ -28,7 +28,7 @@ from sd3demo.ui.run.plots import drawn, frame, savable
 from sd3demo.ui.run.run_status import RunStatus, waiting
 from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
-from sd3demo.ui.server.gradio_internals import BoundedSketchpad
+from sd3demo.ui.server.gradio_internals import bound_sketch
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -73,17 +73,18 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
                 elem_id="plane-data",
                 interactive=True,
             )
-            sheet = BoundedSketchpad(
-                label="Draw the data with the pencil",
-                type="numpy",
-                image_mode="RGBA",
-                canvas_size=(256, 256),
-                layers=False,
-                brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
-                visible=values["data"] == "drawn",
-                elem_id="plane-sheet",
-                interactive=True,  # which gradio does not see by itself of what is built late
-            )
+            with gr.Column(visible=values["data"] == "drawn") as place:
+                sheet = gr.Sketchpad(
+                    label="Draw the data with the pencil",
+                    type="numpy",
+                    image_mode="RGBA",
+                    canvas_size=(256, 256),
+                    layers=False,
+                    brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
+                    elem_id="plane-sheet",
+                    interactive=True,  # which gradio does not see by itself of what is built late
+                )
+            bound_sketch(sheet)
             controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             with gr.Row(elem_id="plane-buttons"):
                 start = gr.Button("Train", variant="primary", elem_id="plane-train", min_width=80)
@@ -103,7 +104,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
         [again.click], partial(reflow, core), [kept], outputs, state=trained.state, **known
     )
     stop_runs(stop, [trained, reflowed], ended=ended)
-    at_once([data.change], sheet_for, [data], [sheet])
+    at_once([data.change], sheet_for, [data], [place])
     savable(frames, saved, [shown], raw=False)
     return {"data": data, **dict(zip(NAMES, controls, strict=True))}
 

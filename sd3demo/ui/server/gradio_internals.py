@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -49,34 +50,41 @@ def write_served_file(content: bytes, name: str) -> ServedFile:
     return ServedFile(path, source_of(path), name)
 
 
-class BoundedSketchpad(gr.Sketchpad):
-    """A sketchpad that decodes one layer, of so many pixels, and keeps what few browsers sent."""
+SKETCH_PIXELS, SKETCH_BLOBS = 2**20, 16
 
-    PIXELS, KEPT = 2**20, 16
 
-    def get_block_name(self) -> str:
-        return "imageeditor"
+def bound_sketch(sheet: gr.Sketchpad) -> None:
+    """Let a sketchpad decode one layer, of so many pixels, and keep what few browsers sent.
 
-    def preprocess(self, payload: Any) -> Any:
+    It has to be this very component that is called: an update of its own would make another one of it.
+    """
+    preprocess, convert, accept = sheet.preprocess, sheet.convert_and_format_image, sheet.accept_blobs
+
+    def bounded(payload: Any) -> Any:
         if payload is not None and payload.layers:
             payload.layers = payload.layers[:1]
-        return super().preprocess(payload)
+        return preprocess(payload)
 
-    def convert_and_format_image(self, file: Any, flatten_on_white: bool = False) -> Any:
+    def converted(file: Any, flatten_on_white: bool = False) -> Any:
         if file is not None:
             content = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else None
             path = Path("the drawing" if content is not None else file.path)
             try:
-                check_header(path, PictureLimits(self.PIXELS), content)
+                check_header(path, PictureLimits(SKETCH_PIXELS), content)
             except Refusal as error:
                 text = str(error).replace(str(path), path.name)
                 raise gr.Error(text, print_exception=False) from error
-        return super().convert_and_format_image(file, flatten_on_white)
+        return convert(file, flatten_on_white)
 
-    def accept_blobs(self, data: Any) -> Any:
-        while len(self.blob_storage) >= self.KEPT:
-            self.blob_storage.pop(next(iter(self.blob_storage)))
-        return super().accept_blobs(data)
+    @wraps(accept)  # with gradio's mark of what browsers may call
+    def accepted(data: Any) -> Any:
+        while len(sheet.blob_storage) >= SKETCH_BLOBS:
+            sheet.blob_storage.pop(next(iter(sheet.blob_storage)))
+        return accept(data)
+
+    sheet.preprocess = bounded  # type: ignore[method-assign]
+    sheet.convert_and_format_image = converted  # type: ignore[method-assign]
+    sheet.accept_blobs = accepted  # type: ignore[method-assign]
 
 
 _WRITTEN: set[str] = set()

@@ -24,7 +24,7 @@ from sd3demo.ui.flow_lab.training import FlowSettings, TrainedFlow
 from sd3demo.ui.run.errors import sentence as sentence_of
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.run_status import RunStatus
-from sd3demo.ui.server.gradio_internals import BoundedSketchpad, Call
+from sd3demo.ui.server.gradio_internals import Call, bound_sketch
 from sd3demo.ui.server.limits import Limits
 from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import Rehearsal
@@ -91,12 +91,12 @@ def test_ink_is_what_differs_from_the_ground() -> None:
 def test_the_optimum_stands_beside_the_paths_only_where_it_is_known() -> None:
     paths = PathLength(torch.tensor([2.0]), torch.tensor([1.0]))
     noise = torch.zeros(1, 2)
-    known = TrainedFlow(None, FlowSettings(), "normal", training.points_of("normal", None))
-    assert f"{training.optimum(noise):.3f}" in training.lengths_html(known, paths, noise)
-    assert "Optimum" not in training.lengths_html(
+    known = TrainedFlow(None, FlowSettings(), "normal", training_of_lab.points_of("normal", None))
+    assert f"{training_of_lab.optimum(noise):.3f}" in training_of_lab.lengths_html(known, paths, noise)
+    assert "Optimum" not in training_of_lab.lengths_html(
         TrainedFlow(None, FlowSettings(), "moons", known.points), paths, noise
     )
-    assert training.optimum(noise) == pytest.approx(float(torch.tensor([1.0, -0.5]).norm()))
+    assert training_of_lab.optimum(noise) == pytest.approx(float(torch.tensor([1.0, -0.5]).norm()))
 
 
 def test_the_page_can_say_where_a_training_was_stopped() -> None:
@@ -107,7 +107,7 @@ def test_the_page_can_say_where_a_training_was_stopped() -> None:
 
 def test_a_refusal_names_the_data_that_exist() -> None:
     with pytest.raises(Refusal, match="choose one of moons, rings, checkerboard, normal, drawn"):
-        training.points_of("cats", None)
+        training_of_lab.points_of("cats", None)
 
 
 def limited(**limits: object) -> Core:
@@ -152,8 +152,8 @@ def test_a_training_that_nobody_waits_for_ends_soon_and_frees_the_queue(
 def test_a_drawing_is_bounded_before_it_is_decoded(tmp_path: Path) -> None:
     file = tmp_path / "large.png"
     Image.new("1", (8192, 8192)).save(file)
-    sheet = BoundedSketchpad(type="numpy", image_mode="RGBA")
-    assert sheet.get_block_name() == gr.Sketchpad().get_block_name()
+    sheet = gr.Sketchpad(type="numpy", image_mode="RGBA")
+    bound_sketch(sheet)
     large = FileData(path=str(file))
     with pytest.raises(gr.Error, match=r"large\.png is 8192 x 8192, 67 megapixels, and at most 1"):
         sheet.preprocess(EditorData(background=None, layers=[], composite=large))
