@@ -121,6 +121,7 @@ def test_who_joins_by_number_is_told_the_same(public: PublicPage) -> None:
         headers = {"X-Forwarded-For": visitor}
         answer = httpx.post(f"{public.address}{API}queue/join", json=data, headers=headers, timeout=60)
         assert answer.status_code == status
+    until(lambda: public.core.line.count == 2)
 
 
 def test_plans_are_answered_at_once_while_the_queue_is_full(public: PublicPage, tmp_path: Path) -> None:
