@@ -72,12 +72,17 @@ def test_a_run_that_nobody_waits_for_ends_after_its_step(
     wanted = [True]
     monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", lambda: wanted[0]))
     plan = prepare({"prompt": "a", "model": core.models[0]}, core)
-    steps = 0
-    with pytest.raises(RunStopped):
+    steps = []
+
+    def watch() -> None:
         for event in in_turn(core, plan):
-            steps += isinstance(event, StepDone)
-            wanted[0] = steps < 2
-    assert steps == 2
+            if isinstance(event, StepDone):
+                steps.append(event.index)
+                wanted[0] = len(steps) < 2
+
+    with pytest.raises(RunStopped):
+        watch()
+    assert steps == [0, 1]
     assert rehearsal.ended == ["closed"]
     assert core.line.count == 0
 
