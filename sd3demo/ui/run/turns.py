@@ -9,13 +9,13 @@ from sd3demo.engine.events import Event
 from sd3demo.ui.context import Core
 from sd3demo.ui.server.gradio_internals import current_call
 from sd3demo.ui.server.lighter import lighter
-from sd3demo.ui.server.line import NoLighter, Ticket, Waiting, nothing
+from sd3demo.ui.server.line import Lighter, Ticket, Waiting, nothing
 
 T = TypeVar("T")
 RunNews: TypeAlias = Generator[Event, None, None] | Generator[Event | Waiting, None, None]
 
 
-def join(core: Core, seconds: float, lighter: NoLighter = nothing) -> Ticket:
+def join(core: Core, seconds: float, lighter: Lighter = nothing) -> Ticket:
     """Take a place in the queue for the call that is being answered. Raises LineRefusal.
 
     The run stops when its call is cancelled, its client has gone, or the page shuts down.

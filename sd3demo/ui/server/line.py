@@ -24,7 +24,7 @@ MOST_VISITORS = 1000  # that are remembered before those are forgotten who had n
 TOO_MANY, FULL = 429, 503
 CLOSING = "this page is shutting down; try again in a moment"
 
-NoLighter = Callable[[float], str]
+Lighter = Callable[[float], str]
 """What would pass in so many seconds, as words after "try"; empty where nothing is known to."""
 
 
@@ -75,7 +75,7 @@ class Line:
         seconds: float,
         *,
         wanted: Callable[[], bool] = always,
-        lighter: NoLighter = nothing,
+        lighter: Lighter = nothing,
     ) -> "Ticket":
         """Take a place for a run that is planned to take `seconds`. Raises LineRefusal at a limit."""
         with self.changed:
@@ -155,7 +155,7 @@ class Line:
                 self._waiting.remove(ticket)
             self._grant()
 
-    def give_way(self, ticket: "Ticket", seconds: float, lighter: NoLighter = nothing) -> None:
+    def give_way(self, ticket: "Ticket", seconds: float, lighter: Lighter = nothing) -> None:
         """Between two parts of a long run: whoever has had less goes first. The place in the queue stays.
 
         Raises LineRefusal where the visitor has had all of their seconds.
@@ -209,7 +209,7 @@ class Line:
     def _everybody(self) -> "list[Ticket]":
         return self._waiting + ([self._active] if self._active else [])
 
-    def _refusal(self, visitor: str, seconds: float, lighter: NoLighter) -> LineRefusal | None:
+    def _refusal(self, visitor: str, seconds: float, lighter: Lighter) -> LineRefusal | None:
         limits, everybody = self.limits, self._everybody()
         line = self._left() + sum(ticket.seconds for ticket in self._waiting)
         verb = "is" if len(everybody) == 1 else "are"
@@ -248,7 +248,7 @@ class Line:
         return None
 
     def _all_had(
-        self, visitor: str, seconds: float, most: float, lighter: NoLighter, planned: float = 0.0
+        self, visitor: str, seconds: float, most: float, lighter: Lighter, planned: float = 0.0
     ) -> LineRefusal:
         had = self._seconds_had(visitor)
         wait = self._until(visitor, had + seconds - most)
