@@ -116,6 +116,7 @@ def test_a_turned_picture_has_its_sides_as_they_are_seen(orientation: int, tmp_p
             assert np.array_equal(pixels, np.array(ImageOps.exif_transpose(image)))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize(
     "exif",
     [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\1\x12" * 99],

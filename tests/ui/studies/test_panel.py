@@ -107,7 +107,7 @@ def test_what_cannot_be_studied_is_one_sentence(core: Core, changed: dict, sente
 
 def test_results_are_cached_beside_the_runs_and_nowhere_without_a_history(core: Core, home: Path) -> None:
     list(study(core))
-    assert [file.name for file in (home / "runs" / "studies").iterdir()] == ["path-lengths.jsonl"]
+    assert [file.name for file in (home / "runs" / "studies").iterdir()] == ["picture.jsonl"]
     for file in home.rglob("*.jsonl"):
         file.unlink()
     list(study(replace(core, history=None)))
