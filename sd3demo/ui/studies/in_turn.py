@@ -27,7 +27,7 @@ def study_in_turn(
     """What `studies.study.run` yields, and news of the place in the queue. Closing this closes the study.
 
     Raises Refusal where studies are off, RunStopped within a step where nobody waits for it any more, and
-    Failure after the most seconds that a run has here. What was measured is kept where runs are.
+    Failure after the most seconds that a run has here. Results are saved where runs are.
     """
     refuse_where_off(core)
     limits = core.limits
