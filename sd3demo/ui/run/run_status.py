@@ -41,10 +41,10 @@ NOT_STARTED = (
 
 
 def waiting(news: Waiting) -> RunStatus:
-    """A run in the queue, with its place and the seconds until its turn."""
-    where = f"place {news.place} of {news.count}" if news.count > 1 else "next"
+    """A run in the queue, with how many come before it, the one that goes on among them, and how long."""
+    before = "one run" if news.place == 1 else f"{news.place} runs"
     when = f", about {news.seconds:.0f} s" if news.seconds >= 1 else ""
-    return RunStatus("waiting", f"In the queue: {where}{when}")
+    return RunStatus("waiting", f"In the queue: {before} before it{when}")
 
 
 def running(

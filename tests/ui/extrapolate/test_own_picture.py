@@ -63,7 +63,7 @@ def test_a_picture_is_decoded_when_its_run_has_its_turn(
     assert "90 × 60" in str(open_picture(core, str(tmp_path / "mine.png"))[0])
     before = core.line.join("another", 5.0)
     news = run(core, False, own, None, *values(core))
-    assert next(news)[0].text == "In the queue: next, about 5 s"
+    assert next(news)[0].text == "In the queue: one run before it, about 5 s"
     assert decoded == []
     core.line.leave(before)
     with pytest.raises(Failure, match="made up"):

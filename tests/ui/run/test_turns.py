@@ -49,7 +49,7 @@ def test_a_run_says_its_place_first_then_its_events_and_gives_its_place_back(cor
     status = run_status(first)
     assert status is not None
     assert status.is_active
-    assert status.text == "In the queue: next, about 4 s"
+    assert status.text == "In the queue: one run before it, about 4 s"
     core.line.leave(before)
     events = list(news)
     assert isinstance(events[-1], Finished)
