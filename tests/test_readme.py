@@ -1,6 +1,6 @@
-"""The README says what is true: its `--help` texts are the real ones, and what it tells to make can be made.
+"""The README says what is true: its `--help` texts and limits are real, what it tells to make can be made.
 
-`python -m tests.test_readme` writes the help texts and the table of models anew.
+`python -m tests.test_readme` writes the help texts and the tables of models and of limits anew.
 """
 
 import os
@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from sd3demo.catalogue import CATALOGUE
+from sd3demo.ui.server.limits import Limits, table, variable
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 MARKER = re.compile(r"<!-- (?:help:(?P<command>[a-z0-9 -]*)|/help) -->")
 MODELS = re.compile(r"<!-- models -->\n.*?<!-- /models -->", re.DOTALL)
+LIMITS = re.compile(r"<!-- limits -->\n.*?<!-- /limits -->", re.DOTALL)
 BLOCK = re.compile(r"<!-- help:(?P<command>[a-z0-9 -]*) -->\n.*?<!-- /help -->", re.DOTALL)
 
 
@@ -37,6 +39,11 @@ def with_help(text: str, help_of: Callable[[str], str]) -> str:
     return BLOCK.sub(block, text)
 
 
+def with_limits(text: str) -> str:
+    """The text with the table of the page's limits between its markers."""
+    return LIMITS.sub(f"<!-- limits -->\n{table()}\n<!-- /limits -->", text)
+
+
 def real_help(command: str) -> str:
     """What `sd3demo COMMAND --help` prints, 100 columns wide."""
     env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
@@ -47,6 +54,12 @@ def real_help(command: str) -> str:
 def test_the_help_in_the_readme_is_what_the_program_prints() -> None:
     text = README.read_text()
     assert text == with_help(text, real_help), "run `python -m tests.test_readme`"
+
+
+def test_the_limits_in_the_readme_are_those_of_the_page() -> None:
+    text = README.read_text()
+    assert text == with_limits(text), "run `python -m tests.test_readme`"
+    assert all(f"`{variable(name)}`" in text for name in Limits.model_fields)
 
 
 def test_every_marker_pair_is_filled_with_its_own_commands_help() -> None:
@@ -115,4 +128,4 @@ def test_every_make_target_the_readme_names_exists() -> None:
 
 
 if __name__ == "__main__":
-    README.write_text(with_models(with_help(README.read_text(), real_help)))
+    README.write_text(with_limits(with_models(with_help(README.read_text(), real_help))))

@@ -37,10 +37,12 @@ class HistoryOptions(Settings):
 
 
 def serve(server: ServerOptions, history: HistoryOptions, report: Report) -> int:
-    store = page_store(history.runs, history.runs_gib, server.host)
-    from sd3demo.ui import build, core, launch
+    from sd3demo.deploy import limits
+    from sd3demo.ui import build, core, launch, limits_of
 
-    launch(build(core(history=store)), host=server.host, port=server.port)
+    most = limits_of(server.host, card=limits().page)
+    store = page_store(history.runs, history.runs_gib or most.runs_gib, server.host)
+    launch(build(core(history=store, limits=most)), host=server.host, port=server.port)
     return 0
 
 

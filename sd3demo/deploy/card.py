@@ -34,6 +34,8 @@ class SpaceLimits(Settings):
 
     gpu_seconds: Annotated[int, Field(ge=10, le=3600)] = 120
     megabytes: Annotated[int, Field(ge=1, le=50_000)] = 1000
+    page: dict[str, JsonValue] = Field(default_factory=dict)
+    """What differs from the page's own limits in public: `ui.server.limits`, which checks it."""
 
 
 class Spacefile(Settings):

@@ -3,12 +3,22 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sd3demo.engine.events import Pixels
+from sd3demo.engine.image_header import PictureLimits, check_header
 from sd3demo.errors import Refusal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as ImageFile
 
 LONGEST = 8192  # px of a side
 NARROWEST = 8  # how many times longer one side may be than the other
+FORMATS = ("PNG", "JPEG", "WEBP")
+READ = PictureLimits()
+SIDEWAYS = 5  # the least orientation of EXIF that swaps the sides
+UNREAD = "0" * 64
+"""The hash of a picture that is planned for before it is decoded."""
 
 
 @dataclass(frozen=True)
@@ -27,38 +37,82 @@ def own_of(pixels: Pixels) -> InputImage:
             f"the picture has the shape {pixels.shape}; give one in colour, (height, width, 3) bytes"
         )
     height, width, _ = pixels.shape
+    _check_sides(width, height)
+    size = f"{width}x{height}:".encode()
+    return InputImage(hashlib.sha256(size + pixels.tobytes()).hexdigest(), width, height)
+
+
+def _check_sides(width: int, height: int) -> None:
+    """Raises Refusal for a size that cannot stand for a native picture."""
     short, long = sorted((height, width))
     if short < 8 or long > LONGEST or long > NARROWEST * short:
         raise Refusal(
             f"the picture is {width} x {height}; its sides must lie in [8, {LONGEST}], one at most "
             f"{NARROWEST} times the other"
         )
-    size = f"{width}x{height}:".encode()
-    return InputImage(hashlib.sha256(size + pixels.tobytes()).hexdigest(), width, height)
 
 
-def read_own(file: Path) -> Pixels:
+def read_size(file: Path, limits: PictureLimits = READ) -> tuple[int, int]:
+    """Return width and height as they are seen, from the header alone. Raises Refusal as `read_own` does."""
+    width, height = check_header(file, limits)
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            if "exif" in image.info and _orientation(image) >= SIDEWAYS:
+                width, height = height, width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(file) from error
+    _check_sides(width, height)
+    return width, height
+
+
+def read_own(file: Path, limits: PictureLimits = READ) -> Pixels:
     """The picture in a file, turned as it says and without transparency. Raises Refusal where there is none.
 
     Its size is read from the header first, since a small file can unfold to any size.
     """
+    width, height = check_header(file, limits)
+    if max(width, height) > LONGEST:
+        raise Refusal(f"{file} is {width} x {height}; sides may have up to {LONGEST} px: shrink it")
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
+    turns = (
+        Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+        Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    )  # fmt: skip
     try:
-        with Image.open(file, formats=["PNG", "JPEG", "WEBP"]) as image:
-            if max(image.size) > LONGEST:
-                raise Refusal(
-                    f"{file} is {image.width} x {image.height}; sides may have up to {LONGEST} px: shrink it"
-                )
-            picture = ImageOps.exif_transpose(image).convert("RGBA")
+        with Image.open(file, formats=FORMATS) as image:
+            image.load()
+            orientation = _orientation(image)
+            if image.has_transparency_data:
+                above = image.convert("RGBA")
+                picture = Image.new("RGBA", image.size, "white")
+                picture.alpha_composite(above)
+                picture = picture.convert("RGB")
+            else:
+                picture = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{file} cannot be read as a picture; give a PNG, JPEG or WebP file") from error
-    white = Image.new("RGBA", picture.size, "white")
-    pixels: Pixels = np.array(Image.alpha_composite(white, picture).convert("RGB"))
+        raise _unreadable(file) from error
+    if orientation > 1:
+        picture = picture.transpose(turns[orientation - 2])
+    pixels: Pixels = np.array(picture)
     return pixels
+
+
+def _orientation(image: "ImageFile") -> int:
+    """How a picture is turned, 1 to 8; 1 where it does not say."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception:  # what a damaged EXIF makes Pillow raise is of any kind
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _unreadable(file: Path) -> Refusal:
+    return Refusal(f"{file} cannot be read as a picture; give a PNG, JPEG or WebP file")
 
 
 def check_own(expected: str, pixels: Pixels | None) -> None:

@@ -1,10 +1,12 @@
 """Where runs are saved: in a folder that was named, in the user's own, or nowhere.
 
 The environment decides what no flag does: `SD3DEMO_RUNS` is a folder or `off`, `SD3DEMO_RUNS_GIB` the size
-that all runs together may have, and `SPACE_ID` says that this is a Space of the Hub.
+that all runs together may have, and `SPACE_ID` says that this is a Space of the Hub. `SD3DEMO_PUBLIC` says
+that other people reach the page, where neither a Space nor the host does: behind a proxy, for instance.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from sd3demo.catalogue.user_folders import user_data
@@ -12,6 +14,8 @@ from sd3demo.errors import Refusal
 from sd3demo.history.store import LIMIT, RunStore
 
 FOLDER, SIZE, SPACE, HOST = "SD3DEMO_RUNS", "SD3DEMO_RUNS_GIB", "SPACE_ID", "GRADIO_SERVER_NAME"
+PUBLIC = "SD3DEMO_PUBLIC"
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 OFF = "off"
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -31,11 +35,19 @@ def page_store(runs: str | None = None, gib: float | None = None, host: str | No
     not on a Space, and not on an address that other machines reach. A folder that is named is a wish for it.
     """
     named = runs or os.environ.get(FOLDER, "")
-    if not named and (
-        os.environ.get(SPACE) or (host or os.environ.get(HOST, LOCAL_HOSTS[0])) not in LOCAL_HOSTS
-    ):
+    if not named and is_public(host):
         return None
     return user_store(runs, gib)
+
+
+def is_public(host: str | None = None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether other people reach a page on this host. Raises Refusal for another `SD3DEMO_PUBLIC`."""
+    said = environ.get(PUBLIC, "").strip().lower()
+    if said and said not in YES + NO:
+        raise Refusal(f"{PUBLIC} is {said!r}; it must be true or false")
+    if said:
+        return said in YES
+    return bool(environ.get(SPACE)) or (host or environ.get(HOST, LOCAL_HOSTS[0])) not in LOCAL_HOSTS
 
 
 def _limit(gib: float | None) -> int:

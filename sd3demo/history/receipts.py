@@ -39,6 +39,7 @@ SHEET_KEYWORD = "sd3demo-grid"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_RECEIPT = 8 * 2**20  # bytes; a grid has 64 of them in one, with four texts of 2000 characters each
 LARGEST_FILE = 512 * 2**20
+MOST_CHUNKS = 20_000  # Pillow writes 64 KiB of pixels in one
 MADE_WITH = ("torch", "diffusers", "transformers")
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -188,7 +189,8 @@ def _header(stream: BinaryIO, path: Path, keyword: str) -> tuple[tuple[int, int]
 def _chunks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Yield the chunks of a PNG, checked; large ones and those of pixels come empty."""
     damaged = Refusal(f"{path} is a damaged PNG file; copy it again")
-    while head := stream.read(8):
+    for _ in range(MOST_CHUNKS):
+        head = stream.read(8)
         length, kind = int.from_bytes(head[:4]), head[4:]
         if len(head) < 8:
             raise damaged
@@ -202,7 +204,7 @@ def _chunks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
         yield kind, content
         if kind == b"IEND":
             return
-    raise damaged
+    raise Refusal(f"{path} has more than {MOST_CHUNKS:,} chunks; no picture made here has")
 
 
 def _record(receipt: Receipt) -> PictureRecord:

@@ -20,11 +20,19 @@ class ResultCache:
     """The raw values of cells by their keys, from the files of these measurements, or in memory alone.
 
     Values that are added come out as a file would give them back, so that a table is the same to the last
-    digit whether its cells were cached or not.
+    digit whether its cells were cached or not. All files together have at most `limit` bytes.
     """
 
-    def __init__(self, folder: Path | None, measurements: Iterable[str], rekey: Rekey | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        measurements: Iterable[str],
+        rekey: Rekey | None = None,
+        *,
+        limit: int | None = None,
+    ) -> None:
         self._folder = folder
+        self._limit = limit
         self._values: dict[str, Mapping] = {}
         if folder is not None:
             for name in sorted(measurements):
@@ -44,6 +52,8 @@ class ResultCache:
         if self._folder is not None:
             try:
                 _append(self._folder / f"{measurement}.jsonl", line)
+                if self._limit is not None:
+                    trim(self._folder, self._limit)
             except OSError as error:
                 raise Refusal(
                     f"cannot keep what was measured in {self._folder}: {error.strerror}; free some space or "
@@ -54,6 +64,32 @@ class ResultCache:
 def kept_at_home() -> Path:
     """Return the folder that keeps this user's measured cells."""
     return user_data() / "studies"
+
+
+def beside(runs: Path) -> Path:
+    """Return the folder of measured cells for a folder of runs; the user's own for the user's own runs."""
+    return kept_at_home() if runs == user_data() / "runs" else runs / "studies"
+
+
+def trim(folder: Path, limit: int) -> None:
+    """Delete the oldest cells above the limit: of the largest file first, until a quarter is free again.
+
+    A cell that another program adds at that moment may be lost, and is measured again.
+    """
+    sizes = {file: file.stat().st_size for file in folder.glob("*.jsonl")}
+    if sum(sizes.values()) <= limit:
+        return
+    for file in sorted(sizes, key=lambda file: sizes[file], reverse=True):
+        too_much = sum(sizes.values()) - limit * 3 // 4
+        if too_much <= 0:
+            return
+        lines = file.read_bytes().splitlines(keepends=True)
+        while lines and too_much > 0:
+            too_much -= len(lines.pop(0))
+        aside = file.with_suffix(f".{os.getpid()}.new")
+        aside.write_bytes(b"".join(lines))
+        os.replace(aside, file)
+        sizes[file] = sum(map(len, lines))
 
 
 def _lines(file: Path) -> Iterator[dict]:

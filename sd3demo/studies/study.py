@@ -26,6 +26,7 @@ from sd3demo.errors import Refusal
 from sd3demo.settings import Resolved, Settings
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies.cache import ResultCache
+from sd3demo.studies.stoppable import stoppable
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
@@ -166,16 +167,26 @@ def _module(name: str) -> str:
 
 
 def run(
-    study: Study, settings: Settings, engine: Engine, keep: Path | None, *, anew: bool = False
+    study: Study,
+    settings: Settings,
+    engine: Engine,
+    keep: Path | None,
+    *,
+    anew: bool = False,
+    limit: int | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Generator[StudyEvent, None, None]:
     """Each cell as it is measured, or found under `keep`, and at last the table.
 
-    To stop, close the generator: results so far stay cached. `anew` measures cached cells again. Raises
-    Refusal for what the models cannot do, before anything is measured where that can be known.
+    To stop, close the generator between two cells, or let `stop` say so between two steps of one, which ends
+    it with a Failure: results so far stay cached. `anew` measures cached cells again; the cache holds
+    `limit` bytes at most. Raises Refusal for what the models cannot do, before anything is measured where
+    that can be known.
     """
     cells = study.cells(settings)
     keys = keys_of(cells)
-    kept = _cached(keep, cells)
+    kept = _cached(keep, cells, limit)
+    engine = engine if stop is None else stoppable(engine, stop)
     missing = len(set(keys)) if anew else len({key for key in keys if key not in kept})
     renewed: set[str] = set()
     measured: list[Measured] = []
@@ -224,7 +235,7 @@ def _key(measurement: Measurement, given: Mapping[str, Json], weights: str) -> s
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _cached(folder: Path | None, cells: Sequence[Cell]) -> ResultCache:
+def _cached(folder: Path | None, cells: Sequence[Cell], limit: int | None = None) -> ResultCache:
     """Return what is cached of the measurements of these cells.
 
     Version 0.1 took a key over all settings of a request. Where such a key is the one of these weights, the
@@ -242,7 +253,7 @@ def _cached(folder: Path | None, cells: Sequence[Cell]) -> ResultCache:
         of_all_settings = _key(measurements[name], given, weights[model])
         return _key(measurements[name], reduced, weights[model]) if key == of_all_settings else key
 
-    return ResultCache(folder, measurements, rekey)
+    return ResultCache(folder, measurements, rekey, limit=limit)
 
 
 def _without_defaults(given: Mapping[str, Json]) -> dict[str, Json]:

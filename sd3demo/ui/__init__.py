@@ -14,9 +14,10 @@ gc.disable()
 with deferred("pandas"):
     from sd3demo.ui.app import build, launch
     from sd3demo.ui.context import Core, core
+    from sd3demo.ui.server.limits import limits_of
 
 if _collects:
     gc.freeze()
     gc.enable()
 
-__all__ = ["Core", "build", "core", "launch"]
+__all__ = ["Core", "build", "core", "launch", "limits_of"]

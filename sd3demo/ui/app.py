@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 from PIL import Image
 from starlette.middleware import Middleware
 
+from sd3demo.deploy import limits
 from sd3demo.errors import Refusal
 from sd3demo.history import page_store
 from sd3demo.ui.about import about
@@ -20,9 +23,12 @@ from sd3demo.ui.extrapolate.tab import extrapolate
 from sd3demo.ui.flow_lab.tab import plane
 from sd3demo.ui.generate.tab import generate
 from sd3demo.ui.history.tab import history
+from sd3demo.ui.run.wiring import QUEUE
 from sd3demo.ui.score.tab import score
 from sd3demo.ui.server import gradio_internals
+from sd3demo.ui.server.admission import Admission
 from sd3demo.ui.server.gzip import PageGzip
+from sd3demo.ui.server.limits import limits_of
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
@@ -51,17 +57,23 @@ and see what it did.</p>
 <span class="tools"><button id="copy-link" onclick="sd3demo.copy()">Copy link</button>
 <button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></span></header>"""
 
-LONGEST_QUEUE = 32  # runs that wait; who comes later is told to try again
+QUICK_CALLS = 256  # calls of gradio_client that wait to be answered at once; runs wait in the page's own line
+QUICK_THREADS = 64  # that answer them, beside one for each place in the line
 QUEUE_NEWS = 1  # seconds: how often those that wait are told their place
 CLEARING, KEPT = 1800, 24 * 3600  # seconds: how often files are cleared away, and how old those are
-LARGEST_UPLOAD = "64mb"
-LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing larger is ever decoded
+MIB = 2**20
 
 
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
-    chosen = work or core(history=page_store())
-    return gradio_internals.build_without_apps(lambda: _built(chosen))
+    chosen = work or core(history=page_store(), limits=limits_of(card=limits().page))
+    page = gradio_internals.build_without_apps(lambda: _built(chosen))
+    _CORES[page] = chosen
+    return page
+
+
+_CORES: WeakKeyDictionary[gr.Blocks, Core] = WeakKeyDictionary()
+"""The core of each page."""
 
 
 def _built(work: Core) -> gr.Blocks:
@@ -77,8 +89,18 @@ def _built(work: Core) -> gr.Blocks:
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
             endpoints(work)
     gradio_internals.fill_missing_values(page)
-    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=QUEUE_NEWS)
+    page.queue(
+        max_size=QUICK_CALLS, default_concurrency_limit=4, status_update_rate=QUEUE_NEWS, api_open=False
+    )
     return page
+
+
+def _is_run(page: gr.Blocks, asked: str | int) -> bool:
+    """Whether an endpoint for programs, by its name or its number, computes."""
+    found = [
+        fn for id, fn in page.fns.items() if asked in (id, fn.api_name) and fn.api_visibility == "public"
+    ]
+    return any(fn.concurrency_id == QUEUE for fn in found)
 
 
 def script() -> str:
@@ -97,8 +119,16 @@ def launch(
     """
     where = free_port(host, port)
     refuse_tools_without_package()
-    Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE
     page = page or build()
+    work = _CORES[page]
+    most = work.limits
+    Image.MAX_IMAGE_PIXELS = most.picture_pixels // 2  # Pillow warns above this, and refuses above its double
+    admission = Middleware(
+        Admission,
+        line=work.line,
+        is_run=partial(_is_run, page),
+        uploaded=partial(gradio_internals.trim_files, page, int(most.uploads_mib * MIB)),
+    )
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -108,13 +138,15 @@ def launch(
             theme=theme(),
             css_paths=STATIC / "style.css",
             js=script(),
-            max_file_size=LARGEST_UPLOAD,
+            max_file_size=int(most.upload_mib * MIB),
+            max_threads=most.places + QUICK_THREADS,
+            state_session_capacity=most.sessions,
             enable_monitoring=False,
             run_history=False,
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
-            app_kwargs={"middleware": [Middleware(PageGzip, compresslevel=6)]},
+            app_kwargs={"middleware": [admission, Middleware(PageGzip, compresslevel=6)]},
             **gradio_internals.LAUNCH,
         )
     except OSError as error:
@@ -122,6 +154,7 @@ def launch(
             f"the page did not open at port {where} within 5 s: another program just took it, or the machine "
             "is too busy; try again"
         ) from error
+    gradio_internals.keep_sessions_small(page)
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
     print(f"The page is at {address}", flush=True)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import CATALOGUE, find, locate
@@ -15,6 +16,10 @@ from sd3demo.engine.events import BatchEvent, Event, Pixels
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
+from sd3demo.studies.cache import beside
+from sd3demo.ui.server.lighter import refuse_too_long
+from sd3demo.ui.server.limits import AT_HOME, Limits
+from sd3demo.ui.server.line import Line
 from sd3demo.ui.server.zerogpu import here, is_zerogpu, on_gpu
 
 if TYPE_CHECKING:
@@ -42,9 +47,23 @@ class Core:
     together: Together | None = None
     budget: Callable[[Budget], Budget] = lambda free: free
     """What a plan can have, given what is free: what the engine holds counts."""
+    line: Line = field(default_factory=lambda: Line(AT_HOME))
+    """Where all that computes waits for its turn, see `ui.run.turns`; its limits are the page's."""
+
+    @property
+    def limits(self) -> Limits:
+        """What visitors may ask for."""
+        return self.line.limits
+
+    @property
+    def studies(self) -> Path | None:
+        """Where measured cells of studies are cached: beside the runs; None where no runs are kept."""
+        return None if self.history is None else beside(self.history.root)
 
 
-def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None) -> Core:
+def core(
+    models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None, limits: Limits = AT_HOME
+) -> Core:
     """The core over an engine of its own; on ZeroGPU its runs borrow a GPU, one by one."""
     engine = EngineWhenWanted()
 
@@ -61,8 +80,8 @@ def core(models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = 
 
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
     if is_zerogpu():  # which lends its GPU for one run at a time
-        return Core(models, on_gpu(run, hold), history, EngineWhenWanted())
-    return Core(models, run, history, engine, together, engine.budget)
+        return Core(models, on_gpu(run, hold), history, EngineWhenWanted(), line=Line(limits))
+    return Core(models, run, history, engine, together, engine.budget, Line(limits))
 
 
 def prepare(values: Mapping[str, object], core: Core, kind: type[Request] = Request) -> Plan:
@@ -76,6 +95,7 @@ def prepared(request: Request, core: Core) -> Plan:
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
     spec = find(request.model)
     planned = plan(request, spec, core.budget(here()))
+    refuse_too_long(planned, core.limits)
     locate(spec)
     return planned
 

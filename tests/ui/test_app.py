@@ -47,7 +47,8 @@ def test_all_work_on_the_model_stands_in_one_line() -> None:
     functions = build(core()).fns.values()
     runs = [fn for fn in functions if fn.concurrency_id == "model"]
     assert len(runs) >= 3  # the runs of Generate and of Trajectories, and the endpoint's
-    assert all(fn.queue is not False and fn.concurrency_limit == 1 for fn in runs)
+    # gradio holds none of them up, nor lets anybody pass by: they wait in the page's own line.
+    assert all(fn.queue is not False and fn.concurrency_limit is None for fn in runs)
 
 
 def test_programs_see_the_endpoints_and_not_the_buttons() -> None:

@@ -10,6 +10,8 @@ from pydantic import JsonValue
 
 from sd3demo.ui.api.parameters import NAMES, Answer, ApiParameter, function_of
 from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.events import RunStopped
+from sd3demo.ui.run.wiring import QUEUE
 from sd3demo.ui.server.gradio_internals import ApiValue, add_endpoint, api_value
 
 
@@ -47,7 +49,7 @@ def add_endpoints(endpoints: Sequence[ApiEndpoint]) -> None:
             [inputs[parameter] for parameter in one.parameters],
             [outputs[returned] for returned in one.returns.items()],
             name=one.name,
-            queue="model" if one.queued else "",
+            queue=QUEUE if one.queued else "",
         )
 
 
@@ -61,6 +63,8 @@ def _answer_or_sentence(endpoint: ApiEndpoint) -> Answer:
     def answer(values: Mapping[str, JsonValue]) -> object:
         try:
             return endpoint.answer(values)
+        except RunStopped as stop:
+            raise gr.Error("the run was stopped", print_exception=False) from stop
         except Exception as error:
             names = NAMES if endpoint.names is None else endpoint.names
             raise gr.Error(sentence(error, names), print_exception=False) from error

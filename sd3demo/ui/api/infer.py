@@ -20,6 +20,8 @@ from sd3demo.ui.extrapolate.handlers import save_extrapolation
 from sd3demo.ui.generate.handlers import new_seed
 from sd3demo.ui.run.events import result_of
 from sd3demo.ui.run.files import save_to_history, write_pictures
+from sd3demo.ui.run.turns import in_turn
+from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.zerogpu import here
 
 RANDOMIZE = ApiParameter(
@@ -29,8 +31,8 @@ RETURNS: Mapping[str, object] = {"Picture": gr.FileData, "Seed": int}
 ONE_PICTURE = frozenset({"count"})
 """An answer holds one picture."""
 KEPT = (
-    "It is kept in the history of a page that has one. A run that has begun goes to its end, also where its "
-    "client has gone away."
+    "It is kept in the history of a page that has one. A run stops within a step of being cancelled, or "
+    "of its client going away."
 )
 
 
@@ -39,7 +41,7 @@ def infer(core: Core) -> ApiEndpoint:
 
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
         plan = prepare({"model": core.models[0], **_seeded(values, Request)}, core)
-        finished = result_of(core.run(plan))
+        finished = result_of(in_turn(core, plan))
         (file,) = write_pictures(plan.request, finished)
         save_to_history(core, plan.request, finished)
         return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
@@ -61,8 +63,9 @@ def extrapolate(core: Core) -> ApiEndpoint:
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
         plan = planned(core, _seeded(values, Extrapolation), core.budget(here()))
         refuse_unless_it_fits(plan)
+        refuse_too_long(plan, core.limits)
         locate(plan.spec)
-        finished = result_of(core.run(plan))
+        finished = result_of(in_turn(core, plan))
         (file,) = write_pictures(plan.request, finished)
         save_extrapolation(core, plan, finished)
         return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed

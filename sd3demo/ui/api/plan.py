@@ -16,6 +16,7 @@ from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter, of_settings, settings_of
 from sd3demo.ui.context import Core
+from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.zerogpu import here
 
 MODEL = ApiParameter("model", str | None, "Model", "A model that the page offers; the first by default.")
@@ -35,7 +36,10 @@ def plan(core: Core) -> ApiEndpoint:
     """The endpoint of plans."""
 
     def answer(values: Mapping[str, JsonValue]) -> dict[str, object]:
-        return to_json(planned(core, settings_of(values, Extrapolation), _budget(core, values["vram"])))
+        plan = planned(core, settings_of(values, Extrapolation), _budget(core, values["vram"]))
+        if values["vram"] is None:  # for this machine
+            refuse_too_long(plan, core.limits)
+        return to_json(plan)
 
     first = (PROMPT, "width", "height", "cfg", "steps", "shift", "schedule", "solver", "t5", "count")
     return ApiEndpoint(

@@ -6,13 +6,12 @@ from contextlib import closing
 from pydantic import JsonValue
 
 from sd3demo.errors import Failure, Refusal
-from sd3demo.studies.cache import kept_at_home
 from sd3demo.studies.study import STUDIES, Table, find_study
-from sd3demo.studies.study import run as study_news
 from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter
 from sd3demo.ui.context import Core
 from sd3demo.ui.studies.handlers import MOST, allowed_settings
+from sd3demo.ui.studies.in_turn import refuse_where_off, study_in_turn
 
 PARAMETERS = (
     ApiParameter("name", str, "Study", f"One of {', '.join(STUDIES)}.", required=True),
@@ -30,11 +29,12 @@ def study(core: Core) -> ApiEndpoint:
 
     def answer(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         found = find_study(str(values["name"]))
+        refuse_where_off(core)
         given = values["settings"] or {}
         if not isinstance(given, dict):
             raise Refusal(f"settings is a {type(given).__name__}; give names and values")
         settings = allowed_settings(core, found, given)
-        with closing(study_news(found, settings, core.engine(), kept_at_home())) as news:
+        with closing(study_in_turn(core, found, settings)) as news:
             for one in news:
                 if isinstance(one, Table):
                     return _table_json(one)
@@ -42,7 +42,8 @@ def study(core: Core) -> ApiEndpoint:
 
     return ApiEndpoint(
         "study",
-        "Runs an experiment to its table; what was measured before is not measured again.",
+        "Runs an experiment to its table; what a page with a history measured before is not measured again. "
+        "It stops within a step of being cancelled, or of its client going away.",
         PARAMETERS,
         {"Table": dict[str, object]},
         answer,

@@ -1,6 +1,7 @@
 """What the page answers in the Extrapolate tab."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -11,7 +12,8 @@ import gradio as gr
 from sd3demo.catalogue import find, locate
 from sd3demo.engine import Plan
 from sd3demo.engine.events import ArmFinished, Finished, Pixels
-from sd3demo.engine.input_image import own_of, read_own
+from sd3demo.engine.image_header import PictureLimits
+from sd3demo.engine.input_image import UNREAD, InputImage, own_of, read_own, read_size
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Refusal
 from sd3demo.history import receipts_of, to_png
@@ -35,21 +37,66 @@ from sd3demo.ui.extrapolate.plan_view import plan_html, planned
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
 from sd3demo.ui.extrapolate.xray import xray_records
 from sd3demo.ui.run.files import file_name
-from sd3demo.ui.run.run_status import RunStatus, failed, finished, status_html
+from sd3demo.ui.run.run_status import RunStatus, failed, finished, status_html, waiting
+from sd3demo.ui.run.turns import RunNews, checked, in_turn, join
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
+from sd3demo.ui.server.lighter import lighter
+from sd3demo.ui.server.limits import Limits
 
 Updates: TypeAlias = list[object]
+OUTPUTS = 5
+
+
+@dataclass(frozen=True)
+class OwnPicture:
+    """A visitor's picture as the page remembers it: its file, and its size from the header."""
+
+    path: str
+    width: int
+    height: int
+
+    @property
+    def unread(self) -> InputImage:
+        """What can be planned for before it is decoded."""
+        return InputImage(UNREAD, self.width, self.height)
+
+    def read(self, limits: Limits) -> Pixels:
+        """Decode it. Raises Refusal for one that is beyond the limits, or gone."""
+        path = Path(self.path)
+        try:
+            return read_own(path, picture_limits(limits))
+        except Refusal as error:
+            raise Refusal(str(error).replace(str(path), f"“{path.name}”")) from error
+
+
+def picture_limits(limits: Limits) -> PictureLimits:
+    """What of a page's limits holds for a picture."""
+    return PictureLimits(limits.picture_pixels, limits.picture_chunks)
 
 
 def run(
-    core: Core, everything: bool, own: Pixels | None, previous: PreviousPicture | None, *held: object
+    core: Core, everything: bool, own: OwnPicture | None, previous: PreviousPicture | None, *held: object
 ) -> Iterator[tuple[RunStatus, Updates]]:
     """A run: comparison, cards, story, X-ray records, and what the next run is compared with."""
     values = dict(zip(NAMES, held, strict=True))
     compared = {"compare": list(SHOWN)} if everything else {}
-    plan = planned(requested({**values, **compared}, own=own is not None), core, own)
+    arms = requested({**values, **compared}, own=own is not None)
+    plan = planned(arms, core, own.unread if own else None)
     locate(plan.spec)
-    events = core.run(plan) if own is None else core.run(plan, own)
+    if own is None:
+        yield from _views(core, plan, in_turn(core, plan), previous)
+        return
+    with join(core, plan.seconds, partial(lighter, plan)) as ticket:
+        for place in ticket.waiting():
+            yield waiting(place), [gr.skip()] * OUTPUTS
+        pixels = own.read(core.limits)  # only now, so that one picture at a time is decoded
+        plan = planned(arms, core, own_of(pixels))
+        yield from _views(core, plan, checked(ticket, core.run(plan, pixels)), previous)
+
+
+def _views(
+    core: Core, plan: Plan, events: RunNews, previous: PreviousPicture | None
+) -> Iterator[tuple[RunStatus, Updates]]:
     shown = ExtrapolationView()
     save = partial(save_extrapolation, core)
     for status, view in extrapolation_views(plan, events, write=write_picture, save=save, previous=previous):
@@ -94,24 +141,22 @@ def ended(status: RunStatus) -> list[object]:
     return [f"Stopped: {where}. Finished pictures stay; Enlarge starts over."]
 
 
-def plan_of(core: Core, own: Pixels | None, *held: object) -> str:
+def plan_of(core: Core, own: OwnPicture | None, *held: object) -> str:
     """The plan of what the controls hold, as HTML."""
-    return plan_html(core, dict(zip(NAMES, held, strict=True)), own)
+    return plan_html(core, dict(zip(NAMES, held, strict=True)), own.unread if own else None)
 
 
-def open_picture(file: str | None) -> Updates:
-    """Return a status, and the uploaded picture that replaces the native stage."""
+def open_picture(core: Core, file: str | None) -> Updates:
+    """Return a status, and the uploaded picture that replaces the native stage; nothing is decoded."""
     if not file:
         return ["", None]
     shown = f"“{Path(file).name}”"
     try:
-        pixels = read_own(Path(file))
-        own_of(pixels)
+        width, height = read_size(Path(file), picture_limits(core.limits))
     except Refusal as error:
         return [status_html(failed(str(error).replace(file, shown))), None]
-    height, width, _ = pixels.shape
     said = f"{escape(shown)}, {width} × {height} px, replaces the native picture."
-    return [status_html(finished(said)), pixels]
+    return [status_html(finished(said)), OwnPicture(file, width, height)]
 
 
 def grey_out(*held: object) -> Updates:

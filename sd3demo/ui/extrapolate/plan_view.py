@@ -6,8 +6,7 @@ from html import escape
 from sd3demo.catalogue import find
 from sd3demo.engine import Plan
 from sd3demo.engine import plan as plan_of
-from sd3demo.engine.events import Pixels
-from sd3demo.engine.input_image import own_of
+from sd3demo.engine.input_image import InputImage
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.memory import GIB
 from sd3demo.engine.plan.stages import Arm, FlowStage, Stage
@@ -20,28 +19,29 @@ from sd3demo.ui.extrapolate.form import ExtrapolationForm, requested
 from sd3demo.ui.generate.story import seconds_text
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.run_status import failed, status_html
+from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.zerogpu import here
 
 RECORDERS = ("lengths", "xray")
 
 
-def planned(arms: Mapping[str, Extrapolation], core: Core, own: Pixels | None = None) -> Plan:
-    """The plan of extrapolations that share their native stage, or a picture (H, W, 3) in its place.
+def planned(arms: Mapping[str, Extrapolation], core: Core, own: InputImage | None = None) -> Plan:
+    """The plan of extrapolations that share their native stage, or a picture of one's own in its place.
 
     Raises Refusal with the first thing wrong.
     """
     *_, last = arms.values()
     if last.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {last.model!r}; choose one of {', '.join(core.models)}")
-    known = None if own is None else own_of(own)
     extrapolation = plan_of(
-        last, find(last.model), core.budget(here()), recorders=RECORDERS, arms=arms, own=known
+        last, find(last.model), core.budget(here()), recorders=RECORDERS, arms=arms, own=own
     )
     refuse_unless_it_fits(extrapolation)
+    refuse_too_long(extrapolation, core.limits)
     return extrapolation
 
 
-def plan_html(core: Core, values: Mapping[str, object], own: Pixels | None = None) -> str:
+def plan_html(core: Core, values: Mapping[str, object], own: InputImage | None = None) -> str:
     """The plan of what the controls hold, as HTML; a sentence where it cannot be."""
     prompt = str(values.get("prompt") or "").strip() or "-"  # it changes nothing that is told here
     try:

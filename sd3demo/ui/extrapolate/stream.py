@@ -1,11 +1,11 @@
 """A run of larger pictures as what the page shows: the native one at once, then each as it comes."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import ArmFinished, Event, Finished, Lifted, StageStarted, StepDone
+from sd3demo.engine.events import ArmFinished, Finished, Lifted, StageStarted, StepDone
 from sd3demo.engine.plan.stages import Arm, FlowStage
 from sd3demo.settings import counted
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
@@ -13,6 +13,7 @@ from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
 from sd3demo.ui.generate.story import done_text, seconds_text
 from sd3demo.ui.run.events import run_events
 from sd3demo.ui.run.run_status import RunStatus, finished, run_status, running
+from sd3demo.ui.run.turns import RunNews
 from sd3demo.ui.server.gradio_internals import ServedFile
 
 PREVIOUS = "before"
@@ -71,7 +72,7 @@ class CardRow:
 
 def extrapolation_views(
     plan: Plan,
-    events: Generator[Event, None, None],
+    events: RunNews,
     *,
     write: Callable[[Arm, ArmFinished], ServedFile],
     save: Callable[[Plan, Finished], str],

@@ -1,12 +1,14 @@
 """The Flow lab tab: a flow in the plane that is trained before one's eyes, in seconds, on any machine."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import counted, parse
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
@@ -25,8 +27,10 @@ from sd3demo.ui.flow_lab.training import (
 )
 from sd3demo.ui.run.markdown import section, text_file
 from sd3demo.ui.run.plots import drawn, frame, savable
-from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.run.run_status import RunStatus, waiting
+from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
+from sd3demo.ui.server.gradio_internals import bound_sketch
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -58,11 +62,11 @@ class SketchValue(TypedDict):
 
 
 def plane(core: Core) -> None:
-    """The whole tab. Training has a queue of its own, beside that of the models."""
-    lazy_tab(FlowLabLink, parse(FlowLabLink, {}).model_dump(), _build)
+    """The whole tab. Training waits in the one queue of all that computes."""
+    lazy_tab(FlowLabLink, parse(FlowLabLink, {}).model_dump(), partial(_build, core))
 
 
-def _build(values: Mapping[str, object]) -> Mapping[str, Control]:
+def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     with gr.Row(elem_id="plane", elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
             data = gr.Radio(
@@ -72,17 +76,18 @@ def _build(values: Mapping[str, object]) -> Mapping[str, Control]:
                 elem_id="plane-data",
                 interactive=True,
             )
-            sheet = gr.Sketchpad(
-                label="Draw the data with the pencil",
-                type="numpy",
-                image_mode="RGBA",
-                canvas_size=(256, 256),
-                layers=False,
-                brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
-                visible=values["data"] == "drawn",
-                elem_id="plane-sheet",
-                interactive=True,  # which gradio does not see by itself of what is built late
-            )
+            with gr.Column(visible=values["data"] == "drawn") as place:
+                sheet = gr.Sketchpad(
+                    label="Draw the data with the pencil",
+                    type="numpy",
+                    image_mode="RGBA",
+                    canvas_size=(256, 256),
+                    layers=False,
+                    brush=gr.Brush(default_size=14, colors=["#1d957d"], color_mode="fixed"),
+                    elem_id="plane-sheet",
+                    interactive=True,  # which gradio does not see by itself of what is built late
+                )
+            bound_sketch(sheet)
             controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             with gr.Row(elem_id="plane-buttons"):
                 start = gr.Button("Train", variant="primary", elem_id="plane-train", min_width=80)
@@ -96,25 +101,29 @@ def _build(values: Mapping[str, object]) -> Mapping[str, Control]:
 
     kept, shown = gr.State(None, time_to_live=KEPT), gr.State({}, time_to_live=KEPT)
     outputs = [figures, kept, shown, *(place.plot for place in frames)]
-    known: dict[str, Any] = {"status": status, "titles": titles(FlowLabLink), "queue": "plane", "raw": False}
-    trained = run_in_queue([start.click], train, [data, sheet, *controls], outputs, **known)
-    reflowed = run_in_queue([again.click], reflow, [kept], outputs, state=trained.state, **known)
+    known: dict[str, Any] = {"status": status, "titles": titles(FlowLabLink), "raw": False}
+    trained = run_in_queue([start.click], partial(train, core), [data, sheet, *controls], outputs, **known)
+    reflowed = run_in_queue(
+        [again.click], partial(reflow, core), [kept], outputs, state=trained.state, **known
+    )
     stop_runs(stop, [trained, reflowed], ended=ended)
-    at_once([data.change], sheet_for, [data], [sheet])
+    at_once([data.change], sheet_for, [data], [place])
     savable(frames, saved, [shown], raw=False)
     exact = field.build(values)
     return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact}
 
 
-def train(data: str, sketch: SketchValue | None, *values: object) -> Iterator[tuple[RunStatus, list[object]]]:
+def train(
+    core: Core, data: str, sketch: SketchValue | None, *values: object
+) -> Iterator[tuple[RunStatus, list[object]]]:
     """A new flow, streamed from its first step to its measured paths."""
     settings = parse(FlowSettings, dict(zip(NAMES, values, strict=True)))
-    yield from _updates(train_flow(settings, data, points_of(data, ink(sketch))))
+    yield from _in_turn(core, lambda: train_flow(settings, data, points_of(data, ink(sketch))))
 
 
-def reflow(flow: TrainedFlow | None) -> Iterator[tuple[RunStatus, list[object]]]:
+def reflow(core: Core, flow: TrainedFlow | None) -> Iterator[tuple[RunStatus, list[object]]]:
     """The flow trained again on its own pairs."""
-    yield from _updates(reflow_flow(flow))
+    yield from _in_turn(core, lambda: reflow_flow(flow))
 
 
 def ended(status: RunStatus) -> list[object]:
@@ -139,6 +148,25 @@ def saved(name: str, shown: dict[str, "Chart"]) -> "Chart":
     if name not in shown:
         raise gr.Error("There is no flow yet; press Train first.", print_exception=False)
     return shown[name]
+
+
+def _in_turn(
+    core: Core, views: Callable[[], Generator[TrainingView, None, None]]
+) -> Iterator[tuple[RunStatus, list[object]]]:
+    """The updates of a training, after news of its place in the queue."""
+    limits = core.limits
+    if not limits.labs:
+        raise Refusal("training is off on this page; run `sd3demo serve` on your own machine")
+    with join(core, 0.0) as ticket:
+        for place in ticket.waiting():
+            yield waiting(place), [gr.skip()] * (3 + len(PLOTS))
+        for update in _updates(checked(ticket, views())):
+            yield update
+            if ticket.elapsed > limits.run_seconds:
+                raise Failure(
+                    f"the training was stopped after {ticket.elapsed:.0f} s; a run has "
+                    f"{limits.run_seconds:g} s here: try fewer steps"
+                )
 
 
 def _updates(views: Iterator[TrainingView]) -> Iterator[tuple[RunStatus, list[object]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -75,14 +75,14 @@ def points_of(name: str, ink: NDArray[np.float64] | None) -> Points:
     return POINTS[name]
 
 
-def train_flow(settings: FlowSettings, data: str, points: Points) -> Iterator[TrainingView]:
+def train_flow(settings: FlowSettings, data: str, points: Points) -> Generator[TrainingView, None, None]:
     """A new flow, from its first step to its measured paths."""
     from sd3demo.training.toy_flow import Flow, independent
 
     yield from _train(TrainedFlow(Flow(), settings, data, points), independent(points))
 
 
-def reflow_flow(before: TrainedFlow | None) -> Iterator[TrainingView]:
+def reflow_flow(before: TrainedFlow | None) -> Generator[TrainingView, None, None]:
     """One round of reflow. Raises Refusal when there is no flow yet."""
     from sd3demo.training.toy_flow import Flow, reflowed
 
@@ -93,7 +93,7 @@ def reflow_flow(before: TrainedFlow | None) -> Iterator[TrainingView]:
     yield from _train(replace(before, network=network, rounds=before.rounds + 1), reflowed(before.network))
 
 
-def _train(flow: TrainedFlow, pairs: Pairs) -> Iterator[TrainingView]:
+def _train(flow: TrainedFlow, pairs: Pairs) -> Generator[TrainingView, None, None]:
     from sd3demo.flow.densities import Shifted
     from sd3demo.training.toy_flow import train
 

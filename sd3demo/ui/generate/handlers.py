@@ -28,6 +28,7 @@ from sd3demo.ui.generate.stream import PreviousRun, RunView, run_views
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import save_to_history, write_pictures
 from sd3demo.ui.run.run_status import STARTING, RunStatus, failed, finished, status_html
+from sd3demo.ui.run.turns import in_turn
 
 Updates: TypeAlias = list[object]
 """For each output a value, `gr.update(...)`, or `gr.skip()`."""
@@ -61,7 +62,7 @@ class GenerateHandlers:
         yield STARTING, [*_changes(shown, shown), gr.skip(), given["seed"], given["prompt"]]
         plan = prepare(given, self.core, self.kind)
         save = partial(save_to_history, self.core)
-        news = run_views(plan, self.core.run(plan), write=write_pictures, save=save, previous=previous)
+        news = run_views(plan, in_turn(self.core, plan), write=write_pictures, save=save, previous=previous)
         for status, view in news:
             yield status, [*_changes(shown, view), view.previous or gr.skip(), gr.skip(), gr.skip()]
             shown = view

@@ -26,7 +26,8 @@ from sd3demo.ui.generate import image_grid_view as view
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.run.files import write_pictures
 from sd3demo.ui.run.pictures import uri
-from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status, running
+from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status, running, waiting
+from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
 
@@ -116,8 +117,12 @@ def run_grid(
     grid = Grid(_grid_axis(x, across), _grid_axis(y, down) if y and y != NOTHING else None)
     planned = grids.plan_grid(grid, base, partial(prepare, core=core, kind=answers.kind))
     sides = {"grid": True, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}
-    with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:
-        yield from _shown(answers, planned, news, sides)
+    seconds = sum(plan.seconds for plan in planned.plans)
+    with join(core, seconds, lambda _: "fewer values on the sides of the grid") as ticket:
+        for place in ticket.waiting():
+            yield waiting(place), [gr.skip(), gr.skip()]
+        with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:
+            yield from _shown(answers, planned, checked(ticket, news), sides)
 
 
 def usual(name: str, spec: ModelSpec) -> str:

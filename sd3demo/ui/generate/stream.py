@@ -1,15 +1,16 @@
 """The events of a run as what the Generate tab shows."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import Event, Finished, StepDone
+from sd3demo.engine.events import Finished, StepDone
 from sd3demo.settings import Resolved
 from sd3demo.ui.generate.story import done_text, story_html
 from sd3demo.ui.run import pictures
 from sd3demo.ui.run.events import run_events
 from sd3demo.ui.run.run_status import RunStatus, finished, run_status
+from sd3demo.ui.run.turns import RunNews
 from sd3demo.ui.server.gradio_internals import ServedFile
 
 
@@ -35,7 +36,7 @@ class RunView:
 
 def run_views(
     plan: Plan,
-    events: Generator[Event, None, None],
+    events: RunNews,
     *,
     write: Callable[[Resolved, Finished], tuple[ServedFile, ...]],
     save: Callable[[Resolved, Finished], str],

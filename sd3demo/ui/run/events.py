@@ -1,10 +1,15 @@
 """The one loop over a run's events."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from sd3demo.engine.events import Event, Finished, Stopped
 from sd3demo.errors import Failure
+
+if TYPE_CHECKING:
+    from sd3demo.ui.run.turns import RunNews
+    from sd3demo.ui.server.line import Waiting
 
 UNFINISHED = "the run stopped before it was finished"
 
@@ -17,7 +22,7 @@ class RunStopped(Exception):  # noqa: N818
         self.steps = steps
 
 
-def run_events(events: Generator[Event, None, None]) -> Iterator[Event]:
+def run_events(events: "RunNews") -> "Iterator[Event | Waiting]":
     """Yield a run's events, its result the last of them; closing this closes the run.
 
     Raises RunStopped when the run was stopped, and Failure when it ends without a result.
@@ -33,7 +38,7 @@ def run_events(events: Generator[Event, None, None]) -> Iterator[Event]:
         raise Failure(UNFINISHED)
 
 
-def result_of(events: Generator[Event, None, None]) -> Finished:
+def result_of(events: "RunNews") -> Finished:
     """Return a run's result, for those who show no news. Raises as `run_events` does."""
     results = [event for event in run_events(events) if isinstance(event, Finished)]
     return results[-1]

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from sd3demo.engine.events import Encoded, Event, Loading, StepDone
 from sd3demo.settings import counted
+from sd3demo.ui.server.line import Waiting
 
 Phase: TypeAlias = Literal["idle", "waiting", "running", "stopped", "finished", "failed"]
 
@@ -39,6 +40,13 @@ NOT_STARTED = (
 )
 
 
+def waiting(news: Waiting) -> RunStatus:
+    """A run in the queue, with how many come before it, the one that goes on among them, and how long."""
+    before = "one run" if news.place == 1 else f"{news.place} runs"
+    when = f", about {news.seconds:.0f} s" if news.seconds >= 1 else ""
+    return RunStatus("waiting", f"In the queue: {before} before it{when}")
+
+
 def running(
     text: str, *, step: int = 0, count: int = 0, t: float | None = None, stage: str = ""
 ) -> RunStatus:
@@ -61,12 +69,14 @@ def stopped(status: RunStatus, text: str) -> RunStatus:
     return replace(status, phase="stopped", text=text)
 
 
-def run_status(event: Event, *, stage: str = "") -> RunStatus | None:
+def run_status(event: Event | Waiting, *, stage: str = "") -> RunStatus | None:
     """Where a run stands after an event; None for events that change nothing of it.
 
     `stage` is what the stage is called, where a run has several.
     """
     match event:
+        case Waiting():
+            return waiting(event)
         case Loading(model=model, bytes=size):
             return running(f"Loading {escape(model)}, {size / 1e6:,.0f} MB (first run only)", stage=stage)
         case Encoded(calls=0):

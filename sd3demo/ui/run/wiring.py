@@ -20,6 +20,9 @@ from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.events import UNFINISHED, RunStopped
 from sd3demo.ui.run.run_status import RunStatus, status_html, stopping_html
 
+QUEUE = "model"
+"""gradio's name of all runs. It holds none of them up: they wait in the page's own line."""
+
 Trigger: TypeAlias = Callable[..., Dependency]
 Answer: TypeAlias = Callable[..., Iterator[tuple[RunStatus, Sequence[object]]]]
 """Yields where the run stands and an update for each output; raises Refusal, Failure or RunStopped."""
@@ -89,12 +92,11 @@ def run_in_queue(
     status: gr.HTML,
     titles: Mapping[str, str],
     state: gr.State | None = None,
-    queue: str = "model",
     raw: bool = True,
     again: Literal["once", "always_last"] = "once",
     on_error: Callable[[], Sequence[object]] | None = None,
 ) -> QueuedRun:
-    """Wire a run: it waits for its turn in the queue, and `status` says where it stands.
+    """Wire a run, and `status` says where it stands. It waits for its turn by itself: see `run.turns`.
 
     `answer` yields a RunStatus and an update for each output. What it raises becomes a sentence, in which the
     settings have these titles; `on_error` then updates the outputs, which otherwise stay. Runs that share a
@@ -110,8 +112,8 @@ def run_in_queue(
         preprocess=not raw,
         show_progress="minimal",
         show_progress_on=status,
-        concurrency_limit=1,
-        concurrency_id=queue,
+        concurrency_limit=None,
+        concurrency_id=QUEUE,
         trigger_mode=again,
         api_visibility="private",
     )

@@ -1,22 +1,27 @@
 """All that the page takes from gradio beyond what it documents, and what happens where a release lacks it."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 from gradio.components.api_component import Api
-from gradio.context import Context
+from gradio.context import Context, LocalContext
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.routes import App
+from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder
 
+from sd3demo.engine.image_header import PictureLimits, check_header
 from sd3demo.errors import Refusal
+from sd3demo.ui.server.visitors import visitor_of
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +44,114 @@ def write_served_file(content: bytes, name: str) -> ServedFile:
     """Write a file where gradio serves it and later clears it away. Raises Refusal where the disk is full."""
     try:
         path = save_bytes_to_cache(content, name, get_upload_folder())
+        _WRITTEN.add(path)
     except OSError as error:
         raise Refusal(f"cannot write {name}: {error.strerror}; the page needs free disk space") from error
     return ServedFile(path, source_of(path), name)
+
+
+SKETCH_PIXELS, SKETCH_BLOBS = 2**20, 16
+
+
+def bound_sketch(sheet: gr.Sketchpad) -> None:
+    """Let a sketchpad decode one layer, of so many pixels, and keep what few browsers sent.
+
+    It has to be this very component that is called: an update of its own would make another one of it.
+    """
+    preprocess, convert, accept = sheet.preprocess, sheet.convert_and_format_image, sheet.accept_blobs
+
+    def bounded(payload: Any) -> Any:
+        if payload is not None and payload.layers:
+            payload.layers = payload.layers[:1]
+        return preprocess(payload)
+
+    def converted(file: Any, flatten_on_white: bool = False) -> Any:
+        if file is not None:
+            content = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else None
+            path = Path("the drawing" if content is not None else file.path)
+            try:
+                check_header(path, PictureLimits(SKETCH_PIXELS), content)
+            except Refusal as error:
+                text = str(error).replace(str(path), path.name)
+                raise gr.Error(text, print_exception=False) from error
+        return convert(file, flatten_on_white)
+
+    @wraps(accept)  # with gradio's mark of what browsers may call
+    def accepted(data: Any) -> Any:
+        while len(sheet.blob_storage) >= SKETCH_BLOBS:
+            sheet.blob_storage.pop(next(iter(sheet.blob_storage)))
+        return accept(data)
+
+    sheet.preprocess = bounded  # type: ignore[method-assign]
+    sheet.convert_and_format_image = converted  # type: ignore[method-assign]
+    sheet.accept_blobs = accepted
+
+
+_WRITTEN: set[str] = set()
+"""What `write_served_file` has written, of all pages of this process."""
+
+
+def trim_files(page: gr.Blocks, limit: int) -> None:
+    """Delete the oldest of all files that visitors sent or were sent, above `limit` bytes together."""
+    sets: list[set[str]] = [_WRITTEN, *getattr(page, "temp_file_sets", [])]
+    found: dict[str, tuple[float, int]] = {}
+    for path in set().union(*map(set, sets)):
+        with suppress(OSError):
+            state = os.stat(path)
+            found[path] = (state.st_mtime, state.st_size)
+    left = sum(size for _, size in found.values()) - limit
+    for path in sorted(found, key=lambda path: found[path][0]):
+        if left <= 0:
+            return
+        with suppress(OSError):
+            os.remove(path)
+        left -= found[path][1]
+        for each in sets:
+            each.discard(path)
+
+
+def keep_sessions_small(page: gr.Blocks) -> None:
+    """Let sessions share the page's configuration, of which gradio copies all into each: 0.6 MB a session.
+
+    It reads the copies for its own deep links alone, and this page has others. Where a release keeps sessions
+    otherwise, they are as large as gradio makes them.
+    """
+    holder = getattr(page.app, "state_holder", None)
+    if holder is None or not hasattr(SessionState(page), "config_values"):
+        log.warning("gradio %s keeps its sessions otherwise: each takes some 0.6 MB", gr.__version__)
+        return
+    page.app.state_holder = _SmallSessions()
+    page.app.state_holder.set_blocks(page)
+
+
+class _Uncopied(dict):
+    """The configuration that a session keeps: none, whatever is written into it."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __getitem__(self, key: object) -> dict:
+        return {}
+
+    def __setitem__(self, key: object, value: object) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class _PageOfNoBlocks:
+    """What SessionState reads of a page, but for the blocks whose configuration it would copy."""
+
+    default_config: Any
+    blocks: Mapping[int, object]
+
+
+class _SmallSessions(StateHolder):
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id not in self.session_data:
+            session = SessionState(_PageOfNoBlocks(self.blocks.default_config, {}))  # type: ignore[arg-type]
+            session.config_values = _Uncopied()
+            self.session_data[session_id] = session
+        return super().__getitem__(session_id)
 
 
 def source_of(path: str) -> str:
@@ -87,10 +197,12 @@ def add_endpoint(
 ) -> None:
     """Add an endpoint to the page that is being built; several may share a value.
 
-    `queue` names the runs that it waits for; without a name it answers at once. `gr.api` numbers its values,
-    has no place for their descriptions, and makes them anew for each endpoint.
+    `queue` names gradio's queue of the runs, which may not be passed by; without a name it answers at once.
+    gradio_client sends all calls through gradio's queues, so none of them may hold anybody up: the runs wait
+    in the page's own line. `gr.api` numbers its values, has no place for their descriptions, and makes them
+    anew for each endpoint.
     """
-    line: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": queue} if queue else {"queue": False}
+    line: dict[str, Any] = {"concurrency_id": queue} if queue else {"queue": False}
     gr.on(
         [],
         function,
@@ -100,8 +212,41 @@ def add_endpoint(
         postprocess=False,
         show_progress="hidden",
         api_name=name,
+        concurrency_limit=None,
         **line,
     )
+
+
+@dataclass(frozen=True)
+class Call:
+    """The call that is being answered: whose it is, and whether anybody still waits for its answer."""
+
+    visitor: str
+    wanted: Callable[[], bool]
+
+
+def current_call(*, behind_proxy: bool = False) -> Call:
+    """The call that this thread answers; outside of any, one that nobody makes and everybody waits for.
+
+    A call is not wanted any more when it was cancelled, when its client has gone, and when the page closes.
+    Where a release keeps its calls otherwise, they go on to their end.
+    """
+    request, page = LocalContext.request.get(None), LocalContext.blocks.get(None)
+    id = LocalContext.event_id.get(None)
+    visitor = "" if request is None else _visitor(request, behind_proxy)
+    queue: Any = getattr(page, "_queue", None)
+    calls = getattr(queue, "event_ids_to_events", {})
+    if id is None or id not in calls:
+        return Call(visitor, lambda: True)
+    event = calls[id]
+    return Call(visitor, lambda: id in calls and event.alive and not queue.stopped)
+
+
+def _visitor(request: Any, behind_proxy: bool) -> str:
+    host = request.client.host if request.client else ""
+    forwarded = request.headers.get("x-forwarded-for", "")
+    name = getattr(request, "username", None) or ""
+    return visitor_of(host, forwarded, name, behind_proxy=behind_proxy)
 
 
 def fill_missing_values(page: gr.Blocks) -> None:

@@ -11,12 +11,13 @@ import gradio as gr
 from sd3demo.catalogue import depths
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
-from sd3demo.studies.cache import kept_at_home
-from sd3demo.studies.study import Measured, Study, Table, cached_cells, find_study, run
+from sd3demo.studies.study import Measured, Study, Table, cached_cells, find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.plots import drawn
-from sd3demo.ui.run.run_status import RunStatus, finished, running
+from sd3demo.ui.run.run_status import RunStatus, finished, running, waiting
+from sd3demo.ui.server.line import Waiting
 from sd3demo.ui.studies import table_view
+from sd3demo.ui.studies.in_turn import refuse_where_off, study_in_turn
 
 if TYPE_CHECKING:
     from gradio.components.plot import PlotData
@@ -34,9 +35,10 @@ def run_study(
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     """A study from its click to its table: note, table, button, the table itself, charts, and the gallery.
 
-    Closing this closes the study, and what was measured is saved.
+    Closing this closes the study, and what was measured is saved where runs are.
     """
     study = find_study(name)
+    refuse_where_off(core)
     settings = allowed_settings(core, study, _named(study, values))
     measured: list[Measured] = []
     shown_at, started = 0.0, time.monotonic()
@@ -45,8 +47,12 @@ def run_study(
         more = [gallery(measured)] if gallery else []
         return ["", table_view.listing(table), button, table, *charts(study, table), *more]
 
-    with closing(run(study, settings, core.engine(), kept_at_home())) as news:
+    with closing(study_in_turn(core, study, settings)) as news:
         for one in news:
+            if isinstance(one, Waiting):
+                if not measured:
+                    yield waiting(one), [gr.skip()] * (4 + len(study.charts) + bool(gallery))
+                continue
             if isinstance(one, Table):
                 said = f"{len(measured)} measured, {_duration(time.monotonic() - started)}."
                 yield finished(said), views(one, DONE)
@@ -77,7 +83,7 @@ def button_text(core: Core, name: str, *values: object) -> str:
     study = find_study(name)
     try:
         settings = allowed_settings(core, study, _named(study, values))
-        done, count = cached_cells(study, settings, kept_at_home())
+        done, count = cached_cells(study, settings, core.studies)
     except ValueError:
         return "Run"
     if done == count:
@@ -87,7 +93,8 @@ def button_text(core: Core, name: str, *values: object) -> str:
 
 def ended(core: Core, name: str, status: RunStatus, *values: object) -> list[object]:
     """What is said of a study that was stopped, and what its button says then."""
-    return ["Stopped. Results are saved; Resume continues from here.", button_text(core, name, *values)]
+    said = "Results are saved; Resume continues from here." if core.studies else "This page saves no results."
+    return [f"Stopped. {said}", button_text(core, name, *values)]
 
 
 def charts(study: Study, table: Table) -> "list[PlotData]":

@@ -22,6 +22,7 @@ from sd3demo.ui.run.plots import frame, numbers
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.studies import table_view
 from sd3demo.ui.studies.handlers import Gallery, button_text, ended, run_study
+from sd3demo.ui.studies.in_turn import OFF
 from sd3demo.ui.studies.recorded_view import recorded_view
 
 FRONT = ("along", "values", "budgets", "solvers", "scales", "models", "n", "scenes", "categories")
@@ -72,9 +73,16 @@ def study_panel(
             gr.HTML(f"<h3>{escape(STUDIES[name])}</h3>")
             with gr.Row(elem_classes="study-buttons"):
                 start = gr.Button(
-                    "Run", variant="primary", elem_id=f"study-{name}-run", scale=3, min_width=90
+                    "Run",
+                    variant="primary",
+                    elem_id=f"study-{name}-run",
+                    scale=3,
+                    min_width=90,
+                    interactive=core.limits.studies,
                 )
                 stop = gr.Button("Stop", elem_id=f"study-{name}-stop", scale=1, min_width=70)
+            if not core.limits.studies:
+                error = error or f'<p class="hint">{OFF.capitalize().replace("`", "")}.</p>'
             status = gr.HTML(error, elem_id=f"study-{name}-status", elem_classes="study-status")
             place(first)
             with gr.Accordion("More settings", open=False):

@@ -28,6 +28,7 @@ from sd3demo.ui.run.pictures import forming
 from sd3demo.ui.run.plots import drawn
 from sd3demo.ui.run.run_status import RunStatus, failed, run_status, status_html
 from sd3demo.ui.run.run_status import finished as run_finished
+from sd3demo.ui.run.turns import in_turn
 from sd3demo.ui.server.gradio_internals import write_served_file
 from sd3demo.ui.trajectories import attention_view, film, story
 
@@ -109,7 +110,7 @@ def generate(
     """A run recorded, streamed from its start to its plots."""
     given: dict[str, object] = {"model": core.models[0], **dict(zip(NAMES, values, strict=True))}
     plan = recorded(prepare(given, core))
-    for event in run_events(core.run(plan)):
+    for event in run_events(in_turn(core, plan)):
         if isinstance(event, Finished):
             (trace,) = traces_of(plan, event)
             _, *updates = _all(_next(trace, shown), compared)

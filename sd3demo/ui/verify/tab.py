@@ -22,6 +22,7 @@ from sd3demo.ui.run.events import run_events
 from sd3demo.ui.run.files import write_pictures
 from sd3demo.ui.run.markdown import prose, text_file
 from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status
+from sd3demo.ui.run.turns import in_turn
 from sd3demo.ui.run.wiring import run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import write_served_file
 from sd3demo.ui.verify import compare_view
@@ -115,7 +116,7 @@ def _rerun(core: Core, path: Path) -> Iterator[tuple[RunStatus, VerifyView]]:
     pixels = read_pixels(path, receipt)
     original = write_served_file(path.read_bytes(), path.name)
     yield STARTING, VerifyView(compare_view.original_html(original.source, request.prompt, size), "", "")
-    for event in run_events(core.run(plan)):
+    for event in run_events(in_turn(core, plan)):
         view = VerifyView()
         if isinstance(event, StepDone):
             view = VerifyView(

@@ -1,5 +1,6 @@
 """The Extrapolate tab without a browser: switches to settings, the plan before a run, the run on the page."""
 
+import pickle
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,7 +34,7 @@ from sd3demo.ui.extrapolate.form import (
     preset_values,
     requested,
 )
-from sd3demo.ui.extrapolate.handlers import ended, open_picture
+from sd3demo.ui.extrapolate.handlers import OwnPicture, ended, open_picture
 from sd3demo.ui.extrapolate.plan_view import plan_html, planned
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
 from sd3demo.ui.run.run_status import RunStatus
@@ -324,13 +325,15 @@ def test_the_tab_opens_with_the_models_own_values() -> None:
 def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path) -> None:
     file = tmp_path / "mine.png"
     Image.new("RGB", (300, 200), "teal").save(file)
-    said, pixels = open_picture(str(file))
+    said, own = open_picture(CORE, str(file))
     assert "300 × 200" in str(said)
+    assert isinstance(own, OwnPicture)
+    assert len(pickle.dumps(own)) < 1000  # what a session keeps of it
     values = held(compare=["upsample", "hiflow"])
-    made = planned(requested(values, own=True), CORE, pixels)  # type: ignore[arg-type]
+    made = planned(requested(values, own=True), CORE, own.unread)
     assert [arm.name for arm in made.arms] == ["native", "upsample", "projected"]
     assert made.stages[0].kind == "given"
-    text = plan_html(CORE, values, pixels)  # type: ignore[arg-type]
+    text = plan_html(CORE, values, own.unread)
     assert "Your picture" in text
     assert ">Native<" not in text
 
@@ -339,7 +342,7 @@ def test_a_picture_of_ones_own_stands_in_place_of_the_native_one(tmp_path: Path)
 def test_a_picture_that_cannot_stand_there_gets_a_sentence(tmp_path: Path, size: tuple[int, int]) -> None:
     file = tmp_path / "mine.png"
     Image.new("RGB", size).save(file)
-    said, pixels = open_picture(str(file))
+    said, pixels = open_picture(CORE, str(file))
     assert 'class="failed"' in str(said)
     assert pixels is None
 
@@ -347,8 +350,8 @@ def test_a_picture_that_cannot_stand_there_gets_a_sentence(tmp_path: Path, size:
 def test_what_is_no_picture_gets_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "mine.png"
     file.write_bytes(b"no picture")
-    said, pixels = open_picture(str(file))
+    said, pixels = open_picture(CORE, str(file))
     assert "“mine.png” cannot be read as a picture" in str(said)
     assert str(tmp_path) not in str(said)
     assert pixels is None
-    assert open_picture(None) == ["", None]
+    assert open_picture(CORE, None) == ["", None]

@@ -2,28 +2,41 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
+from gradio import FileData
+from gradio.components.image_editor import EditorData
 from gradio.components.plot import PlotData
+from PIL import Image
 
-from sd3demo.errors import Refusal
+from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.path.lengths import PathLength
+from sd3demo.settings import parse
+from sd3demo.ui import Core
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.flow_lab import tab as plane
-from sd3demo.ui.flow_lab import training
+from sd3demo.ui.flow_lab import training as training_of_lab
 from sd3demo.ui.flow_lab.training import FlowSettings, TrainedFlow
 from sd3demo.ui.run.errors import sentence as sentence_of
+from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.server.gradio_internals import Call, bound_sketch
+from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
+from tests.ui.fake_page import Rehearsal
 
+CORE = Core(("tiny",), Rehearsal().run)
 FIELDS = {name: field.default for name, field in FlowSettings.model_fields.items()}
 
 
 def taught(
     data: str = "moons", sketch: plane.SketchValue | None = None, **changed: object
 ) -> Iterator[tuple[RunStatus, list[object]]]:
-    return plane.train(data, sketch, *(FIELDS | {"steps": 100} | changed).values())
+    return plane.train(CORE, data, sketch, *(FIELDS | {"steps": 100} | changed).values())
 
 
 def test_a_training_is_streamed_and_ends_with_every_plot_and_the_flow() -> None:
@@ -42,7 +55,7 @@ def test_reflow_goes_on_from_the_flow_before_and_counts() -> None:
     *_, (_, (_, kept, *_)) = taught()
     assert isinstance(kept, TrainedFlow)
     weights = [weight.clone() for weight in kept.network.parameters()]
-    *_, (_, (figures, flow, *_)) = plane.reflow(kept)
+    *_, (_, (figures, flow, *_)) = plane.reflow(CORE, kept)
     assert "after one round of reflow" in str(figures)
     assert isinstance(flow, TrainedFlow)
     assert flow.rounds == 1
@@ -52,7 +65,7 @@ def test_reflow_goes_on_from_the_flow_before_and_counts() -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (lambda: plane.reflow(None), "No flow is trained yet; press Train first"),
+        (lambda: plane.reflow(CORE, None), "No flow is trained yet; press Train first"),
         (lambda: taught(shift=0), r"Shift α is 0; it must lie in \[0.1, 100\]"),
         (lambda: taught(steps=0), r"Training steps is 0; it must lie in \[100, 5000\]"),
         (lambda: taught("cats"), "Unknown data 'cats'; choose one of moons"),
@@ -78,12 +91,12 @@ def test_ink_is_what_differs_from_the_ground() -> None:
 def test_the_optimum_stands_beside_the_paths_only_where_it_is_known() -> None:
     paths = PathLength(torch.tensor([2.0]), torch.tensor([1.0]))
     noise = torch.zeros(1, 2)
-    known = TrainedFlow(None, FlowSettings(), "normal", training.points_of("normal", None))
-    assert f"{training.optimum(noise):.3f}" in training.lengths_html(known, paths, noise)
-    assert "Optimum" not in training.lengths_html(
+    known = TrainedFlow(None, FlowSettings(), "normal", training_of_lab.points_of("normal", None))
+    assert f"{training_of_lab.optimum(noise):.3f}" in training_of_lab.lengths_html(known, paths, noise)
+    assert "Optimum" not in training_of_lab.lengths_html(
         TrainedFlow(None, FlowSettings(), "moons", known.points), paths, noise
     )
-    assert training.optimum(noise) == pytest.approx(float(torch.tensor([1.0, -0.5]).norm()))
+    assert training_of_lab.optimum(noise) == pytest.approx(float(torch.tensor([1.0, -0.5]).norm()))
 
 
 def test_the_page_can_say_where_a_training_was_stopped() -> None:
@@ -94,4 +107,59 @@ def test_the_page_can_say_where_a_training_was_stopped() -> None:
 
 def test_a_refusal_names_the_data_that_exist() -> None:
     with pytest.raises(Refusal, match="choose one of moons, clusters, rings, checkerboard, normal, drawn"):
-        training.points_of("cats", None)
+        training_of_lab.points_of("cats", None)
+
+
+def limited(**limits: object) -> Core:
+    return Core(("tiny",), Rehearsal().run, line=Line(parse(Limits, limits)))
+
+
+def training(core: Core, steps: int) -> list[tuple[RunStatus, list[object]]]:
+    return list(plane.train(core, "moons", None, *(FIELDS | {"steps": steps}).values()))
+
+
+def test_where_labs_are_off_nothing_is_trained() -> None:
+    with pytest.raises(Refusal, match="training is off on this page"):
+        training(limited(labs=False), 100)
+
+
+def test_a_training_ends_after_the_seconds_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_of_lab, "PAUSE", 0.0)
+    core = limited(run_seconds=0.1)
+    with pytest.raises(Failure, match=r"stopped after \d+ s; a run has 0\.1 s here: try fewer steps"):
+        training(core, 5000)
+    assert core.line.count == 0
+
+
+def test_a_training_that_nobody_waits_for_ends_soon_and_frees_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training_of_lab, "PAUSE", 0.0)
+    asked = [0]
+
+    def wanted() -> bool:
+        asked[0] += 1
+        return asked[0] < 5
+
+    monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", wanted))
+    core = limited()
+    with pytest.raises(RunStopped):
+        training(core, 5000)
+    assert asked[0] == 5
+    assert core.line.count == 0
+
+
+def test_a_drawing_is_bounded_before_it_is_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.new("1", (8192, 8192)).save(file)
+    sheet = gr.Sketchpad(type="numpy", image_mode="RGBA")
+    bound_sketch(sheet)
+    large = FileData(path=str(file))
+    with pytest.raises(gr.Error, match=r"large\.png is 8192 x 8192, 67 megapixels, and at most 1"):
+        sheet.preprocess(EditorData(background=None, layers=[], composite=large))
+    small = tmp_path / "small.png"
+    Image.new("RGBA", (8, 8), "red").save(small)
+    fine = FileData(path=str(small))
+    value = sheet.preprocess(EditorData(background=None, layers=[fine] * 50, composite=fine))
+    assert len(value["layers"]) == 1
+    assert value["composite"].shape == (8, 8, 4)

@@ -53,11 +53,7 @@ def test_every_stop_is_seen_before_the_run_has_ended(page: gr.Blocks) -> None:
 
 def test_every_run_waits_in_a_queue_and_says_so_first(page: gr.Blocks) -> None:
     fns = page.fns
-    runs = [
-        fn
-        for fn in fns.values()
-        if fn.concurrency_id in ("model", "plane") and fn.api_visibility == "private"
-    ]
+    runs = [fn for fn in fns.values() if fn.concurrency_id == wiring.QUEUE and fn.api_visibility == "private"]
     assert len(runs) >= 6
     for run in runs:
         assert fns[run.trigger_after].fn is wiring._queued

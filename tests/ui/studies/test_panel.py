@@ -1,21 +1,28 @@
 """A study on the page: what it streams, what its button says, and what it refuses."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
 from gradio.components.plot import PlotData
 
-from sd3demo.errors import Refusal
+from sd3demo.errors import Failure, Refusal
+from sd3demo.history import RunStore
+from sd3demo.settings import parse
 from sd3demo.studies.study import STUDIES, Column, Row, Table, find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import opening_of
 from sd3demo.ui.controls.labels import label, titles
 from sd3demo.ui.run.errors import sentence as sentence_of
+from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.run_status import RunStatus
 from sd3demo.ui.score.tab import STUDIES as SCORE_STUDIES
 from sd3demo.ui.score.tab import gallery
+from sd3demo.ui.server.gradio_internals import Call
+from sd3demo.ui.server.limits import Limits
+from sd3demo.ui.server.line import Line
 from sd3demo.ui.studies import table_view
 from sd3demo.ui.studies.handlers import allowed_settings, button_text, ended, run_study
 from sd3demo.ui.studies.panel import chart_place, study_panel
@@ -35,9 +42,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def core(checkpoint: Callable[..., Path]) -> Core:
-    return Core((str(checkpoint("sd3.5-medium")),), Rehearsal().run)
+@pytest.fixture
+def core(checkpoint: Callable[..., Path], tmp_path: Path) -> Core:
+    return Core((str(checkpoint("sd3.5-medium")),), Rehearsal().run, RunStore(tmp_path / "runs"))
 
 
 def values(name: str, core: Core, **changed: object) -> list[object]:
@@ -96,6 +103,53 @@ def test_what_cannot_be_studied_is_one_sentence(core: Core, changed: dict, sente
     said = sentence_of(error.value, titles(find_study("path-length").settings))
     assert (said[:1].upper() + said[1:]).startswith(sentence)
     assert button_text(core, "path-length", *values("path-length", core, **changed)) == "Run"
+
+
+def test_results_are_cached_beside_the_runs_and_nowhere_without_a_history(core: Core, home: Path) -> None:
+    list(study(core))
+    assert [file.name for file in (home / "runs" / "studies").iterdir()] == ["picture.jsonl"]
+    for file in home.rglob("*.jsonl"):
+        file.unlink()
+    list(study(replace(core, history=None)))
+    assert list(home.rglob("*.jsonl")) == []
+
+
+def limited(core: Core, **limits: object) -> Core:
+    return replace(core, line=Line(parse(Limits, limits)))
+
+
+def test_where_studies_are_off_none_runs_and_the_button_is_grey(core: Core) -> None:
+    off = limited(core, studies=False)
+    with pytest.raises(Refusal, match="studies are off on this page"):
+        list(study(off))
+    with gr.Blocks() as page:
+        study_panel(off, "path-length", opening_of(find_study("path-length").settings, off.models))
+    (run,) = [one for one in page.blocks.values() if getattr(one, "elem_id", "") == "study-path-length-run"]
+    assert run.interactive is False
+    assert not off.line.had("")
+
+
+def test_a_study_ends_after_the_seconds_of_a_run(core: Core) -> None:
+    with pytest.raises(
+        Failure, match=r"the study was stopped after \d+ s; a run has 0.1 s here: try a smaller n"
+    ):
+        list(study(limited(core, run_seconds=0.1), n=50))
+
+
+def test_a_study_that_nobody_waits_for_ends_within_a_step(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [0]
+
+    def wanted() -> bool:
+        steps[0] += 1
+        return steps[0] < 20
+
+    monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", wanted))
+    with pytest.raises(RunStopped):
+        list(study(core, n=50))
+    assert steps[0] <= 25  # asked at each step, and not again after the first no
+    assert core.line.count == 0
 
 
 @pytest.mark.parametrize("name", STUDIES)

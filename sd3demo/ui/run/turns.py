@@ -1,0 +1,42 @@
+"""A run from its place in the page's queue to its end: the one way in which the page computes."""
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import TypeAlias, TypeVar
+
+from sd3demo.engine import Plan
+from sd3demo.engine.events import Event
+from sd3demo.ui.context import Core
+from sd3demo.ui.server.gradio_internals import current_call
+from sd3demo.ui.server.lighter import lighter
+from sd3demo.ui.server.line import Lighter, Ticket, Waiting, nothing
+
+T = TypeVar("T")
+RunNews: TypeAlias = Generator[Event, None, None] | Generator[Event | Waiting, None, None]
+
+
+def join(core: Core, seconds: float, lighter: Lighter = nothing) -> Ticket:
+    """Take a place in the queue for the call that is being answered. Raises LineRefusal.
+
+    The run stops when its call is cancelled, its client has gone, or the page shuts down.
+    """
+    call = current_call(behind_proxy=core.limits.behind_proxy)
+    return core.line.join(call.visitor, seconds, wanted=call.wanted, lighter=lighter)
+
+
+def in_turn(core: Core, plan: Plan) -> Generator[Event | Waiting, None, None]:
+    """The events of a run, after news of its place in the queue. Closing this closes the run.
+
+    Raises LineRefusal for what the queue does not take, and RunStopped where nobody waits for it any more.
+    """
+    with join(core, plan.seconds, lambda most: lighter(plan, most)) as ticket:
+        yield from ticket.waiting()
+        yield from checked(ticket, core.run(plan))
+
+
+def checked(ticket: Ticket, events: Generator[T, None, None]) -> Generator[T, None, None]:
+    """The same events, as long as somebody waits for them. Closing this closes their source."""
+    with closing(events):
+        for event in events:
+            yield event
+            ticket.check()

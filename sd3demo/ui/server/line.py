@@ -1,0 +1,329 @@
+"""The one queue of a page: everything that computes waits in it, and one thing at a time computes.
+
+The next run is that of the visitor who has had the fewest seconds within ten minutes; among equals they
+come in turn. gradio's own queue takes whoever came first, and gives a place away while a cancelled step
+still runs.
+"""
+
+import itertools
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from sd3demo.errors import Refusal
+from sd3demo.settings import counted
+from sd3demo.ui.run.events import RunStopped
+from sd3demo.ui.server.limits import WINDOW, Limits
+
+NEWS = 0.5  # seconds between two looks at a place, and at whether anybody still waits for it
+LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
+MOST_VISITORS = 1000  # that are remembered before those are forgotten who had nothing within ten minutes
+TOO_MANY, FULL = 429, 503
+CLOSING = "this page is shutting down; try again in a moment"
+
+Lighter = Callable[[float], str]
+"""What would pass in so many seconds, as words after "try"; empty where nothing is known to."""
+
+
+def nothing(most: float) -> str:
+    """For `Line.join`: nothing is known that would pass."""
+    return ""
+
+
+def always() -> bool:
+    """For `Line.join`: somebody always waits for the result."""
+    return True
+
+
+class LineRefusal(Refusal):
+    """A run that the line does not take: the HTTP status that says so, and when to come again."""
+
+    def __init__(self, text: str, status: int = TOO_MANY, retry_after: float = 0.0) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """News of a run in the queue: its place among `count`, and the seconds until its turn, as planned."""
+
+    place: int
+    count: int
+    seconds: float
+
+
+class Line:
+    """Who computes, who waits, and what each visitor has had."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.changed = threading.Condition()
+        self._waiting: list[Ticket] = []
+        self._active: Ticket | None = None
+        self._had: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
+        self._numbers = itertools.count()
+        self._closed = False
+
+    def join(
+        self,
+        visitor: str,
+        seconds: float,
+        *,
+        wanted: Callable[[], bool] = always,
+        lighter: Lighter = nothing,
+    ) -> "Ticket":
+        """Take a place for a run that is planned to take `seconds`. Raises LineRefusal at a limit."""
+        with self.changed:
+            refusal = self._refusal(visitor, seconds, lighter)
+            if refusal is not None:
+                raise refusal
+            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers))
+            self._waiting.append(ticket)
+            self._grant()
+            return ticket
+
+    def refusal(self, visitor: str) -> LineRefusal | None:
+        """Why this visitor can have no run now, whatever it takes; None where it depends on the run."""
+        with self.changed:
+            return self._refusal(visitor, 0.0, nothing)
+
+    def had(self, visitor: str) -> float:
+        """The seconds that a visitor has had within ten minutes."""
+        with self.changed:
+            return self._seconds_had(visitor)
+
+    @property
+    def count(self) -> int:
+        """The runs that wait or go on."""
+        with self.changed:
+            return len(self._everybody())
+
+    @property
+    def seconds(self) -> float:
+        """The planned seconds until the queue is empty."""
+        with self.changed:
+            return self._left() + sum(ticket.seconds for ticket in self._waiting)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Take no more runs, let go those that wait, and ask the one that goes on to stop."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+
+    def order(self) -> "list[Ticket]":
+        """Those that wait, as they will have their turns. `changed` must be held."""
+        had = {ticket.visitor: self._seconds_had(ticket.visitor) for ticket in self._waiting}
+        if self._active is not None and self._active.visitor in had:
+            had[self._active.visitor] += self._active.seconds
+        left: dict[str, deque[Ticket]] = defaultdict(deque)
+        for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
+            left[ticket.visitor].append(ticket)
+        found = []
+        while left:
+            visitor = min(left, key=lambda name: (had[name], left[name][0].number))
+            found.append(left[visitor].popleft())
+            had[visitor] += max(found[-1].seconds, LEAST)
+            if not left[visitor]:
+                del left[visitor]
+        return found
+
+    def place(self, ticket: "Ticket") -> Waiting | None:
+        """Where a ticket stands; None where it has its turn. `changed` must be held."""
+        if ticket is self._active:
+            return None
+        order = self.order()
+        index = order.index(ticket)
+        ahead = self._left() + sum(other.seconds for other in order[:index])
+        return Waiting(index + 1, len(order), ahead)
+
+    def leave(self, ticket: "Ticket") -> None:
+        """Give a place back; a turn is charged with what it took."""
+        with self.changed:
+            if ticket is self._active:
+                self._charge(ticket)
+                self._active = None
+            elif ticket in self._waiting:
+                self._waiting.remove(ticket)
+            self._grant()
+
+    def give_way(self, ticket: "Ticket", seconds: float, lighter: Lighter = nothing) -> None:
+        """Between two parts of a long run: whoever has had less goes first. The place in the queue stays.
+
+        Raises LineRefusal where the visitor has had all of their seconds.
+        """
+        with self.changed:
+            self._charge(ticket)
+            most = self.limits.visitor_seconds
+            if self._seconds_had(ticket.visitor) + seconds > most:
+                raise self._all_had(ticket.visitor, seconds, most, lighter)
+            ticket.seconds, ticket.number = seconds, next(self._numbers)
+            self._active = None
+            self._waiting.append(ticket)
+            self._grant()
+
+    def _grant(self) -> None:
+        if self._active is None and self._waiting:
+            self._active = self.order()[0]
+            self._waiting.remove(self._active)
+            self._active.started = self.clock()
+        self.changed.notify_all()
+
+    def _charge(self, ticket: "Ticket") -> None:
+        now = self.clock()
+        took = now - ticket.started
+        ticket.used += took
+        ticket.started = now
+        entries = self._had[ticket.visitor]
+        if entries and now - entries[-1][0] < 1:  # parts of a study, which may be short
+            took += entries.pop()[1]
+        entries.append((now, took))
+        if len(self._had) > MOST_VISITORS:
+            for visitor in list(self._had):
+                self._seconds_had(visitor)
+
+    def _seconds_had(self, visitor: str) -> float:
+        if visitor not in self._had:
+            return 0.0
+        entries, since = self._had[visitor], self.clock() - WINDOW
+        while entries and entries[0][0] < since:
+            entries.popleft()
+        if not entries:
+            del self._had[visitor]
+            return 0.0
+        return sum(seconds for _, seconds in entries)
+
+    def _left(self) -> float:
+        """The planned seconds that the run which goes on has left."""
+        active = self._active
+        return 0.0 if active is None else max(active.seconds - (self.clock() - active.started), 0.0)
+
+    def _everybody(self) -> "list[Ticket]":
+        return self._waiting + ([self._active] if self._active else [])
+
+    def _refusal(self, visitor: str, seconds: float, lighter: Lighter) -> LineRefusal | None:
+        limits, everybody = self.limits, self._everybody()
+        line = self._left() + sum(ticket.seconds for ticket in self._waiting)
+        verb = "is" if len(everybody) == 1 else "are"
+        is_long = f"{counted(len(everybody), 'run')} {verb} in the queue, {line:.0f} s"
+        if self._closed:
+            return LineRefusal(CLOSING, FULL, 30.0)
+        if seconds > limits.run_seconds:
+            return LineRefusal(
+                f"this is planned to take {seconds:.0f} s and a run has {limits.run_seconds:g} s here"
+                f"{_try(lighter(limits.run_seconds))}; {is_long}"
+            )
+        own = [ticket for ticket in everybody if ticket.visitor == visitor]
+        if len(own) >= limits.visitor_places:
+            return LineRefusal(
+                f"you have {counted(len(own), 'run')} in the queue and a visitor has {limits.visitor_places} "
+                f"places here: try again when one of them is done; {is_long}",
+                retry_after=max(self._left(), 1.0),
+            )
+        if len(everybody) >= limits.places:
+            return LineRefusal(
+                f"all {limits.places} places of the queue are taken: try again in {max(line, 1):.0f} s or "
+                f"before; {is_long}",
+                FULL,
+                max(self._left(), 1.0),
+            )
+        planned = sum(ticket.seconds for ticket in own)
+        if self._seconds_had(visitor) + planned + seconds > limits.visitor_seconds:
+            return self._all_had(visitor, planned + seconds, limits.visitor_seconds, lighter, planned)
+        if line + seconds > limits.line_seconds:
+            return LineRefusal(
+                f"this is planned to take {seconds:.0f} s and the queue may have {limits.line_seconds:g} s"
+                f"{_try(lighter(limits.line_seconds - line))}; {is_long}",
+                FULL,
+                line + seconds - limits.line_seconds,
+            )
+        return None
+
+    def _all_had(
+        self, visitor: str, seconds: float, most: float, lighter: Lighter, planned: float = 0.0
+    ) -> LineRefusal:
+        had = self._seconds_had(visitor)
+        wait = self._until(visitor, had + seconds - most)
+        later = f"try again in {wait:.0f} s" if wait else "nobody can have that"
+        others = _try(lighter(most - had - planned)).removeprefix(": try ")
+        return LineRefusal(
+            f"you have had {had:.0f} s, {seconds:.0f} s more are planned, and a visitor has {most:g} s "
+            f"within ten minutes here: {later}{f', or {others}' if others else ''}",
+            retry_after=wait,
+        )
+
+    def _until(self, visitor: str, seconds: float) -> float:
+        """How long until a visitor has had so many seconds fewer; 0 where that never comes."""
+        for moment, took in self._had.get(visitor, ()):
+            seconds -= took
+            if seconds <= 1e-9:
+                return max(moment + WINDOW - self.clock(), 1.0)
+        return 0.0
+
+
+class Ticket:
+    """A place in the line, then a turn; leaving the block gives both back."""
+
+    def __init__(
+        self, line: Line, visitor: str, seconds: float, wanted: Callable[[], bool], number: int
+    ) -> None:
+        self.line = line
+        self.visitor = visitor
+        self.seconds = seconds
+        self.number = number
+        self.started = 0.0
+        self.used = 0.0
+        """Seconds of all turns so far."""
+        self._wanted = wanted
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.line.leave(self)
+
+    def waiting(self) -> Iterator[Waiting]:
+        """Yield the place until the turn has come. Raises as `check` does."""
+        pause = 0.0
+        while True:
+            self.check()
+            with self.line.changed:
+                if pause and self.line.place(self) is not None:
+                    self.line.changed.wait(pause)
+                place = self.line.place(self)
+            if place is None:
+                return
+            pause = NEWS
+            yield place
+
+    def give_way(self, seconds: float) -> Iterator[Waiting]:
+        """Let others go first who have had less, and yield the place until the turn has come again.
+
+        `seconds` is what the next part should take.
+        """
+        self.line.give_way(self, seconds)
+        yield from self.waiting()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this turn so far."""
+        return self.line.clock() - self.started
+
+    def check(self) -> None:
+        """Raise RunStopped where nobody waits for the result any more, or the page shuts down."""
+        if self.line.closed or not self._wanted():
+            raise RunStopped(0)
+
+
+def _try(words: str) -> str:
+    return f": try {words}" if words else ""

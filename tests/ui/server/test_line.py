@@ -1,0 +1,240 @@
+"""The queue of the page: whose turn is next, what is refused and with which words, and that one computes."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from sd3demo.settings import parse
+from sd3demo.ui.run.events import RunStopped
+from sd3demo.ui.server import line as lines
+from sd3demo.ui.server.limits import WINDOW, Limits
+from sd3demo.ui.server.line import FULL, TOO_MANY, Line, LineRefusal, Ticket, Waiting
+
+
+class Clock:
+    """A time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def line_of(clock: Clock, **limits: object) -> Line:
+    return Line(parse(Limits, limits), clock)
+
+
+def active(line: Line, tickets: list[Ticket]) -> Ticket:
+    """Whose turn it is."""
+    with line.changed:
+        (found,) = [ticket for ticket in tickets if line.place(ticket) is None]
+    return found
+
+
+def served(line: Line, clock: Clock, tickets: list[Ticket]) -> list[str]:
+    """The visitors in the order of their turns, each of which takes what was planned."""
+    left, order = list(tickets), []
+    while left:
+        ticket = active(line, left)
+        order.append(ticket.visitor)
+        clock.now += ticket.seconds
+        line.leave(ticket)
+        left.remove(ticket)
+    return order
+
+
+def test_a_visitor_with_many_runs_does_not_hold_up_one_with_one(clock: Clock) -> None:
+    line = line_of(clock)
+    tickets = [line.join("greedy", 4.0) for _ in range(20)]
+    tickets += [line.join("late", 4.0), line.join("later", 4.0)]
+    assert served(line, clock, tickets)[:4] == ["greedy", "late", "later", "greedy"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_while_all_wait_none_has_had_more_than_a_run_beyond_another(seed: int, clock: Clock) -> None:
+    rng, line = random.Random(seed), line_of(clock)
+    visitors = "abcd"
+    tickets = [line.join(visitor, rng.uniform(0.5, 5.0)) for visitor in visitors for _ in range(8)]
+    rng.shuffle(tickets)
+    had, left = Counter[str](), list(tickets)
+    while {ticket.visitor for ticket in left} == set(visitors):
+        assert max(had.values(), default=0) - min(had[visitor] for visitor in visitors) <= 5.0
+        ticket = active(line, left)
+        had[ticket.visitor] += ticket.seconds
+        clock.now += ticket.seconds
+        line.leave(ticket)
+        left.remove(ticket)
+
+
+def test_runs_of_one_visitor_come_in_turn(clock: Clock) -> None:
+    line = line_of(clock)
+    tickets = [line.join("me", seconds) for seconds in (3.0, 1.0, 2.0)]
+    order = []
+    while tickets:
+        order.append(active(line, tickets).seconds)
+        tickets.remove(ticket := active(line, tickets))
+        line.leave(ticket)
+    assert order == [3.0, 1.0, 2.0]
+
+
+def test_everybody_is_told_their_place_and_the_seconds_until_their_turn(clock: Clock) -> None:
+    line = line_of(clock)
+    line.join("a", 10.0)
+    second, third = line.join("a", 5.0), line.join("b", 2.0)
+    clock.now += 4.0
+    with line.changed:
+        assert line.place(third) == Waiting(1, 2, 6.0)  # b has had nothing
+        assert line.place(second) == Waiting(2, 2, 8.0)
+
+
+def test_a_turn_is_charged_with_what_it_took_and_forgotten_after_ten_minutes(clock: Clock) -> None:
+    line = line_of(clock)
+    with line.join("a", 1.0):
+        clock.now += 7.0
+    assert line.had("a") == 7.0
+    clock.now += WINDOW + 1
+    assert line.had("a") == 0.0
+
+
+def refusal(line: Line, visitor: str, seconds: float) -> LineRefusal:
+    with pytest.raises(LineRefusal) as error:
+        line.join(visitor, seconds, lighter=lambda most: f"5 steps, planned to take {most - 1:g} s")
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "words"),
+    [
+        ({"run_seconds": 60}, TOO_MANY, "planned to take 100 s and a run has 60 s here: try 5 steps"),
+        ({"visitor_places": 2}, TOO_MANY, "you have 2 runs in the queue and a visitor has 2 places here"),
+        ({"places": 3}, FULL, "all 3 places of the queue are taken: try again in 30 s"),
+        ({"line_seconds": 90}, FULL, "planned to take 100 s and the queue may have 90 s: try 5 steps"),
+        (
+            {"visitor_seconds": 50},
+            TOO_MANY,
+            "you have had 0 s, 120 s more are planned, and a visitor has 50 s",
+        ),
+    ],
+)
+def test_a_limit_is_named_with_what_was_asked_what_would_pass_and_the_queue(
+    limits: dict[str, object], status: int, words: str, clock: Clock
+) -> None:
+    line = line_of(clock, **limits)
+    for visitor in ("me", "you", "me"):
+        line.join(visitor, 10.0)
+    found = refusal(line, "me", 100.0)
+    assert words in str(found)
+    assert found.status == status
+    if "visitor_seconds" not in limits:
+        assert "3 runs are in the queue, 30 s" in str(found)
+    assert "\n" not in str(found)
+
+
+def test_seconds_that_were_had_come_back_and_the_refusal_says_when(clock: Clock) -> None:
+    line = line_of(clock, visitor_seconds=100)
+    with line.join("me", 90.0):
+        clock.now += 90.0
+    clock.now += 200
+    found = refusal(line, "me", 20.0)
+    assert "you have had 90 s, 20 s more are planned" in str(found)
+    assert f"try again in {WINDOW - 200:.0f} s, or 5 steps, planned to take 9 s" in str(found)
+    assert found.retry_after == WINDOW - 200
+    clock.now += found.retry_after + 1
+    line.join("me", 20.0)
+
+
+def test_another_visitor_is_not_refused_for_it(clock: Clock) -> None:
+    line = line_of(clock, visitor_seconds=100, visitor_places=1)
+    line.join("me", 90.0)
+    assert line.refusal("me") is not None
+    assert line.refusal("you") is None
+    line.join("you", 90.0)
+
+
+def test_a_long_run_gives_way_between_its_parts_and_keeps_its_place(clock: Clock) -> None:
+    line = line_of(clock, places=2)
+    study = line.join("study", 0.0)
+    picture = line.join("me", 1.0)
+    clock.now += 3.0
+    line.give_way(study, 3.0)
+    assert active(line, [study, picture]) is picture
+    assert line.refusal("another") is not None  # both places are still taken
+    line.leave(picture)
+    assert active(line, [study]) is study
+    assert study.used == 3.0
+
+
+def test_a_long_run_ends_where_its_visitor_has_had_all(clock: Clock) -> None:
+    line = line_of(clock, visitor_seconds=10)
+    study = line.join("study", 0.0)
+    clock.now += 8.0
+    with pytest.raises(LineRefusal, match="a visitor has 10 s within ten minutes"):
+        line.give_way(study, 8.0)
+
+
+def test_one_computes_at_a_time_and_all_come_to_their_turn() -> None:
+    line, running, most = Line(parse(Limits, {})), [], []
+
+    def run(visitor: str) -> None:
+        with line.join(visitor, 0.01) as ticket:
+            for _ in ticket.waiting():
+                pass
+            running.append(visitor)
+            most.append(len(running))
+            time.sleep(0.002)
+            running.remove(visitor)
+
+    threads = [threading.Thread(target=run, args=(f"{number % 5}",)) for number in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == [1] * 30
+    assert line.count == 0
+
+
+def test_who_is_not_waited_for_any_more_leaves_the_queue_and_takes_no_turn(clock: Clock) -> None:
+    line, wanted = line_of(clock), [True]
+    first = line.join("a", 1.0)
+    with line.join("b", 1.0, wanted=lambda: wanted[0]) as ticket:
+        news: Iterator[Waiting] = ticket.waiting()
+        next(news)
+        wanted[0] = False
+        with pytest.raises(RunStopped):
+            next(news)
+    assert line.count == 1
+    line.leave(first)
+    assert line.count == 0
+
+
+def test_a_page_that_shuts_down_takes_nobody_and_lets_everybody_go(clock: Clock) -> None:
+    line = line_of(clock)
+    ticket = line.join("a", 1.0)
+    line.close()
+    with pytest.raises(RunStopped):
+        ticket.check()
+    found = refusal(line, "b", 1.0)
+    assert (found.status, str(found)) == (FULL, lines.CLOSING)
+
+
+def test_what_is_remembered_of_visitors_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MOST_VISITORS", 50)
+    line = line_of(clock)
+    for number in range(200):
+        with line.join(f"{number}", 1.0):
+            clock.now += WINDOW / 20
+    assert len(line._had) <= 51
+    for _ in range(100):  # parts of a study, a hundredth of a second each
+        with line.join("study", 0.01):
+            clock.now += 0.01
+    assert len(line._had["study"]) <= 3
