@@ -83,6 +83,7 @@ class ArmFinished:
     seconds: float
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
+    request_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,8 @@ class Finished:
 
     `seconds` are those of the phases; `records` hold what the recorders that the plan names have found.
     `words` are the words, (encoder, text), that a record of attention speaks of. Of an extrapolation this is
-    the picture that was asked for, with all calls; `arms` holds every arm's.
+    the picture that was asked for, with all calls; `arms` holds every arm's. `request_id` names the run in
+    the log of whoever serves it; empty where nobody does.
     """
 
     pictures: tuple[Pixels, ...]
@@ -106,6 +108,7 @@ class Finished:
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
     arms: Mapping[str, ArmFinished] = field(default_factory=dict)
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,17 @@ class Stopped:
     steps: int
 
 
-Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | ArmFinished | Finished | Stopped
+@dataclass(frozen=True)
+class Paused:
+    """The run stands before a stage; another process can go on from `results`, the stages so far."""
+
+    stage: str
+    results: bytes
+
+
+Event: TypeAlias = (
+    Loading | Encoded | StageStarted | StepDone | Lifted | ArmFinished | Finished | Stopped | Paused
+)
 
 
 @dataclass(frozen=True, eq=False)
