@@ -31,11 +31,14 @@ def page_store(runs: str | None = None, gib: float | None = None, host: str | No
     not on a Space, and not on an address that other machines reach. A folder that is named is a wish for it.
     """
     named = runs or os.environ.get(FOLDER, "")
-    if not named and (
-        os.environ.get(SPACE) or (host or os.environ.get(HOST, LOCAL_HOSTS[0])) not in LOCAL_HOSTS
-    ):
+    if not named and is_public(host):
         return None
     return user_store(runs, gib)
+
+
+def is_public(host: str | None = None) -> bool:
+    """Return whether other people reach a page: one on a Space, or on an address that is not local."""
+    return bool(os.environ.get(SPACE)) or (host or os.environ.get(HOST, LOCAL_HOSTS[0])) not in LOCAL_HOSTS
 
 
 def _limit(gib: float | None) -> int:

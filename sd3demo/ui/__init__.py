@@ -12,11 +12,11 @@ _collects = gc.isenabled()
 gc.disable()
 
 with deferred("pandas"):
-    from sd3demo.ui.app import build, launch
+    from sd3demo.ui.app import ServeOptions, build, launch
     from sd3demo.ui.context import Core, core
 
 if _collects:
     gc.freeze()
     gc.enable()
 
-__all__ = ["Core", "build", "core", "launch"]
+__all__ = ["Core", "ServeOptions", "build", "core", "launch"]

@@ -1,8 +1,13 @@
 """The page: a header and its tabs, in the order in which they stand here."""
 
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 from PIL import Image
@@ -19,10 +24,18 @@ from sd3demo.ui.extrapolate.tab import extrapolate
 from sd3demo.ui.flow_lab.tab import plane
 from sd3demo.ui.generate.tab import generate
 from sd3demo.ui.history.tab import history
+from sd3demo.ui.run.errors import explained
+from sd3demo.ui.run.wiring import at_once
 from sd3demo.ui.score.tab import score
 from sd3demo.ui.server import gradio_internals
+from sd3demo.ui.server.access import OneLineErrors, allowed_hosts, outer_layers
+from sd3demo.ui.server.first_load import load_and_check
 from sd3demo.ui.server.gzip import PageGzip
+from sd3demo.ui.server.health import health_routes
+from sd3demo.ui.server.logins import Logins
+from sd3demo.ui.server.operations import Operations, watched
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
+from sd3demo.ui.server.shutdown import GRACE, serve_until_signal
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
 from sd3demo.ui.verify.tab import verify
@@ -56,17 +69,46 @@ LARGEST_UPLOAD = "64mb"
 LARGEST_PICTURE = 32 * 2**20  # pixels: of what a visitor uploads, nothing larger is ever decoded
 
 
+@dataclass(frozen=True)
+class ServeOptions:
+    """How the page is served to whom."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that the page answers to beside its own; see `access.allowed_hosts`."""
+    logins: Logins | None = None
+    preload: bool = False
+    """Load the first model and check its files as soon as the page listens, and not when somebody asks."""
+    grace: float = GRACE
+
+
+@dataclass(frozen=True)
+class Served:
+    """What `launch` has to know of a page that was built."""
+
+    core: Core | None = None
+    operations: Operations = field(default_factory=lambda: Operations(model=""))
+
+
+_SERVED: WeakKeyDictionary[gr.Blocks, Served] = WeakKeyDictionary()
+
+
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
-    chosen = work or core(history=page_store())
-    return gradio_internals.build_without_apps(lambda: _built(chosen))
+    work = work or core(history=page_store())
+    operations = Operations() if work.load else Operations(model="")
+    chosen = watched(work, operations)
+    page = gradio_internals.build_without_apps(lambda: _built(chosen, operations))
+    _SERVED[page] = Served(chosen, operations)
+    return page
 
 
-def _built(work: Core) -> gr.Blocks:
+def _built(work: Core, operations: Operations) -> gr.Blocks:
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
     ) as page:
         gr.HTML(HEADER, elem_id="header")
+        notice = gr.HTML(elem_id="notice")
+        at_once([page.load], partial(_notice, operations), [], [notice])
         with gr.Tabs() as tabs:
             for title, tab in TABS:
                 with gr.Tab(title, id=title.lower().replace(" ", "-")):
@@ -75,8 +117,14 @@ def _built(work: Core) -> gr.Blocks:
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
             endpoints(work)
     gradio_internals.fill_missing_values(page)
+    gradio_internals.guard_calls(page, explained)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, status_update_rate=QUEUE_NEWS)
     return page
+
+
+def _notice(operations: Operations) -> str:
+    """What everybody who opens the page has to know."""
+    return f'<p class="failed" role="alert">{escape(operations.damage)}</p>' if operations.damage else ""
 
 
 def script() -> str:
@@ -86,9 +134,14 @@ def script() -> str:
 
 
 def launch(
-    page: gr.Blocks | None = None, *, host: str | None = None, port: int | None = None, wait: bool = True
+    page: gr.Blocks | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    wait: bool = True,
+    options: ServeOptions = ServeOptions(),
 ) -> str:
-    """Serves the page and returns its address; with `wait` not before it is ended.
+    """Serves the page and returns its address; with `wait` not before it is ended, by a signal as a rule.
 
     Without a host it is the one that the environment names (`GRADIO_SERVER_NAME`, which a Space sets) or this
     machine alone; without a port the first free one from 7860 on. Raises Refusal where it cannot listen.
@@ -97,6 +150,15 @@ def launch(
     refuse_tools_without_package()
     Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE
     page = page or build()
+    served = _SERVED.get(page) or Served()
+    history_of_page = served.core.history if served.core else None
+    layers = gradio_internals.with_layers(
+        page,
+        outer_layers(served.operations, allowed_hosts(host, options.allowed_hosts)),
+        [Middleware(PageGzip, compresslevel=6), Middleware(OneLineErrors)],
+        health_routes(page, served.operations, history_of_page),
+    )
+    logins = options.logins
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -112,7 +174,9 @@ def launch(
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
-            app_kwargs={"middleware": [Middleware(PageGzip, compresslevel=6)]},
+            auth=logins,
+            auth_message=logins.message if logins else None,
+            **layers,
             **gradio_internals.LAUNCH,
         )
     except OSError as error:
@@ -123,6 +187,8 @@ def launch(
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
     print(f"The page is at {address}", flush=True)
+    if options.preload and served.core:
+        threading.Thread(target=load_and_check, args=(served.core, served.operations), daemon=True).start()
     if wait:
-        page.block_thread()
+        serve_until_signal(page, served.operations, options.grace)
     return address

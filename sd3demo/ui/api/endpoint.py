@@ -9,7 +9,7 @@ from gradio_client.utils import python_type_to_json_schema  # type: ignore[impor
 from pydantic import JsonValue
 
 from sd3demo.ui.api.parameters import NAMES, Answer, ApiParameter, function_of
-from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.errors import reported, sentence
 from sd3demo.ui.server.gradio_internals import ApiValue, add_endpoint, api_value
 
 
@@ -61,8 +61,11 @@ def _answer_or_sentence(endpoint: ApiEndpoint) -> Answer:
     def answer(values: Mapping[str, JsonValue]) -> object:
         try:
             return endpoint.answer(values)
+        except gr.Error as error:  # ZeroGPU's own words, with their title and links
+            sentence(error, {})
+            raise
         except Exception as error:
             names = NAMES if endpoint.names is None else endpoint.names
-            raise gr.Error(sentence(error, names), print_exception=False) from error
+            raise reported(gr.Error(sentence(error, names), print_exception=False)) from error
 
     return answer
