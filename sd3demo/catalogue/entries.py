@@ -52,6 +52,8 @@ _TINY = ModelSpec(
     can=sd3_capabilities(_TINY_NETWORK, _TINY_LATENT),
     shift=ConstantShift(1.0),
     defaults=Defaults(steps=28, cfg=4.0, schedule="uniform"),
+    draws="circles, squares, triangles, diamonds, stars, hearts, rings and crosses in ten colours, one to "
+    "five of a kind, left of, right of, above or below each other, and a word in quotation marks",
 )
 
 
@@ -236,6 +238,7 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
         shift=spec.shift,
         defaults=spec.defaults,
         note=spec.note,
+        draws=spec.draws,
     )
 
 

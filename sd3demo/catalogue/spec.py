@@ -154,6 +154,8 @@ class ModelSpec:
     """The folder of the transformer within it; a family of depths shares all else."""
     note: str = ""
     """What to know before choosing it, in a sentence."""
+    draws: str = ""
+    """What a model of a small world draws, to follow "it draws"; empty for one that knows any word."""
 
     def folder_of(self, component: str) -> str:
         """Where a component's weights lie within the checkpoint's folder."""

@@ -61,11 +61,13 @@ class PictureRecord(Settings):
 class Receipt(PictureRecord):
     """A picture's record as its file holds it; `parent` is the native picture that it was enlarged from.
 
+    `unread` is, by encoder, what of the texts the model did not read.
     `request_id` names the run in the log of the page that made it; a picture of the command line has none.
     """
 
     format: Literal[2] = FORMAT
     parent: PictureRecord | None = None
+    unread: dict[str, list[str]] = Field(default_factory=dict)
     request_id: Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")] = ""
     versions: dict[str, str]
 
@@ -85,6 +87,7 @@ def receipts_of(
             noise_sha256=noise,
             weights_sha256=finished.weights_sha256,
             parent=parent,
+            unread=dict(finished.unread),
             request_id=finished.request_id,
             versions=_versions(),
         )

@@ -13,7 +13,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.settings import Request, Settings, bounds_of, is_whole, parse
 from sd3demo.ui.controls.labels import choice_titles, help_of, label
-from sd3demo.ui.controls.model_choice import about_model, model_title
+from sd3demo.ui.controls.model_choice import model_title
 
 Value: TypeAlias = str | int | float
 Control: TypeAlias = (
@@ -79,8 +79,7 @@ def control(
     }
     if name == "model" and models:
         offered = [(model_title(find(one)), one) for one in models]
-        about = shared | {"info": about_model(find(value))}
-        return gr.Dropdown(offered, value=value, **about)
+        return gr.Dropdown(offered, value=value, **shared | {"info": None})
     if isinstance(value, bool):
         return gr.Checkbox(value, **shared)
     if isinstance(value, list | tuple):

@@ -180,7 +180,7 @@ OF_CLASS: Mapping[str, Mapping[str, Label]] = {
 """Settings that one class of settings, and those that inherit from it, call otherwise."""
 
 
-HEADING = ("prompt", "seed")
+HEADING = ("model", "prompt", "seed")
 """What stands above all groups."""
 
 GROUPS = (
@@ -191,7 +191,7 @@ GROUPS = (
 LAST = Group(
     "Advanced",
     (
-        *("model", "cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
+        *("cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
         *("max_sequence_length", "precision", "placement"),
     ),
 )

@@ -21,7 +21,6 @@ from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Value
 from sd3demo.ui.controls.labels import help_of, titles
-from sd3demo.ui.controls.model_choice import about_model
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.generate.examples import EXAMPLES
 from sd3demo.ui.generate.size import SHAPES, recommendation, recommended_shift, size_of_shape
@@ -130,7 +129,7 @@ class GenerateHandlers:
         return [
             gr.update(
                 interactive=name not in reasons,
-                info=about_model(spec) if name == "model" else reasons.get(name) or help_of(name, self.kind),
+                info=None if name == "model" else reasons.get(name) or help_of(name, self.kind),
             )
             for name in self.names
         ]

@@ -19,6 +19,7 @@ from sd3demo.ui.densities import schedule_table
 from sd3demo.ui.generate import handlers, image_grid
 from sd3demo.ui.generate.examples import EXAMPLES
 from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.generate.prompt_note import prompt_note_html
 from sd3demo.ui.generate.size import SHAPES, recommendation
 from sd3demo.ui.run import pictures
 from sd3demo.ui.run.markdown import prose, text_file
@@ -40,6 +41,8 @@ class GenerateActions:
     recommend: gr.Button
     examples: gr.Dataset
     receipt: gr.File
+    note: gr.HTML
+    """The model, and what of the prompt it does not know."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
 
     settings: dict[str, Control] = {}
     with gr.Column(elem_id="ask"):
+        settings["model"] = control("model")
         settings["prompt"] = control("prompt")
+        note = gr.HTML(prompt_note_html(spec.name, str(values["prompt"])), elem_id="prompt-note")
         with gr.Row(elem_id="buttons"):
             start = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
             stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
@@ -121,7 +126,8 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
         receipt = gr.File(
             label="Settings from a PNG of this app", file_types=[".png"], height=128, elem_id="receipt"
         )
-    return settings, GenerateActions(start, stop, dice, reseed, shape, recommend, examples, receipt)
+    actions = GenerateActions(start, stop, dice, reseed, shape, recommend, examples, receipt, note)
+    return settings, actions
 
 
 def _shown(spec: ModelSpec) -> GenerateOutputs:
@@ -162,6 +168,7 @@ def _connect(
     )
     stop_runs(actions.stop, [run], ended=handlers.ended)
 
+    at_once([prompt.change, model.change], prompt_note_html, [model, prompt], [actions.note])
     focus = [prompt.focus] if isinstance(prompt, gr.Textbox) else []
     at_once([*focus, actions.examples.click], warm, [], [])
     at_once([actions.dice.click], handlers.new_seed, [], [seed])
