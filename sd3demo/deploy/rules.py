@@ -106,14 +106,14 @@ def _hub_value(kind: str) -> Rule:
 
 def _repositories(name: str, value: JsonValue) -> Problems:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     if not isinstance(value, list):
         yield f"{name} is {value!r}; it must be a list of names such as owner/name"
         return
     for each in value:
         try:
-            validate_repo_id(each)
+            validate_repo_id(each if isinstance(each, str) else "")
         except HFValidationError:
             yield f"{name} holds {each!r}; it must look like owner/name"
 

@@ -91,7 +91,11 @@ class Operations:
             self._changed.notify_all()
 
     def watch(
-        self, plan: Plan, start: Callable[[], Generator[News, None, None]], count: int = 1
+        self,
+        plan: Plan,
+        start: Callable[[], Generator[News, None, None]],
+        with_id: Callable[[News, str], News],
+        count: int = 1,
     ) -> Generator[News, None, None]:
         """The events of a run, or of `count` runs that go together: counted, logged, and given an id."""
         if self.closing:
@@ -110,7 +114,7 @@ class Operations:
                         self.model = ""
                     elif isinstance(one, Stopped):
                         outcome = "stopped"
-                    yield _news_with_id(event, id)
+                    yield with_id(event, id)
         except GeneratorExit:
             raise
         except Refusal:
@@ -140,12 +144,14 @@ def watched(core: Core, operations: Operations) -> Core:
     """The same core, whose runs are seen by the operator."""
 
     def run(plan: Plan, own: Pixels | None = None) -> Events:
-        yield from operations.watch(plan, lambda: core.run(plan) if own is None else core.run(plan, own))
+        yield from operations.watch(
+            plan, lambda: core.run(plan) if own is None else core.run(plan, own), _with_id
+        )
 
     def together(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
         if plans and core.together is not None:
             runs = core.together
-            yield from operations.watch(plans[0], lambda: runs(plans), len(plans))
+            yield from operations.watch(plans[0], lambda: runs(plans), _batch_with_id, len(plans))
 
     return replace(core, run=run, together=together if core.together else None)
 
@@ -155,10 +161,8 @@ def _observe(finished: Finished) -> None:
         metrics.PHASE_SECONDS.labels(phase).observe(seconds)
 
 
-def _news_with_id(event: News, id: str) -> News:
-    if isinstance(event, BatchEvent):
-        return BatchEvent(event.run, _with_id(event.event, id))
-    return _with_id(event, id)
+def _batch_with_id(news: BatchEvent, id: str) -> BatchEvent:
+    return BatchEvent(news.run, _with_id(news.event, id))
 
 
 def _with_id(event: Event, id: str) -> Event:
