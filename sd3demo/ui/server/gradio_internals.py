@@ -207,8 +207,8 @@ def with_layers(
     if "_app" not in inspect.signature(page.launch).parameters:
         log.warning("gradio %s takes no app of ours: some answers lack our headers", gr.__version__)
         return {"app_kwargs": {"middleware": [*outer, *inner], "routes": [*routes]}}
-    made = LayeredApp(outer, middleware=[*inner], routes=[*routes], default_response_class=ORJSONResponse)
-    return {"_app": made}
+    app = LayeredApp(outer, middleware=[*inner], routes=[*routes], default_response_class=ORJSONResponse)
+    return {"_app": app}
 
 
 def build_without_apps(build: Callable[[], gr.Blocks]) -> gr.Blocks:
