@@ -4,7 +4,17 @@
 or a folder in diffusers format anywhere on the disk.
 """
 
-from sd3demo.catalogue.entries import CATALOGUE, assets, depths, find, fingerprint, how_to_get, locate
+from sd3demo.catalogue.entries import (
+    CATALOGUE,
+    assets,
+    depths,
+    find,
+    fingerprint,
+    how_to_get,
+    locate,
+    offer,
+    offered_folder,
+)
 from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.networks import FluxShape, MMDiTShape, NetworkShape
 from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
@@ -45,5 +55,7 @@ __all__ = [
     "fingerprint",
     "how_to_get",
     "locate",
+    "offer",
+    "offered_folder",
     "read_folder",
 ]

@@ -201,11 +201,38 @@ def find(name: str) -> ModelSpec:
     spec = CATALOGUE.get(name) or by_hub.get(name)
     if spec is not None:
         return _embedded(spec) if spec in _EMBEDDED else spec
+    if name in _OFFERED:
+        return replace(read_folder(_OFFERED[name]), name=name)
     if name and os.path.isdir(os.path.expanduser(name)):  # False too for a name that no file system takes
         return read_folder(Path(name))
     raise Refusal(
         f"unknown model {name!r}; choose one of {', '.join(CATALOGUE)}, or give a folder in diffusers format"
     )
+
+
+def offer(folder: Path) -> str:
+    """Give the model of a folder a name for this process, the folder's last part, and return it.
+
+    A page shows its models to strangers, who read no paths of this machine. Raises Refusal for a folder that
+    holds no model.
+    """
+    place = folder.expanduser().absolute()
+    read_folder(place)
+    stem, number = place.name or "model", 1
+    while (name := stem if number == 1 else f"{stem}-{number}") in CATALOGUE or (
+        _OFFERED.get(name, place) != place
+    ):
+        number += 1
+    _OFFERED[name] = place
+    return name
+
+
+def offered_folder(name: str) -> Path | None:
+    """Return the folder of a name that `offer` gave; None where it gave no such name."""
+    return _OFFERED.get(name)
+
+
+_OFFERED: dict[str, Path] = {}
 
 
 def locate(spec: ModelSpec) -> Path:

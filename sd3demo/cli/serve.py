@@ -1,17 +1,21 @@
 """`sd3demo serve`: the app."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sd3demo.catalogue import CATALOGUE, find, offer
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.history import page_store
+from sd3demo.history.location import is_public
+from sd3demo.history.portable import is_catalogue_name
 from sd3demo.settings import Settings
 
 
 class ServerOptions(Settings):
-    """The address that the page listens on."""
+    """The address that the page listens on, who may come in, and how it ends."""
 
     host: str | None = Field(
         None,
@@ -19,6 +23,29 @@ class ServerOptions(Settings):
     )
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None, description="The port to listen on; the first free one from 7860 by default."
+    )
+    allowed_hosts: str | None = Field(
+        None,
+        description="Names that the page answers to, with commas, such as demo.example.org. A page of this "
+        "machine alone answers to localhost otherwise, any other page to every name.",
+    )
+    auth: str | None = Field(
+        None,
+        description="A file of lines user:password: who may come in. A line *:password is one password for a "
+        "class, which any name goes with.",
+    )
+    grace: Annotated[float, Field(ge=0, le=3600)] = Field(
+        20.0, description="Seconds that runs have to finish once the page is asked to stop."
+    )
+
+
+class ServedModels(Settings):
+    """What the page offers."""
+
+    model: str | None = Field(
+        None,
+        description="A folder in diffusers format, or a model of the catalogue, that is offered first; a "
+        "folder under its last part's name.",
     )
 
 
@@ -34,16 +61,38 @@ class HistoryOptions(Settings):
         None,
         description="The most GiB that all runs together take, 4 by default; the oldest are deleted first.",
     )
+    deletion: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether visitors may delete runs of the history; auto is off where other people reach "
+        "the page.",
+    )
 
 
-def serve(server: ServerOptions, history: HistoryOptions, report: Report) -> int:
+def serve(server: ServerOptions, models: ServedModels, history: HistoryOptions, report: Report) -> int:
     from sd3demo.deploy import limits
-    from sd3demo.ui import build, core, launch, limits_of
+    from sd3demo.ui import ServeOptions, build, core, launch, limits_of
+    from sd3demo.ui.server.access import parse_hosts
+    from sd3demo.ui.server.logins import read_logins
+    from sd3demo.ui.server.run_log import to_stderr
 
     most = limits_of(server.host, card=limits().page)
     store = page_store(history.runs, history.runs_gib or most.runs_gib, server.host)
-    launch(build(core(history=store, limits=most)), host=server.host, port=server.port)
+    offered = tuple(CATALOGUE)
+    if models.model is not None:
+        name = find(models.model).name if is_catalogue_name(models.model) else offer(Path(models.model))
+        offered = (name, *(each for each in offered if each != name))
+    shared = is_public(server.host)
+    may_delete = history.deletion == "on" or (history.deletion == "auto" and not shared)
+    options = ServeOptions(
+        allowed_hosts=parse_hosts(server.allowed_hosts),
+        logins=read_logins(server.auth) if server.auth else None,
+        preload=True,
+        grace=server.grace,
+    )
+    to_stderr()
+    page = build(core(offered, store, limits=most, may_delete=may_delete))
+    launch(page, host=server.host, port=server.port, options=options)
     return 0
 
 
-COMMAND = Command(serve, (ServerOptions, HistoryOptions))
+COMMAND = Command(serve, (ServerOptions, ServedModels, HistoryOptions))

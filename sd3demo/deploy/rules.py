@@ -1,7 +1,8 @@
 """The Hub's rules for a Space, as far as they can be checked without it: a finding is one sentence.
 
-From the Spaces configuration reference and the ZeroGPU pages (huggingface.co/docs/hub), and from what builds
-showed: `hardware` in the front matter is ignored, a description beyond 60 characters is cut, and what the Hub
+What huggingface_hub knows, names of repositories, hardware and storage, it decides. The rest is from the
+Spaces configuration reference and the ZeroGPU pages (huggingface.co/docs/hub), and from what builds showed:
+`hardware` in the front matter is ignored, a description beyond 60 characters is cut, and what the Hub
 installs by itself must not be pinned.
 """
 
@@ -25,11 +26,6 @@ from sd3demo.deploy.card import (
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 SDKS = ("gradio", "docker", "static")
-HARDWARE = (
-    "cpu-basic", "cpu-upgrade", "zero-a10g", "t4-small", "t4-medium", "l4x1", "l4x4", "l40sx1", "l40sx4",
-    "l40sx8", "a10g-small", "a10g-large", "a10g-largex2", "a10g-largex4", "a100-large", "h100", "h100x8",
-)  # fmt: skip
-STORAGE = ("small", "medium", "large")
 HEADERS = (
     "cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy"
 )  # fmt: skip
@@ -95,6 +91,31 @@ def _one_of(*names: str) -> Rule:
             yield f"{name} is {value!r}; the Hub takes one of {', '.join(names)}"
 
     return rule
+
+
+def _hub_value(kind: str) -> Rule:
+    """One of the values that huggingface_hub has of a kind, such as SpaceHardware."""
+
+    def rule(name: str, value: JsonValue) -> Problems:
+        import huggingface_hub  # here, since it takes half a second
+
+        yield from _one_of(*(one.value for one in getattr(huggingface_hub, kind)))(name, value)
+
+    return rule
+
+
+def _repositories(name: str, value: JsonValue) -> Problems:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    if not isinstance(value, list):
+        yield f"{name} is {value!r}; it must be a list of names such as owner/name"
+        return
+    for each in value:
+        try:
+            validate_repo_id(each if isinstance(each, str) else "")
+        except HFValidationError:
+            yield f"{name} holds {each!r}; it must look like owner/name"
 
 
 def _matching(pattern: str, example: str) -> Rule:
@@ -169,8 +190,6 @@ def _custom_headers(name: str, value: JsonValue) -> Problems:
             yield f"{name} holds {header!r}; the Hub lets through {', '.join(HEADERS)}"
 
 
-_MODEL = _list_of(r"[\w.-]+(/[\w.-]+)?", "owner/name")
-
 RULES: Mapping[str, Rule] = {
     "title": _text,
     "emoji": _emoji,
@@ -180,13 +199,13 @@ RULES: Mapping[str, Rule] = {
     "sdk_version": _version,
     "python_version": _python,
     "app_file": _matching(r"[\w./-]+\.py", "app.py"),
-    "suggested_hardware": _one_of(*HARDWARE),
-    "suggested_storage": _one_of(*STORAGE),
+    "suggested_hardware": _hub_value("SpaceHardware"),
+    "suggested_storage": _hub_value("SpaceStorage"),
     "fullWidth": _flag,
     "header": _one_of("mini", "default"),
     "short_description": _description,
-    "models": _MODEL,
-    "datasets": _MODEL,
+    "models": _repositories,
+    "datasets": _repositories,
     "tags": _list_of(r"[\w. :/+-]+", "text-to-image"),
     "thumbnail": _text,
     "pinned": _flag,

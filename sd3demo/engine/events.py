@@ -84,6 +84,7 @@ class ArmFinished:
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
     unread: Mapping[str, list[str]] = field(default_factory=dict)
+    request_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +93,9 @@ class Finished:
 
     `seconds` are those of the phases; `records` hold what the recorders that the plan names have found.
     `words` are the words, (encoder, text), that a record of attention speaks of; `unread` are those that an
-    encoder did not read, by its name, and the text beyond its limit. Of an extrapolation this is
-    the picture that was asked for, with all calls; `arms` holds every arm's.
+    encoder did not read, by its name, and the text beyond its limit. Of an extrapolation this is the picture
+    that was asked for, with all calls; `arms` holds every arm's. `request_id` names the run in the log of
+    whoever serves it; empty where nobody does.
     """
 
     pictures: tuple[Pixels, ...]
@@ -109,6 +111,7 @@ class Finished:
     words: tuple[tuple[str, str], ...] = ()
     unread: Mapping[str, list[str]] = field(default_factory=dict)
     arms: Mapping[str, ArmFinished] = field(default_factory=dict)
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,17 @@ class Stopped:
     steps: int
 
 
-Event: TypeAlias = Loading | Encoded | StageStarted | StepDone | Lifted | ArmFinished | Finished | Stopped
+@dataclass(frozen=True)
+class Paused:
+    """The run stands before a stage; another process can go on from `results`, the stages so far."""
+
+    stage: str
+    results: bytes
+
+
+Event: TypeAlias = (
+    Loading | Encoded | StageStarted | StepDone | Lifted | ArmFinished | Finished | Stopped | Paused
+)
 
 
 @dataclass(frozen=True, eq=False)

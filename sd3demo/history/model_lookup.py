@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sd3demo.catalogue import CATALOGUE, ModelSpec, find, fingerprint, how_to_get
+from sd3demo.catalogue import CATALOGUE, ModelSpec, find, fingerprint, how_to_get, offered_folder
 from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
 from sd3demo.history.atomic_write import write_whole
@@ -97,7 +97,7 @@ def remember_folder(name: str, weights: str) -> None:
 
     That it cannot be written costs nothing but the memory, so it is said in the log alone.
     """
-    folder = Path(name).expanduser()
+    folder = offered_folder(name) or Path(name).expanduser()
     if is_catalogue_name(name) or not folder.is_dir():
         return
     known = remembered_folders()

@@ -63,11 +63,13 @@ class Receipt(PictureRecord):
     """A picture's record as its file holds it; `parent` is the native picture that it was enlarged from.
 
     `unread` is, by encoder, what of the texts the model did not read.
+    `request_id` names the run in the log of the page that made it; a picture of the command line has none.
     """
 
     format: Literal[2] = FORMAT
     parent: PictureRecord | None = None
     unread: dict[str, list[str]] = Field(default_factory=dict)
+    request_id: Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")] = ""
     versions: dict[str, str]
 
 
@@ -87,6 +89,7 @@ def receipts_of(
             weights_sha256=finished.weights_sha256,
             parent=parent,
             unread=dict(finished.unread),
+            request_id=finished.request_id,
             versions=_versions(),
         )
         for index, (noise, parent) in enumerate(zip(finished.noise_sha256, parents, strict=True))
@@ -103,7 +106,10 @@ def to_png(pixels: Pixels, receipt: Receipt) -> bytes:
 
 def receipt_json(receipt: Receipt) -> str:
     """Return the JSON text of a receipt, its digest in it."""
-    return sealed(receipt.model_dump(mode="json"))
+    values = receipt.model_dump(mode="json")
+    if not receipt.request_id:
+        del values["request_id"]  # as in receipts from before there was one
+    return sealed(values)
 
 
 def receipt_from(values: Mapping[str, object], what: str) -> Receipt:

@@ -12,7 +12,7 @@ _collects = gc.isenabled()
 gc.disable()
 
 with deferred("pandas"):
-    from sd3demo.ui.app import build, launch
+    from sd3demo.ui.app import ServeOptions, build, launch
     from sd3demo.ui.context import Core, core
     from sd3demo.ui.server.limits import limits_of
 
@@ -20,4 +20,4 @@ if _collects:
     gc.freeze()
     gc.enable()
 
-__all__ = ["Core", "build", "core", "launch", "limits_of"]
+__all__ = ["Core", "ServeOptions", "build", "core", "launch", "limits_of"]

@@ -1,8 +1,11 @@
 """The page: a header and its tabs, in the order in which they stand here."""
 
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -23,13 +26,20 @@ from sd3demo.ui.extrapolate.tab import extrapolate
 from sd3demo.ui.flow_lab.tab import plane
 from sd3demo.ui.generate.tab import generate
 from sd3demo.ui.history.tab import history
-from sd3demo.ui.run.wiring import QUEUE
+from sd3demo.ui.run.errors import explained
+from sd3demo.ui.run.wiring import QUEUE, at_once
 from sd3demo.ui.score.tab import score
 from sd3demo.ui.server import gradio_internals
+from sd3demo.ui.server.access import OneLineErrors, allowed_hosts, outer_layers
 from sd3demo.ui.server.admission import Admission
+from sd3demo.ui.server.first_load import load_and_check
 from sd3demo.ui.server.gzip import PageGzip
+from sd3demo.ui.server.health import health_routes
 from sd3demo.ui.server.limits import limits_of
+from sd3demo.ui.server.logins import Logins
+from sd3demo.ui.server.operations import Operations, watched
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
+from sd3demo.ui.server.shutdown import GRACE, serve_until_signal
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
 from sd3demo.ui.verify.tab import verify
@@ -64,23 +74,46 @@ CLEARING, KEPT = 1800, 24 * 3600  # seconds: how often files are cleared away, a
 MIB = 2**20
 
 
+@dataclass(frozen=True)
+class ServeOptions:
+    """How the page is served to whom."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that the page answers to beside its own; see `access.allowed_hosts`."""
+    logins: Logins | None = None
+    preload: bool = False
+    """Load the first model and check its files as soon as the page listens, and not when somebody asks."""
+    grace: float = GRACE
+
+
+@dataclass(frozen=True)
+class Served:
+    """What `launch` has to know of a page that was built."""
+
+    core: Core | None = None
+    operations: Operations = field(default_factory=lambda: Operations(model=""))
+
+
+_SERVED: WeakKeyDictionary[gr.Blocks, Served] = WeakKeyDictionary()
+
+
 def build(work: Core | None = None) -> gr.Blocks:
     """The page over a core; by default over one with every model of the catalogue and the user's history."""
-    chosen = work or core(history=page_store(), limits=limits_of(card=limits().page))
-    page = gradio_internals.build_without_apps(lambda: _built(chosen))
-    _CORES[page] = chosen
+    work = work or core(history=page_store(), limits=limits_of(card=limits().page))
+    operations = Operations() if work.load else Operations(model="")
+    chosen = watched(work, operations)
+    page = gradio_internals.build_without_apps(lambda: _built(chosen, operations))
+    _SERVED[page] = Served(chosen, operations)
     return page
 
 
-_CORES: WeakKeyDictionary[gr.Blocks, Core] = WeakKeyDictionary()
-"""The core of each page."""
-
-
-def _built(work: Core) -> gr.Blocks:
+def _built(work: Core, operations: Operations) -> gr.Blocks:
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
     ) as page:
         gr.HTML(HEADER, elem_id="header")
+        notice = gr.HTML(elem_id="notice")
+        at_once([page.load], partial(_notice, operations), [], [notice])
         with gr.Tabs() as tabs:
             for title, tab in TABS:
                 with gr.Tab(title, id=title.lower().replace(" ", "-")):
@@ -89,6 +122,7 @@ def _built(work: Core) -> gr.Blocks:
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
             endpoints(work)
     gradio_internals.fill_missing_values(page)
+    gradio_internals.guard_calls(page, explained)
     page.queue(
         max_size=QUICK_CALLS, default_concurrency_limit=4, status_update_rate=QUEUE_NEWS, api_open=False
     )
@@ -103,6 +137,11 @@ def _is_run(page: gr.Blocks, asked: str | int) -> bool:
     return any(fn.concurrency_id == QUEUE for fn in found)
 
 
+def _notice(operations: Operations) -> str:
+    """What everybody who opens the page has to know."""
+    return f'<p class="failed" role="alert">{escape(operations.damage)}</p>' if operations.damage else ""
+
+
 def script() -> str:
     """What the browser does when the page is there: every script beside this file, each a function."""
     parts = (file.read_text(encoding="utf-8") for file in sorted(STATIC.glob("*.js")))
@@ -110,9 +149,14 @@ def script() -> str:
 
 
 def launch(
-    page: gr.Blocks | None = None, *, host: str | None = None, port: int | None = None, wait: bool = True
+    page: gr.Blocks | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    wait: bool = True,
+    options: ServeOptions = ServeOptions(),
 ) -> str:
-    """Serves the page and returns its address; with `wait` not before it is ended.
+    """Serves the page and returns its address; with `wait` not before it is ended, by a signal as a rule.
 
     Without a host it is the one that the environment names (`GRADIO_SERVER_NAME`, which a Space sets) or this
     machine alone; without a port the first free one from 7860 on. Raises Refusal where it cannot listen.
@@ -120,7 +164,8 @@ def launch(
     where = free_port(host, port)
     refuse_tools_without_package()
     page = page or build()
-    work = _CORES[page]
+    served = _SERVED.get(page) or Served()
+    work = served.core or core()
     most = work.limits
     Image.MAX_IMAGE_PIXELS = most.picture_pixels // 2  # Pillow warns above this, and refuses above its double
     admission = Middleware(
@@ -129,6 +174,13 @@ def launch(
         is_run=partial(_is_run, page),
         uploaded=partial(gradio_internals.trim_files, page, int(most.uploads_mib * MIB)),
     )
+    layers = gradio_internals.with_layers(
+        page,
+        outer_layers(served.operations, allowed_hosts(host, options.allowed_hosts)),
+        [admission, Middleware(PageGzip, compresslevel=6), Middleware(OneLineErrors)],
+        health_routes(page, served.operations, work.history),
+    )
+    logins = options.logins
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -146,7 +198,9 @@ def launch(
             footer_links=["api", "settings"],
             ssr_mode=False,
             share=False,
-            app_kwargs={"middleware": [admission, Middleware(PageGzip, compresslevel=6)]},
+            auth=logins,
+            auth_message=logins.message if logins else None,
+            **layers,
             **gradio_internals.LAUNCH,
         )
     except OSError as error:
@@ -158,6 +212,8 @@ def launch(
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
     print(f"The page is at {address}", flush=True)
+    if options.preload and served.core:
+        threading.Thread(target=load_and_check, args=(served.core, served.operations), daemon=True).start()
     if wait:
-        page.block_thread()
+        serve_until_signal(page, served.operations, options.grace)
     return address

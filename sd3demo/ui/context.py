@@ -47,6 +47,10 @@ class Core:
     together: Together | None = None
     budget: Callable[[Budget], Budget] = lambda free: free
     """What a plan can have, given what is free: what the engine holds counts."""
+    may_delete: bool = True
+    """Whether visitors may delete runs of the history; whoever runs the page decides."""
+    load: Callable[[], None] | None = None
+    """Loads the first model ahead of the first run; None where it is in its place already."""
     line: Line = field(default_factory=lambda: Line(AT_HOME))
     """Where all that computes waits for its turn, see `ui.run.turns`; its limits are the page's."""
 
@@ -62,26 +66,40 @@ class Core:
 
 
 def core(
-    models: tuple[str, ...] = tuple(CATALOGUE), history: RunStore | None = None, limits: Limits = AT_HOME
+    models: tuple[str, ...] = tuple(CATALOGUE),
+    history: RunStore | None = None,
+    limits: Limits = AT_HOME,
+    *,
+    may_delete: bool = True,
 ) -> Core:
     """The core over an engine of its own; on ZeroGPU its runs borrow a GPU, one by one."""
     engine = EngineWhenWanted()
 
-    def run(plan: Plan, own: Pixels | None = None) -> Events:
-        yield from engine().run(plan, own=own)
+    def run(plan: Plan, own: Pixels | None = None, *, until: str = "", results: bytes = b"") -> Events:
+        yield from engine().run(plan, own=own, until=until, results=results)
 
     def hold(budget: Budget) -> None:
         request = parse(Request, {"prompt": "-", "model": models[0]})
         with engine().hold(plan(request, find(models[0]), budget)):
             pass
 
+    def load() -> None:
+        hold(here())
+
     def together(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
         yield from engine().run_batch(plans)
 
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
     if is_zerogpu():  # which lends its GPU for one run at a time
-        return Core(models, on_gpu(run, hold), history, EngineWhenWanted(), line=Line(limits))
-    return Core(models, run, history, engine, together, engine.budget, Line(limits))
+        return Core(
+            models,
+            on_gpu(run, hold),
+            history,
+            EngineWhenWanted(),
+            may_delete=may_delete,
+            line=Line(limits),
+        )
+    return Core(models, run, history, engine, together, engine.budget, may_delete, load, Line(limits))
 
 
 def prepare(values: Mapping[str, object], core: Core, kind: type[Request] = Request) -> Plan:

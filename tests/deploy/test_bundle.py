@@ -3,6 +3,8 @@
 import os
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -176,36 +178,92 @@ def test_the_closure_follows_what_distributions_ask_for_and_nothing_else() -> No
 
 
 @pytest.mark.slow
-def test_the_app_starts_from_a_bundle_with_what_its_requirements_name_and_nothing_else(
-    built: Path, tmp_path: Path
-) -> None:
-    """As on a Space: the SDK, the Hub's client and requirements.txt; then a picture through the API."""
-    wanted = parse_requirements((built / "requirements.txt").read_text())
-    sdk = [Requirement(name) for name in sorted(PREINSTALLED - {"spaces"})]  # `spaces` acts on ZeroGPU alone
-    python = environment(tmp_path / "venv", [*wanted, *sdk])
-    for name in NOT_NEEDED:
-        look = f"import importlib.metadata as m; m.version({name!r})"
-        assert subprocess.run([python, "-c", look], capture_output=True).returncode == 1
+def test_the_app_starts_from_a_bundle_as_a_space_does(project: Project) -> None:
+    """With what its requirements name and nothing else, as user 1000 with a home that is empty, by
+    `python app.py` and what the Hub sets; then a picture through the API, and the end as the Hub ends it.
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}
-    env = kept | {"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "SYSTEM": "spaces", "SPACE_ID": "a/b"}
-    code = f"from sd3demo.ui import launch; import app; launch(app.demo, port={port})"
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen([python, "-c", code], cwd=built, env=env, stdout=log, stderr=log)
+    The port is another one than 7860, which other tests may have.
+    """
+    with tempfile.TemporaryDirectory(prefix="sd3demo-space-") as place:
+        home = Path(place) / "home"
+        built = home / "app"
+        home.mkdir()
+        deploy.build(project, built)
+        wanted = parse_requirements((built / "requirements.txt").read_text())
+        sdk = [Requirement(name) for name in sorted(PREINSTALLED)]
+        python = environment(Path(place) / "venv", [*wanted, *sdk])
+        for name in NOT_NEEDED:
+            look = f"import importlib.metadata as m; m.version({name!r})"
+            assert subprocess.run([python, "-c", look], capture_output=True).returncode == 1
+
+        user = _as_space_user(Path(place), python)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}
+        env = kept | SET_BY_THE_HUB | {"HOME": str(home), "GRADIO_SERVER_PORT": str(port)}
+        with (home / "log").open("w") as log:
+            server = subprocess.Popen(
+                [python, "app.py"], cwd=built, env=env, stdout=log, stderr=log, user=user
+            )
+        try:
+            address = f"http://127.0.0.1:{port}/"
+            _wait_for(f"{address}readyz", server, home / "log")  # the model is loaded by then
+            client = Client(address, verbose=False, download_files=str(Path(place) / "got"))
+            picture, seed = client.predict("a red circle", seed=3, num_inference_steps=3, api_name="/infer")
+            drawn = client.predict(steps=4, api_name="/schedule")
+            with urllib.request.urlopen(address, timeout=60) as page:
+                framed = page.headers["Content-Security-Policy"]
+        finally:
+            server.terminate()
+            code = server.wait(60)
+        said = (home / "log").read_text()
+        assert read_receipt(Path(picture)).request.seed == seed == 3
+        assert len(drawn["sigmas"]) == 5
+        assert "https://huggingface.co" in framed
+        assert code == 0, said
+        assert "Traceback" not in said
+
+
+SET_BY_THE_HUB = {
+    "SYSTEM": "spaces",
+    "SPACE_ID": "somebody/sd3demo",
+    "SPACE_HOST": "somebody-sd3demo.hf.space",
+    "SPACE_AUTHOR_NAME": "somebody",
+    "SPACE_REPO_NAME": "sd3demo",
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+    "PYTHONUNBUFFERED": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+SPACE_USER = 1000
+
+
+def test_a_space_listens_where_the_hub_looks() -> None:
+    code = "from sd3demo.ui.server.gradio_internals import *; print(DEFAULT_HOST, *DEFAULT_PORTS)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | SET_BY_THE_HUB, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["0.0.0.0", "7860"], done.stderr
+
+
+def _as_space_user(place: Path, python: Path) -> int | None:
+    """The Hub's user, where this one may become it and it can reach this Python; None stays this one."""
+    if os.geteuid() != 0:
+        return None
+    place.chmod(0o755)
     try:
-        address = f"http://127.0.0.1:{port}/"
-        _wait_for(address, server, tmp_path / "log")
-        client = Client(address, verbose=False, download_files=str(tmp_path / "got"))
-        picture, seed = client.predict("a red circle", seed=3, num_inference_steps=3, api_name="/infer")
-        drawn = client.predict(steps=4, api_name="/schedule")
-    finally:
-        server.terminate()
-        server.wait(30)
-    assert read_receipt(Path(picture)).request.seed == seed == 3
-    assert len(drawn["sigmas"]) == 5
+        reached = subprocess.run(
+            [python, "-c", "import gradio"], user=SPACE_USER, capture_output=True, cwd="/"
+        )
+    except PermissionError:
+        return None
+    if reached.returncode != 0:
+        return None
+    for inner in (place / "home", *(place / "home").rglob("*")):
+        os.chown(inner, SPACE_USER, SPACE_USER)
+    return SPACE_USER
 
 
 def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:

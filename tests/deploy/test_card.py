@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from huggingface_hub import SpaceHardware
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -191,3 +192,8 @@ def test_outside_a_clone_there_is_no_space_to_build(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="a Space is built from a clone"):
         deploy.read_project(tmp_path)
     assert deploy.limits(tmp_path).gpu_seconds == 120
+
+
+@pytest.mark.parametrize("hardware", [one.value for one in SpaceHardware])
+def test_all_hardware_that_the_hubs_client_knows_may_be_suggested(hardware: str, project: Project) -> None:
+    assert deploy.findings(changed(project, suggested_hardware=hardware)) == ()

@@ -15,7 +15,7 @@ import numpy as np
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Encoded, Event, Finished, Loading, Pixels, Record, StageStarted, StepDone
 from sd3demo.engine.record.traces import BLOCKS, MOMENTS, spread
-from sd3demo.ui import Core, build, launch
+from sd3demo.ui import Core, ServeOptions, build, launch
 from tests.history.fake_trace import WORDS
 from tests.ui.fake_extrapolation import enlarging
 
@@ -155,14 +155,14 @@ def flat(height: int, width: int, *, shade: int) -> Pixels:
 
 
 @contextmanager
-def serving(core: Core) -> Iterator[str]:
+def serving(core: Core, options: ServeOptions | None = None) -> Iterator[str]:
     """The page of a core on a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     page = build(core)
     try:
-        yield launch(page, port=port, wait=False)
+        yield launch(page, port=port, wait=False, options=options or ServeOptions())
     finally:
         page.close()
 

@@ -6,17 +6,18 @@ background.
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 import torch
 
 from sd3demo.catalogue import ModelSpec
-from sd3demo.engine.events import BatchEvent, Encoded, Event, Finished, Loading, Pixels, Stopped
+from sd3demo.catalogue.spec import COMPONENTS
+from sd3demo.engine.events import ArmFinished, BatchEvent, Encoded, Event, Finished, Loading, Pixels, Stopped
 from sd3demo.engine.input_image import check_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
-from sd3demo.engine.plan.memory import Budget
+from sd3demo.engine.plan.memory import PLACEMENTS, Budget
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.run.batch import check_batch, run_batch
 from sd3demo.engine.run.execute import execute
@@ -24,7 +25,7 @@ from sd3demo.engine.run.offload import bytes_held, hand_back, place
 from sd3demo.engine.run.previews import fit
 from sd3demo.engine.run.prompts import TextCache, text_keys
 from sd3demo.engine.run.state import LoadedModel, PhaseTimer, RunState
-from sd3demo.errors import Failure, Refusal
+from sd3demo.errors import OutOfMemory, Refusal
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
@@ -74,23 +75,38 @@ class Engine:
         recorders: Sequence[Callable[[Step], None]] = (),
         stop: Callable[[], bool] = never,
         own: Pixels | None = None,
+        until: str = "",
+        results: bytes = b"",
     ) -> Events:
         """The events of a run, the last one Finished or Stopped.
 
-        `own` is the picture that the plan has in place of its native stage, where it has one.
+        `own` is the picture that the plan has in place of its native stage, where it has one. A run can go on
+        in another process: with `until` it ends with Paused before the stage of that key, and with the
+        `results` of that event it goes on from there.
 
         `recorders` see each Step beside those that the plan names. Raises Refusal for a model that is absent
-        or damaged, and Failure where the arithmetic overflows or the memory runs out.
+        or damaged, and Failure where the arithmetic overflows or the memory runs out. Where it runs out the
+        run begins once more with less on the device at once, unless a picture of it is told of.
         """
         while not self._lock.acquire(timeout=0.05):  # another run is on; stopping works while waiting
             if stop():
                 yield Stopped(plan.stages[0].key, 0)
                 return
+        told = bool(recorders)  # recorders have seen steps that must not come again
         try:
-            yield from self._run(plan, recorders, stop, own)
-        except (RuntimeError, MemoryError) as error:
-            self._refuse_without_memory(plan, error)
-            raise
+            try:
+                with closing(self._run(plan, recorders, stop, own, until, results)) as events:
+                    for event in events:
+                        told = told or isinstance(event, ArmFinished)  # that picture stays
+                        yield event
+                return
+            except (RuntimeError, MemoryError) as error:
+                lighter = self._lighter(plan, error, last=told)
+            hand_back(torch.device(plan.budget.device))  # the error is gone, and the tensors of its frames
+            try:
+                yield from self._run(lighter, recorders, stop, own, until, results)
+            except (RuntimeError, MemoryError) as error:
+                self._lighter(lighter, error, last=True)
         finally:
             self._lock.release()
 
@@ -111,11 +127,25 @@ class Engine:
         if not plans:
             return
         try:
-            yield from (BatchEvent(0, event) for event in self._loading(plans[0]))
-            yield from run_batch(plans, self._bring(plans[0]), self._texts, stop)
-        except (RuntimeError, MemoryError) as error:
-            self._refuse_without_memory(plans[0], error)
-            raise
+            left = dict(enumerate(plans))
+            try:
+                yield from (BatchEvent(0, event) for event in self._loading(plans[0]))
+                with closing(run_batch(plans, self._bring(plans[0]), self._texts, stop)) as events:
+                    for news in events:
+                        if isinstance(news.event, Finished | Stopped):
+                            left.pop(news.run)
+                        yield news
+                return
+            except (RuntimeError, MemoryError) as error:
+                lighter = self._lighter(plans[0], error)
+            hand_back(torch.device(lighter.budget.device))
+            try:
+                for place, plan in left.items():  # one by one
+                    alone = replace(plan, placement=lighter.placement)
+                    for news in run_batch([alone], self._bring(alone), self._texts, stop):
+                        yield BatchEvent(place, news.event)
+            except (RuntimeError, MemoryError) as error:
+                self._lighter(lighter, error, last=True)
         finally:
             self._lock.release()
 
@@ -135,15 +165,30 @@ class Engine:
             device, self._loaded = self._loaded.device, None
             hand_back(device)
 
-    def _refuse_without_memory(self, plan: Plan, error: RuntimeError | MemoryError) -> None:
-        """Raises Failure where the memory ran out; the model goes, to make room."""
+    def _lighter(self, plan: Plan, error: RuntimeError | MemoryError, *, last: bool = False) -> Plan:
+        """The plan with less on the device at once, after the memory ran out; all that was held is let go.
+
+        On a GPU its placement is the next one. A CPU has the weights where they are used: there the text
+        encoders are left out where the texts are cached. Raises OutOfMemory where there is no next one or it
+        is the `last` try, and any other error as it is.
+        """
         if not is_out_of_memory(error):
-            return
+            raise error
+        texts = text_keys(plan, self._loaded.weights).values() if self._loaded else ()
+        cached = bool(texts) and all(key in self._texts for key in texts)
         self._drop()
-        raise Failure(
-            f"the device ran out of memory with the placement {plan.placement}; "
-            "try by-model or streamed, a smaller picture or fewer at once"
-        ) from error
+        on_cpu = plan.budget.device == "cpu"
+        below = PLACEMENTS[PLACEMENTS.index(plan.placement) + 1 :]
+        if last or not (on_cpu or below):
+            raise OutOfMemory(
+                f"the device ran out of memory with the placement {plan.placement}; try "
+                + ("precision bfloat16" if on_cpu else "by-model or streamed")
+                + ", a smaller picture or fewer at once"
+            ) from error
+        if not on_cpu:
+            return replace(plan, placement=below[0])
+        encoders = frozenset(name for name in plan.components if COMPONENTS[name] == "text")
+        return replace(plan, components=plan.components - encoders) if cached else plan
 
     def _loading(self, plan: Plan) -> Iterator[Event]:
         """The news that files are about to be read, where they are."""
@@ -184,6 +229,8 @@ class Engine:
         extra: Sequence[Callable[[Step], None]],
         stop: Callable[[], bool],
         own: Pixels | None,
+        until: str,
+        results: bytes,
     ) -> Events:
         refuse_unless_it_fits(plan)
         check_own(plan.own_picture, own)
@@ -195,7 +242,8 @@ class Engine:
         conditionings = self._encode(loaded, plan)
         encoder_calls = sum(conditioning.encoder_calls for conditioning in conditionings.values())
         yield Encoded(encoder_calls, timer.lap("encode"))
-        arms = yield from execute(RunState(plan, loaded, conditionings, extra, stop, timer, own))
+        state = RunState(plan, loaded, conditionings, extra, stop, timer, own, until=until, results=results)
+        arms = yield from execute(state)
         if arms is None:
             return
         *_, last = arms.values()

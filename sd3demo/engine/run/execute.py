@@ -1,5 +1,6 @@
 """The stages of a plan, one after another: each leaves its result under its key."""
 
+import io
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +8,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sd3demo.engine.events import ArmFinished, Event, Lifted, Record, StageStarted, StepDone, Stopped
+from sd3demo.engine.events import (
+    ArmFinished,
+    Event,
+    Lifted,
+    Paused,
+    Record,
+    StageStarted,
+    StepDone,
+    Stopped,
+)
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage
 from sd3demo.engine.plan.unread import unread_lists
 from sd3demo.engine.record.recorder_context import RecorderContext, recorder_context
@@ -47,8 +57,14 @@ def execute(state: RunState) -> Generator[Event, None, dict[str, ArmFinished] | 
     arms = {arm.stage: arm for arm in plan.arms or (Arm(last, last, plan.request),)}
     sampled: dict[str, SampledLatents] = {}
     finished: dict[str, ArmFinished] = {}
-    calls, seconds = 0, sum(timer.laps.values())  # counted from the picture before
+    calls = _resume(state, sampled, finished) if state.results else 0  # counted from the picture before
+    seconds = sum(timer.laps.values())
     for stage in plan.stages:
+        if stage.key in state.latents or stage.key in state.images:
+            continue  # before the pause
+        if stage.key == state.until:
+            yield Paused(stage.key, _results(state, sampled, finished, calls))
+            return None
         if state.stop():
             yield Stopped(stage.key, 0)
             return None
@@ -78,6 +94,32 @@ def execute(state: RunState) -> Generator[Event, None, dict[str, ArmFinished] | 
             if plan.arms:
                 yield result
     return finished
+
+
+def _results(
+    state: RunState, sampled: dict[str, SampledLatents], finished: dict[str, ArmFinished], calls: int
+) -> bytes:
+    """What the stages so far have left, without a device: for another process of the same program."""
+    file = io.BytesIO()
+    kept = (state.latents, state.images, state.trajectories, state.timer.laps, sampled, finished, calls)
+    torch.save(kept, file)
+    return file.getvalue()
+
+
+def _resume(state: RunState, sampled: dict[str, SampledLatents], finished: dict[str, ArmFinished]) -> int:
+    """Take up what a run that paused has left; returns the calls since its last picture."""
+    file, device = io.BytesIO(state.results), state.loaded.device
+    # Pickled by this program for itself: nothing from outside comes here.
+    kept = torch.load(file, map_location=device, weights_only=False)
+    latents, images, trajectories, laps, before, arms, calls = kept
+    state.latents.update(latents)
+    state.images.update(images)
+    state.trajectories.update(trajectories)
+    for phase, seconds in laps.items():
+        state.timer.laps[phase] = state.timer.laps.get(phase, 0.0) + seconds
+    sampled.update(before)
+    finished.update(arms)
+    return int(calls)
 
 
 def _flow(state: RunState, stage: FlowStage) -> Generator[Event, None, SampledLatents | None]:

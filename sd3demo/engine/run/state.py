@@ -83,6 +83,10 @@ class RunState:
     latents: dict[str, Tensor] = field(default_factory=dict)  # (B, C, h, w)
     images: dict[str, Tensor] = field(default_factory=dict)  # (B, 3, H, W) in about [-1, 1], not clamped
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
+    until: str = ""
+    """The stage before which the run pauses; empty where it goes to its end."""
+    results: bytes = b""
+    """What a run that paused has left, where this one goes on with it."""
 
 
 def pixels(image: Tensor) -> Pixels:

@@ -9,7 +9,7 @@ from gradio_client.utils import python_type_to_json_schema  # type: ignore[impor
 from pydantic import JsonValue
 
 from sd3demo.ui.api.parameters import NAMES, Answer, ApiParameter, function_of
-from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.errors import reported, sentence
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.wiring import QUEUE
 from sd3demo.ui.server.gradio_internals import ApiValue, add_endpoint, api_value
@@ -65,8 +65,11 @@ def _answer_or_sentence(endpoint: ApiEndpoint) -> Answer:
             return endpoint.answer(values)
         except RunStopped as stop:
             raise gr.Error("the run was stopped", print_exception=False) from stop
+        except gr.Error as error:  # ZeroGPU's own words, with their title and links
+            sentence(error, {})
+            raise
         except Exception as error:
             names = NAMES if endpoint.names is None else endpoint.names
-            raise gr.Error(sentence(error, names), print_exception=False) from error
+            raise reported(gr.Error(sentence(error, names), print_exception=False)) from error
 
     return answer

@@ -138,12 +138,12 @@ def requested(values: Mapping[str, object], *, own: bool = False) -> dict[str, E
             held[name] = off
         elif name not in NAMES:
             held[name] = on
-    size, preset = held.pop("size"), held.pop("preset")
+    size, preset = held.pop("size"), str(held.pop("preset"))
     compare = tuple(str(name) for name in _listed(held.pop("compare")))
     if size == OWN:
         held["scale"] = None
     else:
-        held |= {"scale": float(str(size)), "width": None, "height": None}
+        held |= {"scale": str(size), "width": None, "height": None}
     if held.get("start") == "auto":
         held["start"] = None
     if preset not in PRESETS:

@@ -36,6 +36,7 @@ from sd3demo.ui.extrapolate.form import (
 from sd3demo.ui.extrapolate.plan_view import plan_html, planned
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
 from sd3demo.ui.extrapolate.xray import xray_records
+from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
 from sd3demo.ui.run.run_status import RunStatus, failed, finished, status_html, waiting
 from sd3demo.ui.run.turns import RunNews, checked, in_turn, join
@@ -127,7 +128,7 @@ def save_extrapolation(core: Core, plan: Plan, result: Finished) -> str:
             arms = {arm.name: arm.request for arm in plan.arms if result.arms[arm.name].noise_sha256}
             core.history.save(plan.request, result, arms)
         except Refusal as error:
-            return str(error)
+            return sentence(error, {})
     return ""
 
 

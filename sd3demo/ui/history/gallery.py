@@ -112,10 +112,11 @@ def moment(when: datetime, now: datetime | None = None) -> str:
     return f"{here.day} {here:%B}{year}, {here:%H:%M}"
 
 
-def kept_in(store: RunStore) -> str:
-    """Where the runs lie, and how much there may be of them."""
+def kept_in(store: RunStore, *, by_path: bool = True) -> str:
+    """Where the runs lie, by path or by name alone, and how much there may be of them."""
+    place = str(store.root) if by_path else store.root.name
     return (
-        f'<p id="kept-in">Kept in <code>{escape(str(store.root))}</code>, up to {store.limit / 2**30:g} GiB; '
+        f'<p id="kept-in">Kept in <code>{escape(place)}</code>, up to {store.limit / 2**30:g} GiB; '
         "then the oldest make room.</p>"
     )
 

@@ -24,6 +24,7 @@ from sd3demo.ui.run.run_status import failed, finished, status_html
 from sd3demo.ui.server.gradio_internals import ServedFile, upload_folder, write_served_file
 
 PAGE = 24  # runs on a page of the gallery
+KEPT = "runs are not deleted here: whoever runs this page decides that, with `sd3demo serve --deletion on`"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,12 @@ class HistoryHandlers:
         return ["", gr.update(visible=False), ()]
 
     def delete(self, ids: Sequence[str], place: HistoryPlace) -> list[object]:
-        """Takes runs away for good; those that went meanwhile are no fault."""
+        """Takes runs away for good; those that went meanwhile are no fault.
+
+        Raises Refusal where nobody may.
+        """
+        if not self._core.may_delete:
+            raise Refusal(KEPT)
         store = self._index.store
         done = 0
         for id in ids:
@@ -136,6 +142,8 @@ class HistoryHandlers:
         return gallery.tiles(self._index, found[place.start : place.start + PAGE], place.chosen)
 
     def _asked(self, ids: tuple[str, ...]) -> list[object]:
+        if not self._core.may_delete:
+            return [_failed(KEPT), gr.update(visible=False), ()]
         if not ids:
             return [_failed("no run is marked; tick some first"), gr.update(visible=False), ()]
         runs = "this run" if len(ids) == 1 else f"these {len(ids)} runs"

@@ -8,6 +8,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from sd3demo.history.index import HistoryIndex
+from sd3demo.history.location import is_public
 from sd3demo.ui.context import Core
 from sd3demo.ui.history import gallery
 from sd3demo.ui.history.handlers import HistoryHandlers, HistoryPlace
@@ -77,15 +78,23 @@ def history(core: Core) -> None:
             with gr.Row(elem_id="many"):
                 gr.HTML('<p id="marked" aria-live="polite">0 marked</p>')
                 export_marked = gr.Button("Export marked", size="sm", elem_id="export-marked", min_width=90)
-                delete_marked = gr.Button("Delete marked", size="sm", elem_id="delete-marked", min_width=90)
+                delete_marked = gr.Button(
+                    "Delete marked",
+                    size="sm",
+                    elem_id="delete-marked",
+                    min_width=90,
+                    visible=core.may_delete,
+                )
                 export_found = gr.Button("Export all found", size="sm", elem_id="export-found", min_width=90)
-            gr.HTML(gallery.kept_in(core.history))
+            gr.HTML(gallery.kept_in(core.history, by_path=not is_public()))
         with gr.Column(elem_id="detail", visible=False) as detail:
             pictures = gr.HTML(elem_id="run-pictures")
             story = gr.HTML(elem_id="run-story")
             with gr.Row(elem_id="run-acts"):
                 export_one = gr.Button("Export", size="sm", elem_id="export-run", min_width=80)
-                delete_one = gr.Button("Delete", size="sm", elem_id="delete-run", min_width=80)
+                delete_one = gr.Button(
+                    "Delete", size="sm", elem_id="delete-run", min_width=80, visible=core.may_delete
+                )
             files = gr.File(visible=False, file_count="multiple")
     place, to_delete = gr.State(HistoryPlace()), gr.State(())
     shown = HistoryOutputs(

@@ -7,6 +7,7 @@ from sd3demo.errors import Refusal
 from sd3demo.history import receipts_of, to_png
 from sd3demo.settings import Resolved
 from sd3demo.ui.context import Core
+from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
 
 
@@ -31,5 +32,5 @@ def save_to_history(core: Core, request: Resolved, finished: Finished) -> str:
         try:
             core.history.save(request, finished)
         except Refusal as error:
-            return str(error)
+            return sentence(error, {})
     return ""

@@ -192,7 +192,7 @@ def streamed(
         text = f"Stopped after step {stop.steps}."
         yield [(now := run_status.stopped(status, text)), status_html(now), *nothing]
     except Exception as error:
-        now = run_status.failed(error.message if isinstance(error, gr.Error) else sentence(error, titles))
+        now = run_status.failed(sentence(error, titles))
         yield [now, status_html(now), *(on_error() if on_error else nothing)]
         if isinstance(error, gr.Error):  # of ZeroGPU's quota: gradio shows it with its links
             raise

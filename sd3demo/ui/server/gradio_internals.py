@@ -1,5 +1,6 @@
 """All that the page takes from gradio beyond what it documents, and what happens where a release lacks it."""
 
+import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,12 @@ from gradio.components.api_component import Api
 from gradio.context import Context, LocalContext
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
 from gradio.processing_utils import save_bytes_to_cache
-from gradio.routes import App
+from gradio.routes import App, ORJSONResponse
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from sd3demo.engine.image_header import PictureLimits, check_header
 from sd3demo.errors import Refusal
@@ -159,6 +163,37 @@ def source_of(path: str) -> str:
     return f"gradio_api/file={quote(path)}"
 
 
+PageRequest = gr.Request
+"""A visitor's request: its headers, its client, and the name that somebody logged in with."""
+
+
+def current_request() -> PageRequest | None:
+    """The request that is answered now, in this thread or task."""
+    request: PageRequest | None = LocalContext.request.get(None)
+    return request
+
+
+def pending_jobs(page: gr.Blocks) -> int:
+    """How many events are in the queue or at work."""
+    queue = page._queue
+    return len(queue) + sum(job is not None for job in queue.active_jobs)
+
+
+def has_undelivered(page: gr.Blocks) -> bool:
+    """Whether an answer waits for a client that has not fetched it yet."""
+    return any(not messages.empty() for messages in [*page._queue.pending_messages_per_session.values()])
+
+
+def queue_length(page: gr.Blocks) -> int:
+    """How many events wait in the queue."""
+    return len(page._queue)
+
+
+def session_count(page: gr.Blocks) -> int:
+    """How many sessions gradio keeps the state of."""
+    return len(page.state_holder.session_data)
+
+
 def upload_folder() -> Path:
     """The folder whose files gradio serves and clears away."""
     return Path(get_upload_folder())
@@ -266,6 +301,59 @@ def fill_missing_values(page: gr.Blocks) -> None:
         check(endpoint, values)
 
     page.validate_inputs = filled  # type: ignore[method-assign, assignment]
+
+
+def guard_calls(page: gr.Blocks, explain: Callable[[Exception, str], gr.Error]) -> None:
+    """Let whatever a call of a function ends in be an error of gradio's, which prints no traceback.
+
+    `explain` is given the error and the name of the function. It is asked for functions without a name too.
+    """
+    process = page.process_api
+
+    async def guarded(block_fn: Any, *values: Any, **named: Any) -> Any:
+        try:
+            return await process(block_fn, *values, **named)
+        except Exception as error:
+            function = page.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
+            name = getattr(function, "api_name", None) or getattr(function, "name", None) or "?"
+            if isinstance(named.get("request"), gr.Request):
+                LocalContext.request.set(named["request"])
+            explained = explain(error, str(name))
+            explained.print_exception = False
+            if explained is error:
+                raise
+            raise explained from None
+
+    page.process_api = guarded  # type: ignore[method-assign]
+
+
+class LayeredApp(App):
+    """gradio's web app with layers outside its own, which also see what gradio refuses by itself."""
+
+    def __init__(self, layers: Sequence[Middleware], **named: Any) -> None:
+        self.layers = layers
+        super().__init__(**named)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app = super().build_middleware_stack()
+        for layer in reversed(self.layers):
+            app = layer.cls(app, *layer.args, **layer.kwargs)
+        return app
+
+
+def with_layers(
+    page: gr.Blocks, outer: Sequence[Middleware], inner: Sequence[Middleware], routes: Sequence[BaseRoute]
+) -> dict[str, Any]:
+    """For `launch`: layers round the web app, outside and inside of gradio's own, and routes beside its own.
+
+    Where a release takes no app of ours, the outer layers lie inside gradio's own: what gradio answers by
+    itself lacks their headers then.
+    """
+    if "_app" not in inspect.signature(page.launch).parameters:
+        log.warning("gradio %s takes no app of ours: some answers lack our headers", gr.__version__)
+        return {"app_kwargs": {"middleware": [*outer, *inner], "routes": [*routes]}}
+    app = LayeredApp(outer, middleware=[*inner], routes=[*routes], default_response_class=ORJSONResponse)
+    return {"_app": app}
 
 
 def build_without_apps(build: Callable[[], gr.Blocks]) -> gr.Blocks:

@@ -80,9 +80,9 @@ def names() -> list[str]:
 
 
 def known(name: str) -> str:
-    """The name itself. Raises ValueError for that of no trace that ships."""
+    """The name itself. Raises Refusal for that of no trace that ships."""
     if name and name not in names():
-        raise ValueError(f"unknown recorded trace {name!r}; choose one of {', '.join(names())}")
+        raise Refusal(f"unknown recorded trace {name!r}; choose one of {', '.join(names())}")
     return name
 
 

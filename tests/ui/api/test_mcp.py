@@ -1,6 +1,5 @@
 """The endpoints as tools for an agent, over HTTP: what README.md promises with the `mcp` extra."""
 
-import importlib.util
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -13,9 +12,6 @@ from sd3demo.ui import Core, launch
 from sd3demo.ui.server import ports as listening
 from tests.ui.api.test_endpoints import PUBLIC
 from tests.ui.fake_page import Rehearsal, serving
-
-WITHOUT = importlib.util.find_spec("mcp") is None
-extra = pytest.mark.skipif(WITHOUT, reason='the package mcp is not installed: pip install -e ".[mcp]"')
 
 
 @pytest.fixture
@@ -36,7 +32,6 @@ def answer(address: str, method: str, **params: object) -> dict:
     return json.loads(told)["result"]
 
 
-@extra
 def test_each_public_endpoint_is_a_tool_with_a_sentence_for_each_argument(address: str) -> None:
     tools = {tool["name"]: tool for tool in answer(address, "tools/list")["tools"]}
     assert set(tools) == {name.removeprefix("/") for name in PUBLIC}
@@ -46,7 +41,6 @@ def test_each_public_endpoint_is_a_tool_with_a_sentence_for_each_argument(addres
             assert argument.get("description"), f"{tool['name']} says nothing of {name}"
 
 
-@extra
 def test_a_tool_answers(address: str) -> None:
     arguments = {"num_inference_steps": 8, "guidance_scale": 4}
     told = answer(address, "tools/call", name="plan", arguments=arguments)

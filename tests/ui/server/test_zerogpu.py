@@ -1,18 +1,23 @@
 """ZeroGPU, played by a `spaces` that does as the real one: pickles both ways, and loses what errors say."""
 
+import math
 import pickle
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 from sd3demo.catalogue import CATALOGUE, find
-from sd3demo.engine import Budget, Plan, plan
-from sd3demo.engine.events import Event, Finished, StepDone
+from sd3demo.engine import Budget, Engine, Plan, plan
+from sd3demo.engine.events import ArmFinished, Event, Finished, Paused, StepDone
 from sd3demo.errors import Failure, Refusal
+from sd3demo.models.exact import EXACT
 from sd3demo.settings import Request
+from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms
 from sd3demo.ui import core
 from sd3demo.ui.server import zerogpu
 from tests.ui.fake_page import Rehearsal, events
@@ -112,13 +117,60 @@ def test_the_duration_follows_the_plan(lender: Lender) -> None:
         list(run(asked(steps=steps)))
     assert lender.durations == sorted(set(lender.durations))
     made = asked(steps=28)
-    assert zerogpu.seconds(made, MOST) == -(-(zerogpu.STARTING + zerogpu.MARGIN * made.seconds) // 1)
+    (call,) = zerogpu.lent_calls(made, MOST)
+    assert call.seconds == -(-(zerogpu.STARTING + zerogpu.MARGIN * made.seconds) // 1)
+
+
+def large(**settings: object) -> Plan:
+    values = {"prompt": "a red circle", "model": "exact", "cfg": 2, "shift": 1, "steps": 4, "scale": 2}
+    request = Extrapolation.model_validate(values | settings)
+    return plan(request, EXACT, Budget(), arms=method_arms(request, COMPARED))
+
+
+def test_a_long_plan_of_several_stages_is_several_calls_and_the_same_pictures(lender: Lender) -> None:
+    made = large()
+    slow = replace(made, budget=replace(made.budget, flops=max(each.flops for each in made.flow_stages) / 20))
+    slow = replace(slow, seconds=sum(slow.flops.values()) / slow.budget.flops)
+    calls = zerogpu.lent_calls(slow, MOST)
+    assert len(calls) > 1
+    assert all(call.seconds <= MOST for call in calls)
+    assert zerogpu.lent_calls(made, MOST) == (zerogpu.LentCall("", lender_seconds(made)),)
+    engines = iter([Engine() for _ in calls])  # each call has a process of its own
+
+    def run(plan: Plan, **settings: Any) -> Iterator[Event]:
+        yield from next(engines).run(made, **settings)
+
+    there = list(zerogpu.on_gpu(run, nothing)(slow))
+    (wanted,) = [event for event in Engine().run(made) if isinstance(event, Finished)]
+    (found,) = [event for event in there if isinstance(event, Finished)]
+    assert lender.durations == [call.seconds for call in calls]
+    assert found.calls == wanted.calls
+    assert list(found.arms) == list(wanted.arms)
+    for name, arm in wanted.arms.items():
+        assert np.array_equal(found.arms[name].pictures[0], arm.pictures[0]), name
+        assert found.arms[name].noise_sha256 == arm.noise_sha256
+    told = [event.arm for event in there if isinstance(event, ArmFinished)]
+    assert told == list(wanted.arms)
+    assert not [event for event in there if isinstance(event, Paused)]
+
+
+def lender_seconds(made: Plan) -> int:
+    return math.ceil(zerogpu.STARTING + zerogpu.MARGIN * made.seconds)
+
+
+def test_a_stage_beyond_the_limit_is_refused_in_a_plan_of_several_too(lender: Lender) -> None:
+    made = large()
+    slow = replace(made, budget=replace(made.budget, flops=max(each.flops for each in made.flow_stages) / 99))
+    slow = replace(slow, seconds=sum(slow.flops.values()) / slow.budget.flops)
+    with pytest.raises(Refusal, match="and a call has 120 s here"):
+        list(zerogpu.on_gpu(Rehearsal().run, nothing)(slow))
+    assert lender.durations == []
 
 
 def test_a_plan_beyond_the_limit_is_refused_before_a_gpu_is_asked_for(lender: Lender) -> None:
     long = replace(asked(), seconds=MOST / zerogpu.MARGIN)
     rehearsal = Rehearsal()
-    with pytest.raises(Refusal, match="this may take 128 s of the GPU, and a run has 120 s here; try fewer"):
+    with pytest.raises(Refusal, match="this may take 128 s of the GPU, and a call has 120 s here; try fewer"):
         list(zerogpu.on_gpu(rehearsal.run, nothing)(long))
     assert lender.durations == rehearsal.ended == []
 

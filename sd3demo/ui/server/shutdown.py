@@ -1,0 +1,71 @@
+"""The end of a page that somebody asked to stop, by SIGTERM as a service manager does or by Ctrl-C.
+
+It takes nothing more, and lets what goes on finish within a given time. What is not done by then ends before
+its next step, with a sentence. A run is in the history whole or not at all in any case.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import gradio as gr
+
+from sd3demo.ui.server.gradio_internals import has_undelivered, pending_jobs
+from sd3demo.ui.server.operations import Operations
+from sd3demo.ui.server.run_log import write_line
+
+GRACE = 20.0  # seconds that runs have to finish: less than the 30 after which Kubernetes kills
+LAST = 5.0  # seconds that runs have to end after that, each within a step
+QUIET = 1.0  # seconds without a request after which nobody fetches a result any more
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve_until_signal(page: gr.Blocks, operations: Operations, grace: float) -> None:
+    """Return when the page is ended: by one of SIGNALS, or by whoever closes the page.
+
+    A second signal ends the process at once, and so does a run that does not come to its end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        page.block_thread()  # signals are the main thread's
+        return
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            _leave(128 + number)
+        asked.set()
+
+    before = {each: signal.signal(each, ask) for each in SIGNALS}
+    try:
+        while page.is_running and not asked.wait(0.1):
+            pass
+        if asked.is_set():
+            ended = drain(operations, lambda: pending_jobs(page) > 0, grace)
+            operations.wait_until_idle(LAST, lambda: has_undelivered(page), QUIET)  # or its client has gone
+            if not ended:
+                _leave(1)  # a thread that cannot be ended would keep the process for ever
+        page.close(verbose=False)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def drain(operations: Operations, pending: Callable[[], bool], grace: float) -> bool:
+    """Take nothing more and wait for what goes on; return whether all of it ended."""
+    operations.close()
+    write_line("closing", grace=grace)
+    finished = operations.wait_until_idle(grace, pending)
+    if not finished:
+        operations.cut_off()
+    idle = finished or operations.wait_until_idle(LAST, pending)
+    write_line("closed", outcome="finished" if finished else "cut off" if idle else "killed")
+    return idle
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
