@@ -3,9 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sd3demo.engine.events import Pixels
 from sd3demo.errors import Refusal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 LONGEST = 8192  # px of a side
 NARROWEST = 8  # how many times longer one side may be than the other
@@ -51,7 +55,7 @@ def read_own(file: Path) -> Pixels:
                 raise Refusal(
                     f"{file} is {image.width} x {image.height}; sides may have up to {LONGEST} px: shrink it"
                 )
-            picture = ImageOps.exif_transpose(image).convert("RGBA")
+            picture = _eight_bits(ImageOps.exif_transpose(image)).convert("RGBA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, Refusal):
             raise
@@ -59,6 +63,16 @@ def read_own(file: Path) -> Pixels:
     white = Image.new("RGBA", picture.size, "white")
     pixels: Pixels = np.array(Image.alpha_composite(white, picture).convert("RGB"))
     return pixels
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """The picture with 8 bits a channel: Pillow's own conversion clips 16-bit grey where it should scale."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray(np.round(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
 
 
 def check_own(expected: str, pixels: Pixels | None) -> None:
