@@ -1,6 +1,6 @@
 """The README says what is true: its `--help` texts are the real ones, and what it tells to make can be made.
 
-`python -m tests.test_readme` writes the help texts anew.
+`python -m tests.test_readme` writes the help texts and the table of models anew.
 """
 
 import os
@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from sd3demo.catalogue import CATALOGUE
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 MARKER = re.compile(r"<!-- (?:help:(?P<command>[a-z0-9 -]*)|/help) -->")
+MODELS = re.compile(r"<!-- models -->\n.*?<!-- /models -->", re.DOTALL)
 BLOCK = re.compile(r"<!-- help:(?P<command>[a-z0-9 -]*) -->\n.*?<!-- /help -->", re.DOTALL)
 
 
@@ -58,6 +61,38 @@ def test_every_marker_pair_is_filled_with_its_own_commands_help() -> None:
     assert filled == with_help(filled, lambda command: f"help of [{command}]\n")
 
 
+def with_models(text: str) -> str:
+    """The text with the catalogue's table of models between `<!-- models -->` and `<!-- /models -->`."""
+    return MODELS.sub(f"<!-- models -->\n{models_table()}\n<!-- /models -->", text)
+
+
+def models_table() -> str:
+    """Every model of the catalogue, a row each."""
+    rows = [
+        "| `--model` | repository | native | weights, bf16 | steps | guidance | licence |",
+        "|---" * 7 + "|",
+    ]
+    for spec in CATALOGUE.values():
+        weights = 2 * sum(size.parameters for size in spec.components.values()) / 1e9
+        defaults = spec.defaults
+        scale = f"CFG {defaults.cfg:g}" if defaults.cfg != 1 else "none"
+        guidance = scale if defaults.guidance is None else f"embedded {defaults.guidance:g}"
+        where = f"[{spec.hub}](https://huggingface.co/{spec.hub})" if spec.hub else "embedded"
+        gate = ", gated" if spec.gated else ""
+        size = f"{weights:.1f} GB" if weights else ""
+        rows.append(
+            f"| `{spec.name}` | {where} | {spec.native} px | {size} | {defaults.steps} | {guidance} "
+            f"| {spec.licence}{gate} |"
+        )
+    return "\n".join(rows)
+
+
+def test_the_table_of_models_is_the_catalogues() -> None:
+    text = README.read_text()
+    assert MODELS.search(text)
+    assert text == with_models(text), "run `python -m tests.test_readme`"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -80,4 +115,4 @@ def test_every_make_target_the_readme_names_exists() -> None:
 
 
 if __name__ == "__main__":
-    README.write_text(with_help(README.read_text(), real_help))
+    README.write_text(with_models(with_help(README.read_text(), real_help)))

@@ -49,7 +49,7 @@ def extrapolate(
 ) -> int:
     store = check_places(output)
     spec = find(request.model)
-    request = with_preset(request, comparison.preset)
+    request = with_preset(request, comparison.preset, spec.family)
     arms = method_arms(request, _methods(comparison, request))
     own_pixels = None if comparison.own is None else read_own(comparison.own)
     own_image = None if own_pixels is None else own_of(own_pixels)

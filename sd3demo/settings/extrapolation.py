@@ -10,10 +10,12 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, field_validator
 
+from sd3demo.catalogue import Family, ModelSpec
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.flow.extrapolation.strengths import STRENGTHS, strength_of
 from sd3demo.flow.extrapolation.tuning import POSITIONS, CopiesAt
 from sd3demo.settings.families import EmbeddedScale
+from sd3demo.settings.family_presets import FAMILY_PRESETS
 from sd3demo.settings.reflection import OneOf, parse
 from sd3demo.settings.request import Request, Resolved, Side, Steps
 
@@ -125,8 +127,8 @@ class Extrapolation(Request):
         description="What per-frequency positions multiply the base of RoPE by; auto is the scale, or 2.5 "
         "times it.",
     )
-    large_guidance: EmbeddedScale | None = Field(
-        None, description="Embedded guidance of the larger stages; that of the native one by default."
+    large_guidance: EmbeddedScale = Field(
+        "auto", description="Embedded guidance of the larger stages; auto is that of the native one."
     )
     half_patch: bool = Field(
         False, description="Move the borders between patches by half a patch at every second step."
@@ -271,11 +273,12 @@ def _known_preset(name: str) -> str:
     return "tuned" if name == "ours" else name
 
 
-def preset_of(name: str) -> Mapping[str, object]:
+def preset_of(name: str, family: Family = "sd3") -> Mapping[str, object]:
     """The settings of a preset, by its name or a former one. Raises ValueError for an unknown one."""
     if name not in PRESETS and name not in FORMER:
         raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name] if name in PRESETS else FORMER[name]
+    shared = PRESETS[name] if name in PRESETS else FORMER[name]
+    return {**shared, **FAMILY_PRESETS.get(family, {}).get(name, {})}
 
 
 PresetName = Annotated[str, OneOf(*PRESETS), AfterValidator(_known_preset)]
@@ -285,10 +288,29 @@ RecordedPresetName = Annotated[str, OneOf(*PRESETS, "paper"), AfterValidator(_kn
 E = TypeVar("E", bound=Extrapolation)
 
 
-def with_preset(request: Extrapolation, name: str) -> Extrapolation:
+def with_preset(request: Extrapolation, name: str, family: Family = "sd3") -> Extrapolation:
     """The request with a preset in place of what it does not say itself."""
     said = request.model_dump(include=request.model_fields_set)
-    return parse(Extrapolation, {**preset_of(name), **said})
+    return parse(Extrapolation, {**preset_of(name, family), **said})
+
+
+def lacking(spec: ModelSpec) -> dict[str, tuple[object, str]]:
+    """The settings that a model's network does not have: the value that leaves it be, and the reason."""
+    can = spec.can
+    reasons = {
+        "positions": (can.positions != "none", "extend", "it has no positions"),
+        "attention": (can.attention_scale, "off", "its attention is not ours to scale"),
+        "text_copies": (can.text_copies, 1.0, "the text is not in the sequence"),
+        "half_patch": (can.half_patch, False, "its patches cannot be moved"),
+        "copies_at": (can.grid_copies, "origin", "its text has no positions"),
+        "rope_base": (can.positions == "rope", "auto", "its positions are no rotary embedding"),
+        "large_guidance": (can.guidance == "embedded", "auto", "it reads no guidance scale"),
+    }
+    return {
+        name: (neutral, can.reasons.get(name, reason))
+        for name, (able, neutral, reason) in reasons.items()
+        if not able
+    }
 
 
 def native_of(request: ResolvedExtrapolation) -> Resolved:

@@ -20,7 +20,7 @@ ClipMode = Literal["on", "zeros"]
 Unconditional = Literal["encoded", "zeros"]
 Tokens = Annotated[int, Field(ge=1, le=512)]
 SkipScale = Annotated[float, Field(ge=0, le=10)]
-EmbeddedScale = Annotated[float, Field(ge=0, le=30)]
+EmbeddedScale = Annotated[float, Field(ge=0, le=30)] | Literal["auto"]
 Time = Annotated[float, Field(ge=0, le=1)]
 
 MOST_LAYERS = 64
@@ -171,10 +171,10 @@ class SD3Options(FamilyOptions):
 class FluxOptions(FamilyOptions):
     """FLUX.1: T5's tokens, CLIP-L's pooled vector, and in dev and Krea a scale that the network reads."""
 
-    guidance: EmbeddedScale | None = Field(
-        None,
-        description="Embedded guidance (FLUX.1 dev): a scale that the network reads, at no further call. The "
-        "model's own by default.",
+    guidance: EmbeddedScale = Field(
+        "auto",
+        description="Embedded guidance (FLUX.1 dev): a scale that the network reads, at no further call; "
+        "auto is the model's own.",
     )
     t5: T5Mode = Field(
         "on", description="T5's tokens as they are, zeros in their place, none, or those of an empty text."
@@ -203,13 +203,13 @@ class FluxOptions(FamilyOptions):
                 f"t5 is omit; the text of {spec.name} is T5's tokens alone, so none would be left: choose "
                 "on, zeros or empty"
             )
-        if self.guidance is not None and spec.can.guidance != "embedded":
+        if self.guidance != "auto" and spec.can.guidance != "embedded":
             raise Refusal(
                 f"guidance is {self.guidance:g}; {spec.name} was distilled to need none and reads no scale: "
                 "leave it out, or give cfg and a negative prompt"
             )
-        given = spec.defaults.guidance if self.guidance is None else self.guidance
-        return {**super().resolved(spec), "guidance": given}
+        given = spec.defaults.guidance if self.guidance == "auto" else self.guidance
+        return {**super().resolved(spec), "guidance": "auto" if given is None else given}
 
     def lighter(self, spec: ModelSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
         if self.t5 in ("on", "empty"):

@@ -144,7 +144,7 @@ def _losses(cell: Cell, engine: Engine) -> Raw:
     with engine.hold(plan) as ready, torch.inference_mode():
         model = ready.model
         text = model.encode(text_inputs(plan.request, plan.spec))
-        velocity = model.network([text], Dials(LEVELS))
+        velocity = model.network([text], Dials(LEVELS, guidance=plan.flow_stages[0].embedded))
         picture = render([scene], plan.request.width).to(ready.device) * 2 - 1
         x0 = model.to_latent(picture).float()
         for index, t in enumerate(LEVELS):

@@ -11,6 +11,9 @@ import pytest
 
 from sd3demo.catalogue import (
     CATALOGUE,
+    ConstantShift,
+    FluxShape,
+    LinearMuShift,
     assets,
     depths,
     find,
@@ -163,8 +166,30 @@ def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
 
 
 def test_another_pipelines_folder_is_refused_by_name(folder: Path) -> None:
-    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    assert "is a FluxPipeline" in refusal(folder)
+    (folder / "model_index.json").write_text('{"_class_name": "PixArtAlphaPipeline"}')
+    assert "is a PixArtAlphaPipeline; the models that can be run here are StableDiffusion3" in refusal(folder)
+
+
+def test_a_flux_folders_spec_is_read_from_its_configs(checkpoint: Callable[..., Path]) -> None:
+    dev, schnell = (find(str(checkpoint(f"flux-{name}"))) for name in ("dev", "schnell"))
+    network = dev.network
+    assert isinstance(network, FluxShape)
+    assert (network.double, network.single, network.hidden, network.heads, network.axes) == (
+        2, 3, 32, 2, (4, 6, 6)
+    )  # fmt: skip
+    assert (dev.family, dev.native, dev.latent.multiple, dev.latent.channels) == ("flux", 512, 8, 16)
+    assert [(each.tokens, each.has_rows) for each in dev.encoders] == [(9, False), (9, True)]
+    assert (dev.can.guidance, schnell.can.guidance) == ("embedded", "none")
+    assert (dev.defaults.guidance, schnell.defaults.guidance) == (3.5, None)
+    assert dev.shift == LinearMuShift(patch_side=8)
+    assert schnell.shift == ConstantShift(1.0)
+
+
+def test_a_flux_folder_without_an_encoder_is_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint("flux-dev"), tmp_path / "model"))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_2": [None, None]}))
+    assert "names no text_encoder_2" in refusal(folder)
 
 
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:

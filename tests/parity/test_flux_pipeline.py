@@ -43,7 +43,7 @@ def reference(folder: Path, ran: Ran, **words: object) -> torch.Tensor:
         max_sequence_length=request.max_sequence_length,
         generator=[torch.Generator().manual_seed(seed) for seed in ran.plan.seeds],
         output_type="latent",
-        **({} if request.guidance is None else {"guidance_scale": request.guidance}),
+        **({"guidance_scale": request.guidance} if request.guidance != "auto" else {}),
         **words,
     )
     return pipe._unpack_latents(made.images, request.height, request.width, pipe.vae_scale_factor)

@@ -13,7 +13,14 @@ from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
 from sd3demo.engine.plan.costs import decoder_scale, encoder_flops, text_tokens
 from sd3demo.engine.plan.memory import Budget
-from sd3demo.engine.plan.resolve import NATIVE, asked_branches, guidance_of, native_stage, resolve
+from sd3demo.engine.plan.resolve import (
+    NATIVE,
+    asked_branches,
+    embedded_scale,
+    guidance_of,
+    native_stage,
+    resolve,
+)
 from sd3demo.engine.plan.sizes import Size, Sizes, scale_of, sizes_of
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage, Stage
 from sd3demo.errors import Refusal
@@ -22,7 +29,7 @@ from sd3demo.flow.extrapolation.tuning import BASES, Toolkit, attention_scale, g
 from sd3demo.flow.grids import time_grid
 from sd3demo.flow.solvers import SOLVERS
 from sd3demo.settings import Request, Resolved, parse, skipped_layers
-from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, native_of
+from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, lacking, native_of
 
 RESHIFTS: Mapping[str, float | None] = {"auto": None, "1.5s": 1.5}
 """Reshifts by name as multiples of the scale; None is the family's own rule."""
@@ -64,25 +71,15 @@ def resolve_large(
 
 def _check_capabilities(request: Extrapolation, spec: ModelSpec) -> None:
     """Raises Refusal for a change of the network that the model's family does not have."""
-    can = spec.can
-    for name, neutral, able in (
-        ("positions", "extend", can.positions != "none"),
-        ("attention", "off", can.attention_scale),
-        ("text_copies", 1, can.text_copies),
-        ("half_patch", False, can.half_patch),
-        ("copies_at", "origin", can.grid_copies),
-        ("rope_base", "auto", can.positions == "rope"),
-        ("large_guidance", None, can.guidance == "embedded"),
-    ):
-        given = getattr(request, name)
-        if given != neutral and not able:
-            why = f": {can.reasons[name]}" if name in can.reasons else ""
-            leave = "leave it out" if neutral is None else f"leave it at {neutral}"
-            raise Refusal(f"{name} is {given}, which {spec.name} cannot do{why}; {leave}")
+    for name, (neutral, reason) in lacking(spec).items():
+        if (given := getattr(request, name)) != neutral:
+            raise Refusal(
+                f"{name} is {given}, which means nothing for {spec.name}: {reason}; leave it at {neutral}"
+            )
     if request.copies_at == "grid" and request.text_copies != "auto":
         raise Refusal(
-            f"copies_at is grid and text_copies {request.text_copies:g}; a grid has one copy in each native "
-            "window that fits, so text_copies must be auto"
+            f"copies_at is grid and text_copies is {request.text_copies:g}; a grid has one copy in each "
+            "native window that fits, so text_copies must be auto"
         )
 
 
@@ -182,7 +179,7 @@ def _flow(
     visits = SOLVERS[request.solver].visits(sigmas)
     calls = sum(len(guidance.wanted(at)) for at in visits)
     branches, text = asked_branches(guidance, visits), text_tokens(request, spec)
-    toolkit = toolkit_of(request, size, spec)
+    toolkit, large_guidance = toolkit_of(request, size, spec), request.large_guidance
     flops = calls * spec.network.flops(spec.latent.tokens(*size), toolkit.text_repeats * text)
     native_visits: tuple[float, ...] = ()
     if "native-network" in METHODS[request.method].needs:
@@ -202,7 +199,8 @@ def _flow(
         branches=branches,
         guidance=guidance,
         skip_layers=skipped_layers(request.skip_layers),
-        embedded=request.guidance if request.large_guidance is None else request.large_guidance,
+        embedded=embedded_scale(request.guidance if large_guidance == "auto" else large_guidance),
+        native_embedded=embedded_scale(request.guidance),
         solver=request.solver,
         needs=needs,
         request=request,

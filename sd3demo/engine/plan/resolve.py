@@ -55,6 +55,11 @@ def guidance_of(request: Resolved) -> Guidance:
     )
 
 
+def embedded_scale(guidance: float | str) -> float | None:
+    """The scale that the network reads; a model that reads none leaves the setting at auto."""
+    return None if isinstance(guidance, str) else guidance
+
+
 def asked_branches(guidance: Guidance, visits: Iterable[At]) -> tuple[Branch, ...]:
     """Every branch that is asked for at any of these times, each once."""
     return tuple(dict.fromkeys(branch for at in visits for branch in guidance.wanted(at)))
@@ -77,7 +82,7 @@ def native_stage(request: Resolved, spec: ModelSpec) -> FlowStage:
         branches=asked_branches(guidance, visits),
         guidance=guidance,
         skip_layers=skipped_layers(request.skip_layers),
-        embedded=request.guidance,
+        embedded=embedded_scale(request.guidance),
         solver=request.solver,
         flops=calls * spec.network.flops(tokens, text_tokens(request, spec)),
     )

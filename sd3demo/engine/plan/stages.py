@@ -40,6 +40,8 @@ class FlowStage:
     skip_layers: tuple[int, ...] = ()
     embedded: float | None = None
     """The guidance scale that the network reads; None where it reads none."""
+    native_embedded: float | None = None
+    """The same where it is asked at its own size beside."""
     needs: tuple[str, ...] = ()
     request: ResolvedExtrapolation | None = None
     """The settings of the arm that it belongs to; None for the native stage, which is plain."""

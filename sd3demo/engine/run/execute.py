@@ -141,9 +141,8 @@ def _field(
     velocity = guided(branches(dials), stage.guidance, witnesses)
     native = velocity
     if stage.native_visits:
-        plain = Dials(
-            stage.native_visits, skip_layers=stage.skip_layers, guidance=state.plan.request.guidance
-        )
+        native_guidance = stage.native_embedded
+        plain = Dials(stage.native_visits, skip_layers=stage.skip_layers, guidance=native_guidance)
         native = guided(branches(plain), stage.guidance)
     large, method = stage.large, stage.method
     watching = [each for each in (*recorders.values(), *state.extra) if isinstance(each, CorrectionRecorder)]

@@ -163,8 +163,8 @@ LOW_PASSES: Mapping[str, Callable[[Tensor, int, float], Tensor]] = {
     "dct": lambda x, level, cutoff: dct(x, cutoff),
     "bicubic": lambda x, level, cutoff: bicubic(x, 1 / max(cutoff, 1 / max(x.shape[-2:]))),
 }
-"""A name -> its operator on (x, level, cutoff). Above the cut-off 1 / s a guide that was enlarged by s holds what
-pixel interpolation and the encoder have put there and no detail of the picture. That is not little: 34% (2x)
+"""A name -> its operator on (x, level, cutoff). Above the cut-off 1 / s a guide that was enlarged by s holds
+what pixel interpolation and the encoder have put there and no detail of the picture: 34% (2x)
 and 40% (4x) of the energy without the mean, measured on the embedded model's guides. A block of s by s is
 haar's level log2 s."""
 

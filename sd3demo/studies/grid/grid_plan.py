@@ -168,10 +168,12 @@ def run(grid_plan: GridPlan, run_batch: RunBatch) -> Generator[GridEvent, None, 
 
 
 def groups(plans: Sequence[Plan]) -> list[list[int]]:
-    """Return the places of plans that can form a batch: of one model, one precision and one placement."""
+    """Return the places of plans that can form a batch: of one model in one place, asked in one way."""
     found: dict[tuple[object, ...], list[int]] = {}
     for place, plan in enumerate(plans):
-        key = (plan.spec.name, plan.request.precision, plan.placement)
+        stage = plan.flow_stages[0]
+        asked = (stage.skip_layers, stage.embedded)
+        key = (plan.spec.name, plan.request.precision, plan.placement, asked)
         found.setdefault(key, []).append(place)
     return list(found.values())
 

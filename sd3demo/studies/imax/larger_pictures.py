@@ -72,7 +72,7 @@ def full(settings: ImaxSettings) -> dict[str, object]:
     """The preset's settings, the defaults among them."""
     said = ("method", "start", *PLAIN)
     defaults = {name: Extrapolation.model_fields[name].default for name in said}
-    return defaults | dict(preset_of(settings.preset))
+    return defaults | dict(preset_of(settings.preset, find(settings.model).family))
 
 
 def preset_title(settings: ImaxSettings) -> str:

@@ -53,6 +53,8 @@ TIMES = {
 
 ON_OR_ZEROS = {"on": "On", "zeros": "Zeros"}
 
+SCALES = ("auto", "1.5", "2.5", "3.5", "5", "7")
+
 LABELS: Mapping[str, Label] = {
     "prompt": Label("Prompt", "Describe the picture.", hint="a red circle above a blue square"),
     "negative": Label("Negative prompt", "What to avoid; CFG leads away from it.", hint="empty"),
@@ -65,6 +67,7 @@ LABELS: Mapping[str, Label] = {
     "cfg": Label(
         "CFG scale", "How closely the prompt is followed; 1 is off and takes half the time.", (1, 12), 0.1
     ),
+    "guidance": Label("Guidance", "Embedded: the network reads the scale.", suggested=SCALES),
     "cfg_from": Label("CFG from t", step=0.01),
     "cfg_to": Label("CFG up to t", step=0.01),
     "skip_scale": Label("Skip-layer guidance", "For SD3.5-medium; 0 is off.", step=0.1),
@@ -131,6 +134,9 @@ LABELS: Mapping[str, Label] = {
     "positions": Label("Positions"),
     "attention": Label("Attention logits times"),
     "text_copies": Label("Copies of the text", suggested=("auto", "1", "2", "4", "16")),
+    "copies_at": Label("Copies stand", names={"origin": "With the text", "grid": "On a grid"}),
+    "rope_base": Label("Base of RoPE times", suggested=("auto", "2", "4", "10")),
+    "large_guidance": Label("Guidance at the larger size", suggested=SCALES),
     "use_flow": Label("Projected flow"),
     "use_positions": Label("Positions"),
     "use_reshift": Label("Time shift"),
@@ -192,7 +198,7 @@ HEADING = ("prompt", "seed")
 """What stands above all groups."""
 
 GROUPS = (
-    Group("Sampling", ("steps", "cfg", "shift", "solver", "schedule"), open=True),
+    Group("Sampling", ("steps", "cfg", "guidance", "shift", "solver", "schedule"), open=True),
     Group("Text", ("t5", "clip_l", "clip_g", "negative", "uncond", "prompt_2", "prompt_3")),
     Group("Size and batch", ("width", "height", "count")),
 )

@@ -4,23 +4,26 @@ Each part of the method has a switch beside its setting: switched off, the netwo
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from sd3demo.catalogue import ModelSpec
+from sd3demo.catalogue import Family, ModelSpec, find
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
-from sd3demo.settings import parse
+from sd3demo.settings import parse, without_effect
 from sd3demo.settings.extrapolation import (
     COMPARED,
     PLAIN,
     PRESETS,
     Extrapolation,
     PresetName,
+    lacking,
     method_arms,
     preset_of,
 )
+from sd3demo.settings.family_presets import FAMILY_PRESETS
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import label
 
@@ -76,10 +79,15 @@ SWITCHES = tuple(PARTS)
 LAST = ("compare",)
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Projected flow": ("method", "strength", "low_pass", "level", "cutoff", "start", "cascade"),
-    "Inference toolkit": ("positions", "reshift", "attention", "text_copies"),
-    "Sampling": ("model", "seed", "steps", "large_steps", "tail", "cfg", "solver", "lift", "posterior"),
+    "Inference toolkit": ("positions", "rope_base", "reshift", "attention", "text_copies", "copies_at"),
+    "Sampling": (
+        *("model", "seed", "steps", "large_steps", "tail", "cfg", "guidance", "large_guidance", "solver"),
+        *("lift", "posterior"),
+    ),
 }
 NAMES = (*HEAD, *SWITCHES, *LAST, *(name for group in GROUPS.values() for name in group))
+SEEN = frozenset((*NAMES, *(name for name, _, _ in PARTS.values())))
+"""The settings that the form has a control for; what else a preset says applies unseen."""
 PRESET_SETS = (*SWITCHES, *(name for name in ("strength", "low_pass", "tail", "posterior")))
 
 
@@ -90,13 +98,13 @@ def opening(spec: ModelSpec, preset: str = "tuned") -> dict[str, object]:
     values |= {"prompt": "", "steps": spec.defaults.steps, "cfg": spec.defaults.cfg, "start": "auto"}
     values |= {"width": 2 * spec.native, "height": 2 * spec.native, "large_steps": spec.defaults.steps}
     values |= {"compare": list(plain.compare), "model": spec.name}
-    return values | preset_values(preset)
+    return values | preset_values(preset, spec.family)
 
 
-def preset_values(preset: str) -> dict[str, object]:
+def preset_values(preset: str, family: Family = "sd3") -> dict[str, object]:
     """The values that a preset gives: its parts' switches, their settings, and the rest of it."""
     said = {name: Extrapolation.model_fields[name].default for name in PRESET_SETTINGS} | dict(
-        preset_of(preset)
+        preset_of(preset, family)
     )
     found: dict[str, object] = {}
     for switch, (name, off, on) in PARTS.items():
@@ -108,8 +116,15 @@ def preset_values(preset: str) -> dict[str, object]:
     return {name: typed(value) if name in OPEN else value for name, value in held.items()}
 
 
-PRESET_SETTINGS = tuple(dict.fromkeys(name for preset in PRESETS.values() for name in preset))
-"""All settings that any preset speaks of."""
+PRESET_SETTINGS = tuple(
+    dict.fromkeys(
+        name
+        for presets in (PRESETS, *FAMILY_PRESETS.values())
+        for preset in presets.values()
+        for name in preset
+    )
+)
+"""All settings that any preset speaks of, in any family."""
 
 
 def requested(values: Mapping[str, object], *, own: bool = False) -> dict[str, Extrapolation]:
@@ -133,7 +148,9 @@ def requested(values: Mapping[str, object], *, own: bool = False) -> dict[str, E
         held["start"] = None
     if preset not in PRESETS:
         raise Refusal(f"preset is {preset!r}; choose one of {', '.join(PRESETS)}")
-    request = parse(Extrapolation, held)
+    family = find(str(held["model"])).family
+    unseen = {name: value for name, value in preset_of(str(preset), family).items() if name not in SEEN}
+    request = parse(Extrapolation, unseen | held)
     unknown = [name for name in compare if name not in METHODS]
     if unknown:
         raise Refusal(f"compare holds {unknown[0]!r}; choose from {', '.join(SHOWN)}")
@@ -172,7 +189,11 @@ def inactive(values: Mapping[str, object]) -> dict[str, str]:
         reasons.setdefault("cutoff", "Haar has levels and no cut-off.")
     if values["size"] != OWN:
         reasons |= dict.fromkeys(("width", "height"), "Choose Own size to set it.")
-    return reasons
+    spec = find(str(values["model"]))
+    means = f"Means nothing for {Path(spec.name).name}: "
+    reasons |= {name: f"{means}{reason}." for name, (_, reason) in lacking(spec).items()}
+    unused = {name: why for name, why in without_effect(values, spec).items() if name == "guidance"}
+    return reasons | unused
 
 
 GUIDED = tuple(name for name in SHOWN if "guide" in METHODS[name].needs)

@@ -15,6 +15,7 @@ from sd3demo.engine.input_image import own_of, read_own
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Refusal
 from sd3demo.history import receipts_of, to_png
+from sd3demo.settings.extrapolation import lacking
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.labels import help_of
 from sd3demo.ui.extrapolate.compare_view import png
@@ -125,16 +126,17 @@ def grey_out(*held: object) -> Updates:
     ]
 
 
-def preset(name: str) -> Updates:
-    """A preset's switches and settings; the others stay."""
-    found = preset_values(name)
+def preset(name: str, model_name: str) -> Updates:
+    """A preset's switches and settings, as the model's family has them; the others stay."""
+    found = preset_values(name, find(model_name).family)
     return [gr.update(value=found[each]) if each in found else gr.skip() for each in NAMES]
 
 
 def model(name: str) -> Updates:
-    """The values that a newly chosen model has of its own; the others stay."""
-    start = opening(find(name))
-    own = ("width", "height", "steps", "large_steps", "cfg")
+    """The values that a newly chosen model has of its own, and of what it lacks; the others stay."""
+    spec = find(name)
+    start = opening(spec)
+    own = {"width", "height", "steps", "large_steps", "cfg", "guidance", *lacking(spec)}
     return [gr.update(value=start[each]) if each in own else gr.skip() for each in NAMES]
 
 

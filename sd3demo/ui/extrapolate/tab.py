@@ -161,9 +161,10 @@ def _moves(
     plan = partial(handlers.plan_of, core)
     at_once([controls[name].change for name in free], plan, [own, *every], [told], raw=True)
     after(opened, plan, [own, *every], [told])
-    greying = [*SWITCHES, *LAST, "method", "low_pass", "size"]
+    greying = [*SWITCHES, *LAST, "method", "low_pass", "size", "model"]
     at_once([controls[name].change for name in greying], handlers.grey_out, every, every, raw=True)
-    at_once([controls["preset"].input], handlers.preset, [controls["preset"]], every)
+    both = [controls["preset"], controls["model"]]
+    at_once([controls["preset"].input], handlers.preset, both, every)
     at_once([controls["model"].input], handlers.model, [controls["model"]], every)
 
 

@@ -15,7 +15,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.errors import Refusal
 from sd3demo.history import model_on_offer, read_receipt, single_request
-from sd3demo.settings import LAST_SEED, Request, parse, without_effect
+from sd3demo.settings import LAST_SEED, Request, foreign_options, parse, without_effect
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import build
@@ -63,11 +63,13 @@ class GenerateHandlers:
             shown = view
 
     def model(self, name: str) -> Updates:
-        """The values that a newly chosen model has of its own; the others stay."""
+        """The values that a newly chosen model has of its own, and of what it lacks; the others stay."""
         spec = find(name)
         fields = self.kind.model_fields
+        own = {setting for setting in fields if fields[setting].default is None}
+        own |= foreign_options(spec).keys() | {"guidance"}
         return [
-            update if fields[setting].default is None else gr.skip()
+            update if setting in own else gr.skip()
             for setting, update in zip(self.names, self._filled(self._opening(spec), spec), strict=True)
         ]
 

@@ -16,7 +16,7 @@ from sd3demo.engine.events import ArmFinished, Event, StepDone
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import parse
-from sd3demo.settings.extrapolation import COMPARED, PLAIN, PRESETS, Extrapolation, with_preset
+from sd3demo.settings.extrapolation import COMPARED, PLAIN, PRESETS, Extrapolation, preset_of, with_preset
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.labels import label
 from sd3demo.ui.extrapolate import xray
@@ -134,6 +134,24 @@ def test_what_changes_nothing_is_greyed_with_its_reason() -> None:
     assert not {"width", "height"} & set(inactive(held(size="own")))
     assert "sets the positions itself" in inactive(held(method="time-aware", compare=[]))["positions"]
     assert "positions" not in inactive(held(method="time-aware", compare=["direct"]))
+
+
+def test_what_a_models_network_lacks_is_greyed_with_the_reason() -> None:
+    tiny, dev, schnell = (inactive(held(model=name)) for name in ("tiny", "flux-dev", "flux-schnell"))
+    assert tiny["rope_base"] == "Means nothing for tiny: its positions are no rotary embedding."
+    assert tiny["guidance"] == "Stable Diffusion 3 has no such setting."
+    assert {"rope_base", "copies_at", "large_guidance"} <= tiny.keys()
+    assert not {"rope_base", "copies_at", "guidance", "large_guidance"} & dev.keys()
+    assert "distilled to need no" in schnell["guidance"]
+    assert "large_guidance" in schnell
+
+
+def test_a_preset_is_the_models_familys_and_applies_what_has_no_control() -> None:
+    spec = find("flux-dev")
+    *_, release = requested(opening(spec, "release") | {"prompt": "a"}).values()
+    said = preset_of("release", "flux")
+    assert {name: getattr(release, name) for name in said} == said
+    assert release.shift == 3.0
 
 
 def test_what_is_greyed_changes_nothing() -> None:
