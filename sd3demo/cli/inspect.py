@@ -71,11 +71,11 @@ def _fits(found: Inspection) -> dict[int, str | None]:
     fits: dict[int, str | None] = {}
     for gib in GPU_SIZES:
         try:
-            made = plan(request, found.spec, Budget("cuda", gib * GIB, GPU_FLOPS))
+            planned = plan(request, found.spec, Budget("cuda", gib * GIB, GPU_FLOPS))
         except Refusal:
             fits[gib] = None
             continue
-        fits[gib] = made.placement if made.fits else None
+        fits[gib] = planned.placement if planned.fits else None
     return fits
 
 
