@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sd3demo.catalogue import find, fingerprint
@@ -154,6 +156,7 @@ def test_a_plan_refuses_what_a_run_refuses_in_the_same_words(
     folder = Path(shutil.copytree(checkpoint(kind), home / "model"))
     broken, words = (SD3_BROKEN if kind.startswith("sd3") else FLUX_BROKEN)[name]
     broken(folder)
+    capsys.readouterr()  # what writing the checkpoint said
     planned = refused(capsys, "plan", "--model", str(folder))
     before = files(home)
     made = refused(capsys, "generate", PROMPT, "--model", str(folder), "--steps", "1", "--out", "a.png")
@@ -183,15 +186,13 @@ def test_a_folder_of_a_variant_alone_gives_the_same_picture(
     assert find(str(folder)).components == {
         name: size for name, size in find(str(folder)).components.items() if size.parameters
     }
-    hashes = []
+    pictures = []
     for name, model in (("a.png", plain), ("b.png", folder)):
         answer(capsys, "plan", "--model", str(model))
         answer(capsys, "generate", PROMPT, "--model", str(model), "--steps", "2", "--out", name)
-        from PIL import Image
-
         with Image.open(name) as image:
-            hashes.append(image.tobytes())
-    assert hashes[0] == hashes[1]
+            pictures.append(np.array(image).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert len({fingerprint(find(str(each))) for each in (plain, folder)}) == 2  # other files
 
 
