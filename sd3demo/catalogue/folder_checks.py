@@ -95,6 +95,7 @@ def check_network(folder: Path, config: NetworkShape) -> None:
 def check_weights(folder: Path) -> None:
     """Raise Refusal where a text encoder's or autoencoder's weights are of another shape than its config."""
     config, shapes = read_json(folder / "config.json"), _shapes(folder)
+    expected: dict[tuple[str, ...], tuple[object, ...]]
     if config.get("model_type") in (*CLIP_TYPES, *T5_TYPES):
         clip = config["model_type"] in CLIP_TYPES
         layers, count = ("layers", "num_hidden_layers") if clip else ("block", "num_layers")
