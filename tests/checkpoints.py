@@ -48,6 +48,8 @@ class Kind:
     shift: float = 3.0
     text_tokens: int = 9
     vae_blocks: int = 3
+    projection: int = 12
+    """Channels of CLIP-L's pooled vector; CLIP-G's has 12."""
     words: list[str] = field(default_factory=lambda: ["a", "red", "circle", "above", "blue", "square", "on"])
 
     @property
@@ -99,7 +101,7 @@ def pipeline(kind: Kind, *, seed: int = 0, with_t5: bool = True) -> StableDiffus
             transformer=_transformer(kind),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=kind.shift),
             vae=_vae(kind),
-            text_encoder=_clip(kind, width=16),
+            text_encoder=_clip(kind, width=16, projection=kind.projection),
             tokenizer=_clip_tokenizer(kind),
             text_encoder_2=_clip(kind, width=24),
             tokenizer_2=_clip_tokenizer(kind),
@@ -120,7 +122,7 @@ def _transformer(kind: Kind) -> SD3Transformer2DModel:
         num_attention_heads=kind.heads,
         joint_attention_dim=48,
         caption_projection_dim=kind.heads * kind.head_dim,
-        pooled_projection_dim=24,
+        pooled_projection_dim=kind.projection + 12,
         out_channels=16,
         pos_embed_max_size=16,
         qk_norm=kind.qk_norm,
@@ -148,11 +150,11 @@ def _vae(kind: Kind) -> AutoencoderKL:
     ).eval()
 
 
-def _clip(kind: Kind, *, width: int) -> CLIPTextModelWithProjection:
-    return CLIPTextModelWithProjection(_clip_config(kind, width=width)).eval()
+def _clip(kind: Kind, *, width: int, projection: int = 12) -> CLIPTextModelWithProjection:
+    return CLIPTextModelWithProjection(_clip_config(kind, width=width, projection=projection)).eval()
 
 
-def _clip_config(kind: Kind, *, width: int) -> CLIPTextConfig:
+def _clip_config(kind: Kind, *, width: int, projection: int = 12) -> CLIPTextConfig:
     """`hidden_states[-2]` is read, so two layers at least; the end token's id is the tokenizer's, not 2."""
     tokenizer = _clip_tokenizer(kind)
     return CLIPTextConfig(
@@ -162,7 +164,7 @@ def _clip_config(kind: Kind, *, width: int) -> CLIPTextConfig:
         num_hidden_layers=3,
         num_attention_heads=2,
         max_position_embeddings=kind.text_tokens,
-        projection_dim=12,
+        projection_dim=projection,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -6,7 +6,7 @@ Hub repository, so that a name means the same weights for everybody.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sd3demo.catalogue.folders import read_folder
 from sd3demo.catalogue.networks import FluxShape, MMDiTShape
 from sd3demo.catalogue.sd3 import sd3_capabilities, sd3_encoders
 from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift
+from sd3demo.catalogue.single_files import read_file, split_model
 from sd3demo.catalogue.spec import Defaults, Latent, ModelSpec, Size
 from sd3demo.catalogue.weight_files import weights_hash
 from sd3demo.errors import Refusal
@@ -205,8 +206,11 @@ def find(name: str) -> ModelSpec:
         return replace(read_folder(_OFFERED[name]), name=name)
     if name and os.path.isdir(os.path.expanduser(name)):  # False too for a name that no file system takes
         return read_folder(Path(name))
+    if name and (single := split_model(name)) is not None:
+        return read_file(*single, _companions, name)
     raise Refusal(
-        f"unknown model {name!r}; choose one of {', '.join(CATALOGUE)}, or give a folder in diffusers format"
+        f"unknown model {name!r}; choose one of {', '.join(CATALOGUE)}, or give a folder in diffusers format "
+        "or a file"
     )
 
 
@@ -245,6 +249,8 @@ def locate(spec: ModelSpec) -> Path:
         index = try_to_load_from_cache(spec.hub, "model_index.json", revision=spec.revision)
         if isinstance(index, str):
             return Path(index).parent
+        if others := _other_revisions(spec):
+            raise Refusal(f"{how_to_get(spec)}, or give another revision that is here: --model {others[0]}")
     raise Refusal(how_to_get(spec))
 
 
@@ -253,8 +259,10 @@ def fingerprint(spec: ModelSpec) -> str:
 
     Adapters count: with them it is another model, whose pictures, texts and receipts are its own.
     """
-    folders = [spec.folder_of(component) for component in spec.components]
-    weights = weights_hash(locate(spec) if folders else Path(), folders)
+    folders = [spec.folder_of(component) for component in spec.components if component not in spec.in_file]
+    weights = weights_hash(
+        locate(spec) if folders else Path(), folders, Path(spec.file) if spec.file else None
+    )
     if not spec.adapters:
         return weights
     applied = "".join(f"{each.sha256} {each.weight!r}\n" for each in spec.adapters)
@@ -278,6 +286,24 @@ def how_to_get(spec: ModelSpec) -> str:
         f"{spec.name} is not on this disk: {accept}run "
         f"`hf download {spec.hub} --revision {spec.revision} {excluded}`"
     )
+
+
+def _other_revisions(spec: ModelSpec) -> list[Path]:
+    """The snapshots of a model's repository in the Hub's cache, of other commits than the pinned one."""
+    from huggingface_hub import constants
+
+    repository = Path(constants.HF_HUB_CACHE) / f"models--{spec.hub.replace('/', '--')}" / "snapshots"
+    return sorted(file.parent for file in repository.glob("*/model_index.json"))
+
+
+def _companions(family: str) -> Iterator[Path]:
+    """The folders of the catalogue's models of a family that are on this disk."""
+    for spec in CATALOGUE.values():
+        if spec.family == family and spec.hub:
+            try:
+                yield locate(spec)
+            except Refusal:
+                continue
 
 
 def _embedded(spec: ModelSpec) -> ModelSpec:

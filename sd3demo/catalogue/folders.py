@@ -10,41 +10,69 @@ from sd3demo.catalogue.flux import (
     flux_capabilities,
     flux_encoders,
 )
+from sd3demo.catalogue.folder_checks import (
+    CLIP,
+    T5,
+    TextPart,
+    check_class,
+    check_equal,
+    check_network,
+    check_order,
+    check_text_encoder,
+    check_weights,
+    token_limit,
+    whole,
+)
 from sd3demo.catalogue.networks import FluxShape, MMDiTShape
+from sd3demo.catalogue.schedulers import read_scheduler
 from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
-from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
+from sd3demo.catalogue.shifts import ConstantShift
 from sd3demo.catalogue.spec import COMPONENTS, Defaults, Latent, ModelSpec, Size
-from sd3demo.catalogue.weight_files import measure, read_json
+from sd3demo.catalogue.weight_files import measure, read_json, single_files_in
 from sd3demo.errors import Refusal
 
 
-def read_folder(folder: Path, transformer: str = "transformer") -> ModelSpec:
+def read_folder(
+    folder: Path, transformer: str = "transformer", elsewhere: frozenset[str] = frozenset()
+) -> ModelSpec:
     """The spec of a checkpoint on this disk, with the transformer that lies in that folder within it.
 
+    The weights of the components `elsewhere` are in another place; of those the configs alone are read.
     Raises Refusal with what is missing or damaged.
     """
     folder = folder.expanduser()
     if not (folder / "model_index.json").is_file():
-        raise Refusal(f"{folder} has no model_index.json; a model is a folder in diffusers format")
+        raise Refusal(f"{folder} {_not_a_model(folder)}")
     index = read_json(folder / "model_index.json")
     pipeline = str(index.get("_class_name"))
     if pipeline not in READERS:
         raise Refusal(f"{folder} is a {pipeline}; the models that can be run here are {', '.join(READERS)}")
-    present = [name for name in COMPONENTS if (index.get(name) or [None])[0] is not None]
-    return READERS[pipeline](folder, present, transformer)
+    return READERS[pipeline](folder, index, transformer, elsewhere)
 
 
-def _sd3(folder: Path, present: list[str], transformer: str) -> ModelSpec:
+def _sd3(folder: Path, index: Mapping[str, object], transformer: str, elsewhere: frozenset[str]) -> ModelSpec:
+    present = _present(index)
     _check_present(folder, present, "; only text_encoder_3 (T5) may be left out")
-    config = read_json(folder / transformer / "config.json")
+    config = check_class(folder, transformer, "SD3Transformer2DModel")
     network = _network(config, folder / transformer)
-    factor = _factor(folder)
+    if "transformer" not in elsewhere:
+        check_network(folder / transformer, network)
+    factor = _factor(folder, network.channels)
+    clips = [folder / name / "config.json" for name in ("text_encoder", "text_encoder_2")]
+    configs = [check_text_encoder(folder, file.parent.name, CLIP) for file in clips]
+    check_order(
+        folder, *(whole(file, each, "hidden_size") for file, each in zip(clips, configs, strict=True))
+    )
+    pooled = sum(whole(file, each, "projection_dim") for file, each in zip(clips, configs, strict=True))
+    check_equal(clips[1], "both CLIPs' projection_dim", pooled, "pooled_projection_dim", network.pooled_dim)
+    if "text_encoder_3" in present:
+        _check_width(folder, "text_encoder_3", T5, "joint_attention_dim", network.joint_dim)
     sample = config.get("sample_size", 128)
-    shift = read_json(folder / "scheduler" / "scheduler_config.json").get("shift", 1.0)
     longest = LONGEST_T5
     if "text_encoder_3" in present:
-        longest = min(_token_limit(folder / "tokenizer_3", LONGEST_T5), LONGEST_T5)
+        longest = min(token_limit(folder / "tokenizer_3", LONGEST_T5), LONGEST_T5)
     latent = Latent(network.channels, factor, network.patch)
+    shift = read_scheduler(folder, index, latent.multiple)
     return ModelSpec(
         name=str(folder),
         family="sd3",
@@ -53,36 +81,33 @@ def _sd3(folder: Path, present: list[str], transformer: str) -> ModelSpec:
         latent=latent,
         network=network,
         encoders=sd3_encoders(
-            clip=_token_limit(folder / "tokenizer", 77),
+            clip=token_limit(folder / "tokenizer", 77),
             t5=min(PIPELINE_T5_TOKENS, longest),
             longest=longest,
         ),
-        components=_components(folder, present, transformer),
+        components=_components(folder, present, transformer, elsewhere),
         can=sd3_capabilities(network, latent),
-        shift=ConstantShift(float(shift)),
-        defaults=Defaults(),
+        shift=shift,
+        defaults=Defaults(schedule="diffusers" if isinstance(shift, ConstantShift) else "single"),
         folder=str(folder),
         transformer=transformer,
     )
 
 
-def _flux(folder: Path, present: list[str], transformer: str) -> ModelSpec:
+def _flux(
+    folder: Path, index: Mapping[str, object], transformer: str, elsewhere: frozenset[str]
+) -> ModelSpec:
+    present = _present(index)
     _check_present(folder, present, "")
-    network = _flux_network(read_json(folder / transformer / "config.json"), folder / transformer)
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    latent = Latent(network.channels, _factor(folder), network.patch)
-    shift: ShiftRule = ConstantShift(float(scheduler.get("shift", 1.0)))
-    if scheduler.get("use_dynamic_shifting"):
-        shift = LinearMuShift(
-            base=float(scheduler.get("base_shift", 0.5)),
-            top=float(scheduler.get("max_shift", 1.15)),
-            tokens=(
-                int(scheduler.get("base_image_seq_len", 256)),
-                int(scheduler.get("max_image_seq_len", 4096)),
-            ),
-            patch_side=latent.multiple,
-        )
-    longest = min(_token_limit(folder / "tokenizer_2", LONGEST_T5), LONGEST_T5)
+    config = check_class(folder, transformer, "FluxTransformer2DModel")
+    network = _flux_network(config, folder / transformer)
+    if "transformer" not in elsewhere:
+        check_network(folder / transformer, network)
+    latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
+    _check_width(folder, "text_encoder", CLIP, "pooled_projection_dim", network.pooled_dim)
+    _check_width(folder, "text_encoder_2", T5, "joint_attention_dim", network.joint_dim)
+    shift = read_scheduler(folder, index, latent.multiple)
+    longest = min(token_limit(folder / "tokenizer_2", LONGEST_T5), LONGEST_T5)
     usual = 512 if network.guidance else 256  # those of dev and of schnell
     return ModelSpec(
         name=str(folder),
@@ -92,9 +117,9 @@ def _flux(folder: Path, present: list[str], transformer: str) -> ModelSpec:
         latent=latent,
         network=network,
         encoders=flux_encoders(
-            clip=_token_limit(folder / "tokenizer", 77), t5=min(usual, longest), longest=min(usual, longest)
+            clip=token_limit(folder / "tokenizer", 77), t5=min(usual, longest), longest=min(usual, longest)
         ),
-        components=_components(folder, present, transformer),
+        components=_components(folder, present, transformer, elsewhere),
         can=flux_capabilities(network),
         shift=shift,
         defaults=FLUX_DEV_DEFAULTS if network.guidance else FLUX_SCHNELL_DEFAULTS,
@@ -103,13 +128,37 @@ def _flux(folder: Path, present: list[str], transformer: str) -> ModelSpec:
     )
 
 
-READERS: Mapping[str, Callable[[Path, list[str], str], ModelSpec]] = {
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""What diffusers calls a LoRA's file."""
+
+READERS: Mapping[str, Callable[[Path, Mapping[str, object], str, frozenset[str]], ModelSpec]] = {
     "StableDiffusion3Pipeline": _sd3,
     "StableDiffusion3Img2ImgPipeline": _sd3,
     "StableDiffusion3InpaintPipeline": _sd3,
     "FluxPipeline": _flux,
 }
-"""The pipelines whose folders can be run here: each gives a spec, from the components that are present."""
+"""The pipelines whose folders can be run here: each gives a spec, from model_index.json."""
+
+
+def _not_a_model(folder: Path) -> str:
+    """What a folder without model_index.json seems to be, and what to give instead."""
+    if (folder / LORA_FILE).is_file():
+        return "holds a LoRA, which changes a model and is none: give it to --lora beside a --model"
+    if (folder / "config.json").is_file():
+        name = read_json(folder / "config.json").get("_class_name", "part of a model")
+        return f"holds a {name} alone and has no model_index.json; give the folder that it lies in"
+    alone = "has no model_index.json; a model is a folder in diffusers format"
+    snapshots = sorted(folder.glob("snapshots/*/model_index.json"))
+    if snapshots:
+        return f"{alone}, such as {snapshots[0].parent} in it"
+    files = single_files_in(folder)
+    return f"{alone}, or one file in it, such as {files[0]}" if files else alone
+
+
+def _present(index: Mapping[str, object]) -> list[str]:
+    """The components that model_index.json names."""
+    entries = {name: index.get(name) for name in COMPONENTS}
+    return [name for name, entry in entries.items() if isinstance(entry, list) and entry and entry[0]]
 
 
 def _check_present(folder: Path, present: list[str], optional: str) -> None:
@@ -118,14 +167,31 @@ def _check_present(folder: Path, present: list[str], optional: str) -> None:
             raise Refusal(f"{folder}/model_index.json names no {needed}{optional}")
 
 
-def _components(folder: Path, present: list[str], transformer: str) -> dict[str, Size]:
-    return {name: measure(folder / (transformer if name == "transformer" else name)) for name in present}
+def _components(
+    folder: Path, present: list[str], transformer: str, elsewhere: frozenset[str]
+) -> dict[str, Size]:
+    folders = {name: folder / (transformer if name == "transformer" else name) for name in present}
+    for name, place in folders.items():
+        if name not in elsewhere and name != "transformer":
+            check_weights(place)
+    return {name: Size(0, 0) if name in elsewhere else measure(place) for name, place in folders.items()}
 
 
-def _factor(folder: Path) -> int:
+def _factor(folder: Path, channels: int) -> int:
     """Pixels along the side of a latent's entry, from the autoencoder's config."""
-    blocks = read_json(folder / "vae" / "config.json").get("block_out_channels")
-    return 2 ** (len(blocks) - 1) if blocks else 8
+    file = folder / "vae" / "config.json"
+    config = check_class(folder, "vae", "AutoencoderKL")
+    check_equal(file, "latent_channels", whole(file, config, "latent_channels"), "channels", channels)
+    blocks = config.get("block_out_channels")
+    if not isinstance(blocks, list) or not blocks:
+        raise Refusal(f"{file} sets block_out_channels to {blocks}; it must be a list of widths")
+    return 2 ** (len(blocks) - 1)
+
+
+def _check_width(folder: Path, component: str, part: TextPart, name: str, expected: int) -> None:
+    """Raises Refusal where a text encoder is not as wide as the transformer reads it."""
+    file, config = folder / component / "config.json", check_text_encoder(folder, component, part)
+    check_equal(file, part.width, whole(file, config, part.width), name, expected)
 
 
 def _flux_network(config: dict, folder: Path) -> FluxShape:
@@ -168,10 +234,3 @@ def _network(config: dict, folder: Path) -> MMDiTShape:
         raise Refusal(
             f"{folder}/config.json is not an SD3Transformer2DModel's: {error} is missing"
         ) from error
-
-
-def _token_limit(folder: Path, otherwise: int) -> int:
-    """A tokenizer's `model_max_length`; transformers writes 1e30 for 'not known'."""
-    file = folder / "tokenizer_config.json"
-    limit = read_json(file).get("model_max_length", otherwise) if file.is_file() else otherwise
-    return int(limit) if limit < 1_000_000 else otherwise

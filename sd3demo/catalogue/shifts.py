@@ -62,11 +62,14 @@ class LinearMuShift:
     patch_side: int = 16
     """Pixels."""
     most: int = 16384
+    exponential: bool = True
+    """Whether the shift is e^mu (diffusers' `time_shift_type` "exponential") or mu itself ("linear")."""
 
     def default(self, pixels: int, native_pixels: int) -> float:
         low, high = self.tokens
         count = min(pixels / self.patch_side**2, self.most)
-        return math.exp(self.base + (self.top - self.base) * (count - low) / (high - low))
+        mu = self.base + (self.top - self.base) * (count - low) / (high - low)
+        return math.exp(mu) if self.exponential else mu
 
     def scaled(self, pixels: int, native_pixels: int) -> float:
         return self.default(native_pixels, native_pixels) * math.sqrt(pixels / native_pixels)

@@ -170,6 +170,9 @@ class ModelSpec:
     folder: str = ""
     transformer: str = "transformer"
     """The folder of the transformer within it; a family of depths shares all else."""
+    file: str = ""
+    """A file that holds some of the components, in the place of the folder's own."""
+    in_file: tuple[str, ...] = ()
     note: str = ""
     """What to know before choosing it, in a sentence."""
     draws: str = ""

@@ -21,34 +21,66 @@ LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one component, in the order of their names.
+    """The safetensors files of one component, in the order of their names, as the libraries choose them.
 
-    When an index names shards, those and no others. Raises Refusal where there are none, where one is
-    missing, and where there is only pickled code to run.
+    When an index names shards, those and no others. Where the plain files are not there, a variant's are.
+    Raises Refusal where there are none, where one is missing, and where there is only pickled code to run.
     """
-    index = next(iter(sorted(folder.glob("*.safetensors.index.json"))), None)
-    if index is not None:
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    variant = variant_of(folder)
+    index = folder / f"{stem(folder)}.safetensors.index{variant and f'.{variant}'}.json"
+    if index.is_file():
+        named = read_json(index).get("weight_map")
+        names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise Refusal(
                 f"{folder} lacks {missing[0]}, which its index {index.name} names; "
                 "copy or download the folder again, whole"
             )
-        return [folder / name for name in names]
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        plain = [file for file in files if ".fp16." not in file.name and ".bf16." not in file.name]
-        return plain or files
+        if names:
+            return [folder / name for name in names]
+    file = folder / f"{stem(folder)}{variant and f'.{variant}'}.safetensors"
+    if file.is_file():
+        return [file]
     pickled = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLED)
     if pickled:
         raise Refusal(
             f"{folder} holds pickled weights ({pickled[0]}), which can run code on loading; "
             "only safetensors are read: convert them with `save_pretrained(..., safe_serialization=True)`"
         )
+    others = sorted(file.name for file in folder.glob("*.safetensors"))
+    if others:
+        raise Refusal(
+            f"{folder} holds {others[0]} and no {stem(folder)}.safetensors, which is the name that is read; "
+            "rename it, or copy the missing files"
+        )
     raise Refusal(
         f"{folder} holds no weights; each component of a folder in diffusers format has its safetensors"
     )
+
+
+def single_files_in(folder: Path) -> list[Path]:
+    """The files in a folder that could be models by themselves."""
+    return sorted(file for file in folder.iterdir() if file.suffix in (".safetensors", ".sft", ".gguf"))
+
+
+def stem(folder: Path) -> str:
+    """What the weight files of a component are called: transformers and diffusers differ in it."""
+    return "model" if folder.name.startswith("text_encoder") else "diffusion_pytorch_model"
+
+
+def variant_of(folder: Path) -> str:
+    """The variant, such as fp16, that a component's folder holds and no plain weights; else nothing.
+
+    Of several variants fp16 comes first, then bf16, then the others by name.
+    """
+    name = stem(folder)
+    if any((folder / f"{name}.safetensors{end}").exists() for end in ("", ".index.json")):
+        return ""
+    pattern = rf"{name}(?:\.(\w+)\.safetensors|\.safetensors\.index\.(\w+)\.json)"
+    matches = [re.fullmatch(pattern, file.name) for file in folder.glob(f"{name}.*")]
+    found = {match[1] or match[2] for match in matches if match}
+    return min(found, key=lambda each: (each != "fp16", each != "bf16", each), default="")
 
 
 def read_header(file: Path) -> dict[str, dict]:
@@ -78,9 +110,15 @@ def measure(folder: Path) -> Size:
     return Size(parameters, total)
 
 
-def weights_hash(folder: Path, components: list[str]) -> str:
-    """SHA-256 over the names and hashes of all weight files: equal weights have equal ones."""
+def weights_hash(folder: Path, components: list[str], single: Path | None = None) -> str:
+    """SHA-256 over the names and hashes of all weight files: equal weights have equal ones.
+
+    The name of a `single` file that holds several components is a person's own and does not count.
+    """
     digest = hashlib.sha256()
+    if single is not None:
+        status = single.stat()
+        digest.update(f"file {_file_hash(single, status.st_size, status.st_mtime_ns)}\n".encode())
     for component in sorted(components):
         for file in weight_files(folder / component):
             status = file.stat()

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "grid": "Make an X/Y grid: two settings varied, a picture a cell.",
     "verify": "Run a picture again from the receipt inside it, and compare.",
     "plan": "Say what a request would do, without doing it.",
+    "inspect": "Say what a file or folder is, what is in it, and what runs it.",
     "models": "List the models of the catalogue.",
     "study": "Run an experiment to its table and its charts.",
     "claims": "List the twenty claims of the two papers, and what was measured of each.",

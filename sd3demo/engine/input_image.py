@@ -93,7 +93,7 @@ def read_own(file: Path, limits: PictureLimits = READ) -> Pixels:
                 picture.alpha_composite(above)
                 picture = picture.convert("RGB")
             else:
-                picture = image.convert("RGB")
+                picture = _eight_bits(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(file) from error
     if orientation > 1:
@@ -113,6 +113,16 @@ def _orientation(image: "ImageFile") -> int:
 
 def _unreadable(file: Path) -> Refusal:
     return Refusal(f"{file} cannot be read as a picture; give a PNG, JPEG or WebP file")
+
+
+def _eight_bits(image: "ImageFile") -> "ImageFile":
+    """The picture with 8 bits a channel: Pillow's own conversion clips 16-bit grey where it should scale."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray(np.round(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
 
 
 def check_own(expected: str, pixels: Pixels | None) -> None:

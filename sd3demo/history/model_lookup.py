@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sd3demo.catalogue import CATALOGUE, ModelSpec, find, fingerprint, how_to_get, offered_folder
+from sd3demo.catalogue.single_files import absolute_model
 from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
 from sd3demo.history.atomic_write import write_whole
@@ -93,18 +94,17 @@ def model_on_offer(record: WeightsRecord, models: Sequence[str]) -> str:
 
 
 def remember_folder(name: str, weights: str) -> None:
-    """Keep the folder of a model by the hash of its weights; a catalogue's name is not kept.
+    """Keep the folder or the file of a model by the hash of its weights; a catalogue's name is not kept.
 
     That it cannot be written costs nothing but the memory, so it is said in the log alone.
     """
-    folder = offered_folder(name) or Path(name).expanduser()
-    if is_catalogue_name(name) or not folder.is_dir():
-        return
+    offered = offered_folder(name)
+    place = "" if is_catalogue_name(name) else str(offered.absolute()) if offered else absolute_model(name)
     known = remembered_folders()
-    if known.get(weights) == str(folder.absolute()):
+    if not place or known.get(weights) == place:
         return
     known.pop(weights, None)
-    kept = dict([*known.items(), (weights, str(folder.absolute()))][-MOST_FOLDERS:])
+    kept = dict([*known.items(), (weights, place)][-MOST_FOLDERS:])
     file = _index_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

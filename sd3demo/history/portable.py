@@ -4,6 +4,7 @@ import os
 from typing import TypeVar
 
 from sd3demo.catalogue import CATALOGUE
+from sd3demo.catalogue.single_files import split_model
 from sd3demo.settings import Resolved
 
 FILE_SETTINGS = ("upscaler",)
@@ -20,9 +21,11 @@ def portable_request(request: R) -> R:
 
 
 def portable_model(name: str) -> str:
-    """Return a catalogue's name as it is, and the last part of a folder's path."""
+    """Return a catalogue's name as it is, and the last part of a folder's or a file's path."""
     if is_catalogue_name(name):
         return name
+    if (single := split_model(name)) is not None:
+        return single[0].name
     return file_name(os.path.abspath(os.path.expanduser(name))) or name
 
 

@@ -15,8 +15,10 @@ from diffusers import ModelMixin
 from safetensors import SafetensorError
 from torch import nn
 
-from sd3demo.catalogue.weight_files import measure
+from sd3demo.catalogue.weight_files import measure, variant_of
 from sd3demo.errors import Refusal
+
+log = logging.getLogger(__name__)
 
 
 class Loadable(Protocol):
@@ -33,6 +35,7 @@ def read_module(kind: Loadable, folder: Path, dtype: torch.dtype) -> nn.Module:
         loaded = kind.from_pretrained(
             str(folder),
             use_safetensors=True,
+            variant=variant_of(folder) or None,
             local_files_only=True,
             output_loading_info=True,
             **{name: dtype},
@@ -44,6 +47,13 @@ def read_module(kind: Loadable, folder: Path, dtype: torch.dtype) -> nn.Module:
         missing = sorted(info["missing_keys"])
         raise Refusal(
             f"{folder} lacks the weights {missing[0]} and {len(missing) - 1} more; copy it again, whole"
+        )
+    if unread := sorted(info.get("unexpected_keys") or ()):
+        log.warning(
+            "%s holds weights that its config has no place for and that are not used: %s%s",
+            folder,
+            unread[0],
+            f" and {len(unread) - 1} more" if len(unread) > 1 else "",
         )
     return module.eval().requires_grad_(False)
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from sd3demo.catalogue import EncoderInput, ModelSpec
 from sd3demo.errors import Refusal
@@ -31,7 +31,14 @@ def _known_solver(name: str) -> str:
 Solver = Annotated[str, OneOf(*SOLVERS), AfterValidator(_known_solver)]
 Side = Annotated[int, Field(ge=8, le=8192)]
 Steps = Annotated[int, Field(ge=1, le=100)]
-Scale = Annotated[float, Field(ge=1, le=30)]
+
+
+def _none_is_one(scale: object) -> object:
+    """Models that were distilled to need no guidance are often used "at 0": that is the scale 1 here."""
+    return 1.0 if scale in (0, "0", "0.0") and not isinstance(scale, bool) else scale
+
+
+Scale = Annotated[float, Field(ge=1, le=30), BeforeValidator(_none_is_one)]
 Shift = Annotated[float, Field(ge=0.1, le=100)]
 
 
@@ -40,7 +47,11 @@ class PictureSettings(Settings):
 
     prompt: Prompt = Field(description="What the picture should show.")
     negative: Text = Field("", description="What guidance should lead away from; empty is the plain choice.")
-    model: Text = Field("tiny", description="A name of the catalogue, or a folder in diffusers format.")
+    model: Text = Field(
+        "tiny",
+        description="A name of the catalogue, a folder in diffusers format, or one file of weights, "
+        "FILE+FOLDER with the folder that has the rest.",
+    )
     seed: int = Field(
         0, ge=0, le=LAST_SEED, description="Same seed, same noise. A batch uses seed, seed + 1, ..."
     )
@@ -53,7 +64,7 @@ class PictureSettings(Settings):
     )
     cfg: Scale | None = Field(
         None,
-        description="Guidance, v = v_uncond + cfg (v_cond - v_uncond); 1 is off, for half the work. "
+        description="Guidance, v = v_uncond + cfg (v_cond - v_uncond); 1 or 0 is off, for half the work. "
         "The model's own by default.",
     )
     cfg_from: Time = Field(0.0, description="Guidance acts while t is at least this (t = 0 is data).")

@@ -204,10 +204,7 @@ def launch(
             **gradio_internals.LAUNCH,
         )
     except OSError as error:
-        raise Refusal(
-            f"the page did not open at port {where} within 5 s: another program just took it, or the machine "
-            "is too busy; try again"
-        ) from error
+        raise Refusal(why_not_open(error, where)) from error
     gradio_internals.keep_sessions_small(page)
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
@@ -217,3 +214,16 @@ def launch(
     if wait:
         serve_until_signal(page, served.operations, options.grace)
     return address
+
+
+def why_not_open(error: OSError, port: int) -> str:
+    """The sentence for a page that did not open: gradio's own errors for a port name no file."""
+    if error.filename is None:
+        return (
+            f"the page did not open at port {port} within 5 s: another program just took it, or the machine "
+            "is too busy; try again"
+        )
+    return (
+        f"the page did not open: {error.filename}: {error.strerror}; gradio keeps its files there, so set "
+        "GRADIO_TEMP_DIR to a folder that can be written"
+    )

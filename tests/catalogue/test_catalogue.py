@@ -108,6 +108,15 @@ def test_a_model_in_the_hubs_cache_is_where_the_hub_puts_it(
     assert locate(spec) == place
 
 
+def test_another_revision_in_the_hubs_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--stabilityai--stable-diffusion-3.5-large" / "snapshots" / "abc"
+    place.mkdir(parents=True)
+    (place / "model_index.json").write_text("{}")
+    with pytest.raises(Refusal, match=f"give another revision that is here: --model {place}"):
+        locate(find("sd3.5-large"))
+
+
 def test_the_schedules_are_the_grids_conventions() -> None:
     assert get_args(Schedule) == tuple(CONVENTIONS)
 
@@ -237,7 +246,7 @@ def test_a_forged_header_is_refused(tmp_path: Path, header: bytes) -> None:
 
 def test_a_missing_shard_is_named(folder: Path) -> None:
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
-    (folder / "vae" / "x.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "vae" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     assert "lacks model-00001-of-00002.safetensors" in refusal(folder)
 
 
@@ -263,10 +272,10 @@ def test_a_blob_of_the_hubs_cache_is_known_by_its_name(tmp_path: Path) -> None:
     blob = tmp_path / "blobs" / ("ab" * 32)
     blob.parent.mkdir()
     blob.write_bytes(b"never read")
-    link = tmp_path / "vae" / "a.safetensors"
+    link = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
     link.parent.mkdir()
     link.symlink_to(blob)
-    plain = tmp_path / "plain" / "vae" / "a.safetensors"
+    plain = tmp_path / "plain" / "vae" / "diffusion_pytorch_model.safetensors"
     plain.parent.mkdir(parents=True)
     plain.write_bytes(b"never read")
     assert weights_hash(tmp_path, ["vae"]) != weights_hash(tmp_path / "plain", ["vae"])

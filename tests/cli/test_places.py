@@ -11,6 +11,7 @@ from PIL import Image
 
 from sd3demo.cli import main
 from tests.cli.test_cli import PROMPT, answer, files, home, refused
+from tests.original_layouts import write_sd3_file
 
 __all__ = ["home"]  # a fixture
 
@@ -91,6 +92,23 @@ def test_a_picture_of_a_folder_that_moved_is_verified_by_its_weights(
     found = answer(capsys, "verify", "../a.png", "--model", moved)
     assert (found["weights_equal"], found["model"]) == (True, moved)
     assert "unknown model 'nowhere'" in refused(capsys, "verify", "../a.png", "--model", "nowhere")
+
+
+def test_a_picture_of_a_single_file_names_the_file_alone_and_is_verified_from_another_place(
+    model: str, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sd3_file(home / "secret-place" / "net.safetensors", Path(model))
+    name = "secret-place/net.safetensors+secret-place/my-model"
+    answer(capsys, *COMMANDS["generate"], "--model", name, "--out", "a.png")
+    with Image.open("a.png") as image:
+        receipt = json.loads(image.info["sd3demo"])
+    assert receipt["request"]["model"] == "net.safetensors"
+    assert "secret-place" not in json.dumps(receipt)
+    there = home / "elsewhere"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    found = answer(capsys, "verify", "../a.png")
+    assert (found["weights_equal"], found["max_abs_diff"]) == (True, 0)
 
 
 def test_a_picture_whose_model_has_other_weights_by_now_is_verified_by_those_that_made_it(

@@ -120,6 +120,26 @@ def test_a_file_is_read_as_it_is_seen(tmp_path: Path) -> None:
     assert read_own(tmp_path / "turned.jpg").shape == (80, 40, 3)
 
 
+GREYS = np.arange(256, dtype=np.uint8).reshape(16, 16)
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK")
+"""The modes in which Pillow opens PNG, JPEG and WebP files."""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_of_a_picture_keeps_its_tones(mode: str, tmp_path: Path) -> None:
+    file = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    if mode == "I;16":
+        Image.fromarray(GREYS.astype(np.uint16) * 257).save(file)
+    else:
+        words = {"quality": 100} if mode == "CMYK" else {}
+        Image.fromarray(GREYS).convert(mode).save(file, **words)
+    with Image.open(file) as image:
+        assert image.mode == mode
+        grey = np.array(image.convert("L")) if mode in ("1", "P", "CMYK") else GREYS
+    apart = np.abs(read_own(file).astype(int) - grey[..., None])
+    assert apart.max() <= (3 if mode == "CMYK" else 0)
+
+
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n"])
 def test_a_file_that_is_no_picture_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "a.png"

@@ -106,6 +106,12 @@ def test_a_misspelt_setting_is_not_swallowed() -> None:
     assert refusal(setps="3").startswith("unknown setting 'setps'; choose one of prompt, ")
 
 
+@pytest.mark.parametrize("none", [0, 1, "0", "0.0", 0.0])
+def test_a_scale_of_0_is_no_guidance_like_1(none: object) -> None:
+    assert parse(Request, {"prompt": "a", "cfg": none}) == parse(Request, {"prompt": "a", "cfg": 1})
+    assert "cfg is 0.5; it must lie in [1, 30]" in refusal(cfg=0.5)
+
+
 @pytest.mark.parametrize("name", ["steps", "cfg", "shift", "t5", "solver", "model", "no_such_setting"])
 @pytest.mark.parametrize("value", ["x" * 100_000, "\x07\x1b[31m\n"])
 def test_what_was_given_is_told_in_brief_and_without_control_characters(name: str, value: str) -> None:

@@ -12,7 +12,8 @@ from sd3demo.catalogue import ModelSpec, TextEncoder
 from sd3demo.models.encoding import T5Encoder
 from sd3demo.models.flux.adapter import Flux
 from sd3demo.models.flux.text_encoders import FluxEncoder, PooledClip
-from sd3demo.models.reading import read_configured, read_module, without_progress_bars
+from sd3demo.models.reading import read_configured, without_progress_bars
+from sd3demo.models.single_file import read_component
 
 
 def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozenset[str]) -> Flux:
@@ -21,24 +22,25 @@ def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozense
     Raises Refusal for pickled, truncated, incomplete or mismatched files.
     """
     with without_progress_bars():
-        transformer = read_module(FluxTransformer2DModel, folder / spec.transformer, dtype)
+        transformer = read_component(FluxTransformer2DModel, spec, folder, "transformer", dtype)
         model = Flux(
             spec=spec,
             transformer=cast(FluxTransformer2DModel, transformer),
-            vae=cast(AutoencoderKL, read_module(AutoencoderKL, folder / "vae", dtype)),
-            read_encoder=partial(read_encoder, folder, dtype),
+            vae=cast(AutoencoderKL, read_component(AutoencoderKL, spec, folder, "vae", dtype)),
+            read_encoder=partial(read_encoder, spec, folder, dtype),
             dtype=dtype,
         )
         model.load(components)
     return model
 
 
-def read_encoder(folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> FluxEncoder:
+def read_encoder(spec: ModelSpec, folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> FluxEncoder:
     """One text encoder of a checkpoint with its tokenizer, on the CPU. Raises Refusal as `load` does."""
-    weights, words = folder / encoder.folder, folder / encoder.folder.replace("text_encoder", "tokenizer")
+    part = encoder.folder
+    words = folder / part.replace("text_encoder", "tokenizer")
     with without_progress_bars():
         if encoder.name == "t5":
-            t5 = cast(T5EncoderModel, read_module(T5EncoderModel, weights, dtype))
+            t5 = cast(T5EncoderModel, read_component(T5EncoderModel, spec, folder, part, dtype))
             return T5Encoder(t5, cast(T5Tokenizer, read_configured(T5Tokenizer, words)))
-        clip = cast(CLIPTextModel, read_module(CLIPTextModel, weights, dtype))
+        clip = cast(CLIPTextModel, read_component(CLIPTextModel, spec, folder, part, dtype))
         return PooledClip(clip, cast(CLIPTokenizer, read_configured(CLIPTokenizer, words)))

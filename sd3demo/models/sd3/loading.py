@@ -16,9 +16,10 @@ from transformers import (
 
 from sd3demo.catalogue import ModelSpec, TextEncoder
 from sd3demo.models.encoding import T5Encoder
-from sd3demo.models.reading import read_configured, read_module, without_progress_bars
+from sd3demo.models.reading import read_configured, without_progress_bars
 from sd3demo.models.sd3.adapter import SD3
 from sd3demo.models.sd3.text_encoders import CLIPS, ClipEncoder, ClipWidths, LoadedEncoder
+from sd3demo.models.single_file import read_component
 
 
 def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozenset[str]) -> SD3:
@@ -30,25 +31,30 @@ def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozense
         model = SD3(
             spec=spec,
             transformer=cast(
-                SD3Transformer2DModel, read_module(SD3Transformer2DModel, folder / spec.transformer, dtype)
+                SD3Transformer2DModel,
+                read_component(SD3Transformer2DModel, spec, folder, "transformer", dtype),
             ),
-            vae=cast(AutoencoderKL, read_module(AutoencoderKL, folder / "vae", dtype)),
+            vae=cast(AutoencoderKL, read_component(AutoencoderKL, spec, folder, "vae", dtype)),
             widths={name: _widths(folder / spec.encoder(name).folder) for name in CLIPS},
-            read_encoder=partial(read_encoder, folder, dtype),
+            read_encoder=partial(read_encoder, spec, folder, dtype),
             dtype=dtype,
         )
         model.load(components)
     return model
 
 
-def read_encoder(folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> LoadedEncoder:
+def read_encoder(spec: ModelSpec, folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> LoadedEncoder:
     """One text encoder of a checkpoint with its tokenizer, on the CPU. Raises Refusal as `load` does."""
-    weights, words = folder / encoder.folder, folder / encoder.folder.replace("text_encoder", "tokenizer")
+    part = encoder.folder
+    words = folder / part.replace("text_encoder", "tokenizer")
     with without_progress_bars():
         if encoder.name == "t5":
-            t5 = cast(T5EncoderModel, read_module(T5EncoderModel, weights, dtype))
+            t5 = cast(T5EncoderModel, read_component(T5EncoderModel, spec, folder, part, dtype))
             return T5Encoder(t5, cast(T5Tokenizer, read_configured(T5Tokenizer, words)))
-        clip = cast(CLIPTextModelWithProjection, read_module(CLIPTextModelWithProjection, weights, dtype))
+        clip = cast(
+            CLIPTextModelWithProjection,
+            read_component(CLIPTextModelWithProjection, spec, folder, part, dtype),
+        )
         return ClipEncoder(clip, cast(CLIPTokenizer, read_configured(CLIPTokenizer, words)))
 
 
