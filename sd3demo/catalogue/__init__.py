@@ -6,7 +6,13 @@ or a folder in diffusers format anywhere on the disk.
 
 from sd3demo.catalogue.entries import CATALOGUE, assets, depths, find, fingerprint, how_to_get, locate
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.networks import FluxShape, MMDiTShape, NetworkShape
+from sd3demo.catalogue.networks import (
+    FluxShape,
+    Lumina2Shape,
+    LuminaNextShape,
+    MMDiTShape,
+    NetworkShape,
+)
 from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
 from sd3demo.catalogue.spec import (
     Adapter,
@@ -32,6 +38,8 @@ __all__ = [
     "FluxShape",
     "Latent",
     "LinearMuShift",
+    "Lumina2Shape",
+    "LuminaNextShape",
     "MMDiTShape",
     "ModelSpec",
     "NetworkShape",

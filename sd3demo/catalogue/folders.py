@@ -10,7 +10,15 @@ from sd3demo.catalogue.flux import (
     flux_capabilities,
     flux_encoders,
 )
-from sd3demo.catalogue.networks import FluxShape, MMDiTShape
+from sd3demo.catalogue.lumina import (
+    GEMMA_TOKENS,
+    LUMINA2_DEFAULTS,
+    LUMINA_NEXT_DEFAULTS,
+    gemma_encoders,
+    lumina2_capabilities,
+    lumina_next_capabilities,
+)
+from sd3demo.catalogue.networks import FluxShape, Lumina2Shape, LuminaNextShape, MMDiTShape
 from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
 from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
 from sd3demo.catalogue.spec import COMPONENTS, Defaults, Latent, ModelSpec, Size
@@ -71,17 +79,6 @@ def _flux(folder: Path, present: list[str], transformer: str) -> ModelSpec:
     network = _flux_network(read_json(folder / transformer / "config.json"), folder / transformer)
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     latent = Latent(network.channels, _factor(folder), network.patch)
-    shift: ShiftRule = ConstantShift(float(scheduler.get("shift", 1.0)))
-    if scheduler.get("use_dynamic_shifting"):
-        shift = LinearMuShift(
-            base=float(scheduler.get("base_shift", 0.5)),
-            top=float(scheduler.get("max_shift", 1.15)),
-            tokens=(
-                int(scheduler.get("base_image_seq_len", 256)),
-                int(scheduler.get("max_image_seq_len", 4096)),
-            ),
-            patch_side=latent.multiple,
-        )
     longest = min(_token_limit(folder / "tokenizer_2", LONGEST_T5), LONGEST_T5)
     usual = 512 if network.guidance else 256  # those of dev and of schnell
     return ModelSpec(
@@ -96,8 +93,54 @@ def _flux(folder: Path, present: list[str], transformer: str) -> ModelSpec:
         ),
         components=_components(folder, present, transformer),
         can=flux_capabilities(network),
-        shift=shift,
+        shift=_shift_rule(scheduler, latent),
         defaults=FLUX_DEV_DEFAULTS if network.guidance else FLUX_SCHNELL_DEFAULTS,
+        folder=str(folder),
+        transformer=transformer,
+    )
+
+
+def _lumina_next(folder: Path, present: list[str], transformer: str) -> ModelSpec:
+    _check_present(folder, present, "", ONE_ENCODER)
+    config = read_json(folder / transformer / "config.json")
+    network = _lumina_next_network(config, folder / transformer)
+    latent = Latent(network.channels, _factor(folder), network.patch)
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    return ModelSpec(
+        name=str(folder),
+        family="lumina-next",
+        licence="as the folder says",
+        native=int(config.get("sample_size", 128)) * latent.factor,
+        latent=latent,
+        network=network,
+        encoders=gemma_encoders(tokens=min(_token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
+        components=_components(folder, present, transformer),
+        can=lumina_next_capabilities(),
+        shift=ConstantShift(float(scheduler.get("shift", 1.0))),
+        defaults=LUMINA_NEXT_DEFAULTS,
+        folder=str(folder),
+        transformer=transformer,
+    )
+
+
+def _lumina2(folder: Path, present: list[str], transformer: str) -> ModelSpec:
+    _check_present(folder, present, "", ONE_ENCODER)
+    config = read_json(folder / transformer / "config.json")
+    network = _lumina2_network(config, folder / transformer)
+    latent = Latent(network.channels, _factor(folder), network.patch)
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    return ModelSpec(
+        name=str(folder),
+        family="lumina2",
+        licence="as the folder says",
+        native=int(config.get("sample_size", 128)) * latent.factor,
+        latent=latent,
+        network=network,
+        encoders=gemma_encoders(tokens=min(_token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
+        components=_components(folder, present, transformer),
+        can=lumina2_capabilities(),
+        shift=_shift_rule(scheduler, latent),
+        defaults=LUMINA2_DEFAULTS,
         folder=str(folder),
         transformer=transformer,
     )
@@ -108,12 +151,22 @@ READERS: Mapping[str, Callable[[Path, list[str], str], ModelSpec]] = {
     "StableDiffusion3Img2ImgPipeline": _sd3,
     "StableDiffusion3InpaintPipeline": _sd3,
     "FluxPipeline": _flux,
+    "LuminaPipeline": _lumina_next,
+    "LuminaText2ImgPipeline": _lumina_next,
+    "Lumina2Pipeline": _lumina2,
+    "Lumina2Text2ImgPipeline": _lumina2,
 }
 """The pipelines whose folders can be run here: each gives a spec, from the components that are present."""
 
 
-def _check_present(folder: Path, present: list[str], optional: str) -> None:
-    for needed in ("transformer", "vae", "text_encoder", "text_encoder_2"):
+ONE_ENCODER = ("transformer", "vae", "text_encoder")
+TWO_ENCODERS = (*ONE_ENCODER, "text_encoder_2")
+
+
+def _check_present(
+    folder: Path, present: list[str], optional: str, wanted: tuple[str, ...] = TWO_ENCODERS
+) -> None:
+    for needed in wanted:
         if needed not in present:
             raise Refusal(f"{folder}/model_index.json names no {needed}{optional}")
 
@@ -126,6 +179,60 @@ def _factor(folder: Path) -> int:
     """Pixels along the side of a latent's entry, from the autoencoder's config."""
     blocks = read_json(folder / "vae" / "config.json").get("block_out_channels")
     return 2 ** (len(blocks) - 1) if blocks else 8
+
+
+def _shift_rule(scheduler: dict, latent: Latent) -> ShiftRule:
+    """A scheduler's constant shift, or the one that follows the number of patches."""
+    if not scheduler.get("use_dynamic_shifting"):
+        return ConstantShift(float(scheduler.get("shift", 1.0)))
+    return LinearMuShift(
+        base=float(scheduler.get("base_shift", 0.5)),
+        top=float(scheduler.get("max_shift", 1.15)),
+        tokens=(
+            int(scheduler.get("base_image_seq_len", 256)),
+            int(scheduler.get("max_image_seq_len", 4096)),
+        ),
+        patch_side=latent.multiple,
+    )
+
+
+def _lumina_next_network(config: dict, folder: Path) -> LuminaNextShape:
+    try:
+        heads = int(config["num_attention_heads"])
+        return LuminaNextShape(
+            depth=int(config["num_layers"]),
+            hidden=int(config["hidden_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_kv_heads") or heads),
+            text_dim=int(config["cross_attention_dim"]),
+            channels=int(config.get("in_channels", 4)),
+            patch=int(config.get("patch_size", 2)),
+            multiple_of=int(config.get("multiple_of", 256)),
+            learn_sigma=bool(config.get("learn_sigma", True)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refusal(f"{folder}/config.json is not a LuminaNextDiT2DModel's: {error} is missing") from error
+
+
+def _lumina2_network(config: dict, folder: Path) -> Lumina2Shape:
+    try:
+        heads = int(config["num_attention_heads"])
+        return Lumina2Shape(
+            joint=int(config["num_layers"]),
+            refiners=int(config.get("num_refiner_layers", 2)),
+            hidden=int(config["hidden_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_kv_heads") or heads),
+            text_dim=int(config["cap_feat_dim"]),
+            channels=int(config.get("in_channels", 16)),
+            patch=int(config.get("patch_size", 2)),
+            axes=tuple(int(width) for width in config.get("axes_dim_rope", (32, 32, 32))),
+            multiple_of=int(config.get("multiple_of", 256)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refusal(
+            f"{folder}/config.json is not a Lumina2Transformer2DModel's: {error} is missing"
+        ) from error
 
 
 def _flux_network(config: dict, folder: Path) -> FluxShape:
