@@ -287,6 +287,7 @@ def _gemma_tokenizer(kind: Kind) -> GemmaTokenizer:
         vocab={token: index for index, token in enumerate(vocabulary)},
         merges=merges,
         model_max_length=kind.text_tokens,
+        add_bos_token=True,
     )
 
 

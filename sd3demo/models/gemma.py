@@ -57,14 +57,15 @@ class GemmaEncoder:
             truncation=True,
             return_tensors="pt",
         )
-        device = works_on(self.model)
+        mask, device = found.attention_mask, works_on(self.model)
+        mask[:, 0] = 1  # the token that begins a text, which a tokenizer may leave out of an empty one
         hidden = self.model(
             found.input_ids.to(device),
-            attention_mask=found.attention_mask.to(device),
+            attention_mask=mask.to(device),
             output_hidden_states=True,
             use_cache=False,
         ).hidden_states
-        return GemmaText(hidden[LAYER], int(found.attention_mask.sum()), encoder_calls=1)
+        return GemmaText(hidden[LAYER], int(mask.sum()), encoder_calls=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import EncoderInput, Family, ModelSpec
 from sd3demo.errors import Refusal
+from sd3demo.flow.guidance import Renorm
 from sd3demo.settings.reflection import Settings, quoted
 from sd3demo.settings.texts import Text
 
@@ -21,7 +22,7 @@ Unconditional = Literal["encoded", "zeros"]
 Tokens = Annotated[int, Field(ge=1, le=512)]
 SkipScale = Annotated[float, Field(ge=0, le=10)]
 EmbeddedScale = Annotated[float, Field(ge=0, le=30)] | Literal["auto"]
-RenormChoice = Literal["auto", "off", "rows", "whole"]
+RenormChoice = Literal["auto"] | Renorm
 Time = Annotated[float, Field(ge=0, le=1)]
 
 MOST_LAYERS = 64

@@ -25,10 +25,11 @@ from sd3demo.catalogue import (
     locate,
     read_folder,
 )
-from sd3demo.catalogue.spec import Schedule
+from sd3demo.catalogue.spec import Renorming, Schedule
 from sd3demo.catalogue.weight_files import measure, read_header, weights_hash
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import CONVENTIONS
+from sd3demo.flow.guidance import Renorm
 
 HUB = {name: spec for name, spec in CATALOGUE.items() if spec.hub}
 UNPINNED = ("neta-lumina", "netayume-lumina")
@@ -171,6 +172,10 @@ def test_a_model_in_the_hubs_cache_is_where_the_hub_puts_it(
 
 def test_the_schedules_are_the_grids_conventions() -> None:
     assert get_args(Schedule) == tuple(CONVENTIONS)
+
+
+def test_the_renormalisations_are_those_of_guidance() -> None:
+    assert get_args(Renorming) == get_args(Renorm)
 
 
 def test_an_unknown_name_is_answered_with_all_that_are_known() -> None:

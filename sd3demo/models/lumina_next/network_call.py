@@ -17,7 +17,6 @@ from sd3demo.models.branches import check_rows
 from sd3demo.models.gemma import GemmaText, text_rows
 from sd3demo.models.lumina_next.attention import scaled_attention
 from sd3demo.models.lumina_next.positions import rotary
-from sd3demo.models.offloading import works_on
 from sd3demo.models.protocol import Dials, Rows
 
 
@@ -37,16 +36,15 @@ def network_call(network: LuminaNextDiT2DModel, texts: Sequence[GemmaText], dial
         if skip and dials.skip_layers:
             raise ValueError("Lumina-Next leaves out no layers; skip_layers must be empty")
         check_rows(toolkit, at, [texts[number].length for number in numbers])
-        device, dtype = works_on(network), network.dtype
         shifted = toolkit.shifted(at[0])
-        latent = pad(x, (half,) * 4, mode="replicate") if shifted else x
+        latent = (pad(x, (half,) * 4, mode="replicate") if shifted else x).to(network.dtype)
         size = (x.shape[-2] // patch, x.shape[-1] // patch)
-        text = text_rows(texts, numbers, torch.empty((), dtype=dtype, device=x.device))
+        text = text_rows(texts, numbers, latent)
         times = tuple(each.t for each in at)
-        turned = rotary(size, native, network.head_dim, toolkit, times, shifted=shifted, device=device)
+        turned = rotary(size, native, network.head_dim, toolkit, times, shifted=shifted, device=x.device)
         with _rotary(network.patch_embedder, turned), scaled_attention(network, toolkit.attention_scale):
             out = network(
-                hidden_states=latent.to(dtype),
+                hidden_states=latent,
                 timestep=torch.tensor([1 - t for t in times], dtype=torch.float32, device=x.device),
                 encoder_hidden_states=text.tokens,
                 encoder_mask=text.mask,
