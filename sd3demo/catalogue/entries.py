@@ -66,6 +66,8 @@ _TINY = ModelSpec(
     can=sd3_capabilities(_TINY_NETWORK, _TINY_LATENT),
     shift=ConstantShift(1.0),
     defaults=Defaults(steps=28, cfg=4.0, schedule="uniform"),
+    draws="circles, squares, triangles, diamonds, stars, hearts, rings and crosses in ten colours, one to "
+    "five of a kind, left of, right of, above or below each other, and a word in quotation marks",
 )
 
 
@@ -88,7 +90,7 @@ _MEDIUM_3_5 = replace(_MEDIUM, table=384, dual=13, qk_norm=True)
 _LARGE = MMDiTShape(depth=38, hidden=2432, heads=38, joint_dim=4096, pooled_dim=2048, table=192, qk_norm=True)
 
 # The repositories also hold the weights as single files and at a second precision.
-_SD3_UNREAD = ("sd3*.safetensors", "text_encoders/*", "*fp16*")
+_SD3_NOT_FETCHED = ("sd3*.safetensors", "text_encoders/*", "*fp16*")
 
 _SD3_MEDIUM = ModelSpec(
     name="sd3-medium",
@@ -105,7 +107,7 @@ _SD3_MEDIUM = ModelSpec(
     can=sd3_capabilities(_MEDIUM, _LATENT),
     shift=ConstantShift(3.0),
     defaults=Defaults(steps=28, cfg=5.0),
-    unread=_SD3_UNREAD,
+    not_fetched=_SD3_NOT_FETCHED,
 )
 
 _FLUX = FluxShape()
@@ -137,7 +139,7 @@ _FLUX_DEV = ModelSpec(
     can=flux_capabilities(_FLUX),
     shift=LinearMuShift(),
     defaults=FLUX_DEV_DEFAULTS,
-    unread=("flux1-*.safetensors", "ae.safetensors"),
+    not_fetched=("flux1-*.safetensors", "ae.safetensors"),
 )
 
 _GEMMA_LICENCE = "Apache-2.0; Gemma, its text encoder, under the Gemma Terms of Use"
@@ -182,7 +184,7 @@ _LUMINA_2 = ModelSpec(
     can=lumina2_capabilities(),
     shift=ConstantShift(6.0),
     defaults=LUMINA2_DEFAULTS,
-    unread=("*.pth",),
+    not_fetched=("*.pth",),
 )
 
 CATALOGUE: Mapping[str, ModelSpec] = {
@@ -317,10 +319,10 @@ def how_to_get(spec: ModelSpec) -> str:
         if spec.gated
         else ""
     )
-    unread = "".join(f' --exclude "{pattern}"' for pattern in spec.unread)
+    excluded = "".join(f' --exclude "{pattern}"' for pattern in spec.not_fetched)
     return (
         f"{spec.name} is not on this disk: {accept}run "
-        f"`hf download {spec.hub} --revision {spec.revision}{unread}`"
+        f"`hf download {spec.hub} --revision {spec.revision}{excluded}`"
     )
 
 
@@ -342,6 +344,7 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
         shift=spec.shift,
         defaults=spec.defaults,
         note=spec.note,
+        draws=spec.draws,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 from sd3demo.catalogue.flux import (
     FLUX_DEV_DEFAULTS,
@@ -226,7 +227,7 @@ def _lumina2_network(config: dict, folder: Path) -> Lumina2Shape:
             text_dim=int(config["cap_feat_dim"]),
             channels=int(config.get("in_channels", 16)),
             patch=int(config.get("patch_size", 2)),
-            axes=tuple(int(width) for width in config.get("axes_dim_rope", (32, 32, 32))),
+            axes=cast("tuple[int, int, int]", tuple(map(int, config.get("axes_dim_rope", (32, 32, 32))))),
             multiple_of=int(config.get("multiple_of", 256)),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -238,6 +239,7 @@ def _lumina2_network(config: dict, folder: Path) -> Lumina2Shape:
 def _flux_network(config: dict, folder: Path) -> FluxShape:
     patch = 2  # the pipeline's; the network itself is given patches
     try:
+        index, row, column = config.get("axes_dims_rope", (16, 56, 56))
         return FluxShape(
             double=int(config["num_layers"]),
             single=int(config["num_single_layers"]),
@@ -247,7 +249,7 @@ def _flux_network(config: dict, folder: Path) -> FluxShape:
             pooled_dim=int(config["pooled_projection_dim"]),
             channels=int(config.get("in_channels", 64)) // patch**2,
             patch=patch,
-            axes=tuple(int(width) for width in config.get("axes_dims_rope", (16, 56, 56))),
+            axes=(int(index), int(row), int(column)),
             guidance=bool(config.get("guidance_embeds", False)),
         )
     except (KeyError, TypeError, ValueError) as error:

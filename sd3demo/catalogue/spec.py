@@ -186,7 +186,9 @@ class ModelSpec:
     """The folder of the transformer within it; a family of depths shares all else."""
     note: str = ""
     """What to know before choosing it, in a sentence."""
-    unread: tuple[str, ...] = ()
+    draws: str = ""
+    """What a model of a small world draws, to follow "it draws"; empty for one that knows any word."""
+    not_fetched: tuple[str, ...] = ()
     """Patterns of the files in its Hub repository that are not read here."""
 
     @property

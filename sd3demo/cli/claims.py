@@ -14,8 +14,12 @@ def claims(report: Report) -> int:
 def _lines(row: ClaimRow) -> str:
     lines = [f"{row.number:>2}  {row.state:<12}  {row.claim} ({row.source})", f"    paper: {row.paper}"]
     if row.ours:
-        older = ", with earlier weights" if row.older else ""
-        lines.append(f"    here:  {row.ours} (n = {row.n}{older})")
+        known = [
+            *([f"n = {row.n}"] if row.n else []),
+            *([row.date] if row.date else []),
+            *(["earlier weights"] if row.older else []),
+        ]
+        lines.append(f"    here:  {row.ours}" + (f" ({', '.join(known)})" if known else ""))
     if row.reason:
         lines.append(f"    {row.reason}")
     if row.rerun:

@@ -148,6 +148,7 @@ def _partial_result(arms: Mapping[str, ArmFinished]) -> Finished:
         noise_sha256=last.noise_sha256,
         weights_sha256=last.weights_sha256,
         seconds={"flow": sum(arm.seconds for arm in arms.values())},
+        unread=last.unread,
         arms=arms,
     )
 

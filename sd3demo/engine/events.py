@@ -83,6 +83,7 @@ class ArmFinished:
     seconds: float
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
+    unread: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,8 @@ class Finished:
     """The result. Lists have an entry a picture; `calls` counts the network's evaluations of one picture.
 
     `seconds` are those of the phases; `records` hold what the recorders that the plan names have found.
-    `words` are the words, (encoder, text), that a record of attention speaks of. Of an extrapolation this is
+    `words` are the words, (encoder, text), that a record of attention speaks of; `unread` are those that an
+    encoder did not read, by its name, and the text beyond its limit. Of an extrapolation this is
     the picture that was asked for, with all calls; `arms` holds every arm's.
     """
 
@@ -105,6 +107,7 @@ class Finished:
     seconds: Mapping[str, float]
     records: Mapping[str, Record] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
+    unread: Mapping[str, list[str]] = field(default_factory=dict)
     arms: Mapping[str, ArmFinished] = field(default_factory=dict)
 
 

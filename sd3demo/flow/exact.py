@@ -8,6 +8,10 @@ v = E[eps - x0 | z_t] are linear in z_t:
     E[eps | z_t] = t / V (z_t - (1 - t) mu)
 
 For a mixture both are averages of the components', weighted by each component's posterior probability.
+
+Around v the target eps - x0 varies: no network can predict it from z_t alone. Its variance is sigma^2 / V for
+each entry of a normal distribution, and for a mixture the mean of the components' and the variance of their
+velocities. That is the part of the velocity loss that training cannot take away.
 """
 
 import math
@@ -41,6 +45,10 @@ class ExactData(Protocol):
 
     def velocity(self, x: Tensor, at: At) -> Tensor:
         """E[eps - x0 | z_t = x], exactly; finite at t = 0 too, unless a component is a single point."""
+        ...
+
+    def target_variance(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """E[|| eps - x0 - v ||^2 | z_t = x], (B,): the loss at x of the best prediction."""
         ...
 
 
@@ -79,6 +87,17 @@ class Gaussian:
 
     def velocity(self, x: Tensor, at: At) -> Tensor:
         return _velocity(self.posterior(x, at.t))
+
+    def target_variance(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return self.target_std(x, t).square().flatten(1).sum(1)
+
+    def mean_target(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """E[eps - x0 | z_t = x], of the shape of x."""
+        return _velocity(self.posterior(x, t))
+
+    def target_std(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """The deviation of each entry of eps - x0 given z_t = x, of the shape of x."""
+        return _like(self.std, x) / self._variance(x, broadcast_time(x, t)).sqrt()
 
     def transport(self, x: Tensor, start: float, end: float) -> Tensor:
         """Move x along the flow from the time `start` to `end`: its z-score stays the same along the path."""
@@ -119,7 +138,7 @@ class Mixture:
         return self._joint(x, t).logsumexp(0)
 
     def posterior(self, x: Tensor, t: Tensor | float) -> Ends:
-        shares = self._joint(x, t).softmax(0)  # (K, B): posterior probability of each component
+        shares = self.shares(x, t)
         x0, eps = torch.zeros_like(x), torch.zeros_like(x)
         for share, component in zip(shares, self.components, strict=True):
             share = broadcast_time(x, share)
@@ -129,6 +148,18 @@ class Mixture:
 
     def velocity(self, x: Tensor, at: At) -> Tensor:
         return _velocity(self.posterior(x, at.t))
+
+    def target_variance(self, x: Tensor, t: Tensor | float) -> Tensor:
+        shares, mean = self.shares(x, t), _velocity(self.posterior(x, t))
+        total = torch.zeros_like(shares[0])
+        for share, component in zip(shares, self.components, strict=True):
+            away = (_velocity(component.posterior(x, t)) - mean).flatten(1).square().sum(1)
+            total = total + share * (component.target_variance(x, t) + away)
+        return total
+
+    def shares(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """The posterior probability of each component given z_t = x, (K, B)."""
+        return self._joint(x, t).softmax(0)
 
     def _joint(self, x: Tensor, t: Tensor | float) -> Tensor:
         """log(weight) + log p_t(x | component), (K, B)."""

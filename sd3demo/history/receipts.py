@@ -59,10 +59,14 @@ class PictureRecord(Settings):
 
 
 class Receipt(PictureRecord):
-    """A picture's record as its file holds it; `parent` is the native picture that it was enlarged from."""
+    """A picture's record as its file holds it; `parent` is the native picture that it was enlarged from.
+
+    `unread` is, by encoder, what of the texts the model did not read.
+    """
 
     format: Literal[2] = FORMAT
     parent: PictureRecord | None = None
+    unread: dict[str, list[str]] = Field(default_factory=dict)
     versions: dict[str, str]
 
 
@@ -81,6 +85,7 @@ def receipts_of(
             noise_sha256=noise,
             weights_sha256=finished.weights_sha256,
             parent=parent,
+            unread=dict(finished.unread),
             versions=_versions(),
         )
         for index, (noise, parent) in enumerate(zip(finished.noise_sha256, parents, strict=True))

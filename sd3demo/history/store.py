@@ -222,6 +222,7 @@ def result_of(finished: Finished) -> dict[str, object]:
         "weights_sha256": finished.weights_sha256,
         "seconds": sum(finished.seconds.values()),
         "phases": dict(finished.seconds),
+        "unread": dict(finished.unread),
     }
 
 

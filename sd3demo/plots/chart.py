@@ -69,6 +69,18 @@ class Curve:
     strong: bool = False
     listed: bool = True
     error: Numbers | None = None  # (n,)
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Contours:
+    """A function on a grid of the plane, drawn as filled levels under the curves."""
+
+    name: str
+    x: Numbers  # (m,)
+    y: Numbers  # (n,)
+    values: Numbers  # (n, m)
+    colour: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +95,7 @@ class Chart:
     curves: tuple[Curve, ...]
     square: bool = False
     """Whether both axes have the same scale."""
+    contours: Contours | None = None
 
 
 def figure(chart: Chart) -> go.Figure:
@@ -129,7 +142,26 @@ def _number(value: float) -> str:
 
 
 def _drawing(chart: Chart) -> dict[str, object]:
-    return {"data": [_trace(curve) for curve in chart.curves], "layout": _layout(chart)}
+    under = [_levels(chart.contours)] if chart.contours else []
+    return {"data": [*under, *(_trace(curve) for curve in chart.curves)], "layout": _layout(chart)}
+
+
+def _levels(contours: Contours) -> dict[str, object]:
+    flat = np.where(np.isfinite(contours.values), contours.values, np.nan).astype("<f4")
+    values = {"dtype": "f4", "bdata": base64.b64encode(flat.tobytes()).decode()}
+    return {
+        "type": "contour",
+        "name": contours.name,
+        "x": _packed(contours.x),
+        "y": _packed(contours.y),
+        "z": values | {"shape": f"{len(contours.y)}, {len(contours.x)}"},
+        "colorscale": [[0, f"{COLOURS[contours.colour]}00"], [1, COLOURS[contours.colour]]],
+        "opacity": 0.35,
+        "showscale": False,
+        "showlegend": True,
+        "hoverinfo": "skip",
+        "line": {"width": 0.5},
+    }
 
 
 def _packed(values: Numbers) -> dict[str, str]:
@@ -142,6 +174,8 @@ def _trace(curve: Curve) -> dict[str, object]:
     colour = COLOURS[curve.colour]
     x, y = _packed(curve.x), _packed(curve.y)
     trace: dict[str, object] = {"name": curve.name, "x": x, "y": y, "showlegend": curve.listed}
+    if curve.opacity < 1:
+        trace["opacity"] = curve.opacity
     if curve.error is not None:
         array = [float(error) if np.isfinite(error) else None for error in curve.error]
         bars = {"type": "data", "array": array, "thickness": 1.2, "width": 3}
@@ -172,6 +206,7 @@ def _trace(curve: Curve) -> dict[str, object]:
 
 def _layout(chart: Chart) -> dict[str, object]:
     listed = [curve.name for curve in chart.curves if curve.listed]
+    listed += [chart.contours.name] if chart.contours else []
     return {
         "title": {
             "text": f"<b>{chart.title}</b>",

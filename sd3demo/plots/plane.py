@@ -60,9 +60,18 @@ def losses(steps: Sequence[int], values: Sequence[float]) -> Chart:
     )
 
 
-def losses_by_t(first: Sequence[float], now: Sequence[float]) -> Chart:
-    """Plot the loss at evenly spaced levels of t, at the start and now."""
+def losses_by_t(
+    first: Sequence[float],
+    now: Sequence[float],
+    irreducible: Sequence[float] = (),
+    excess: Sequence[float] = (),
+) -> Chart:
+    """Plot the loss at evenly spaced levels of t, at the start and now, and its two parts where known."""
     t = np.arange(1, len(now) + 1) / len(now)
+    parts = (
+        ("cannot be learned", irreducible, "violet"),
+        ("left to learn", excess, "orange"),
+    )
     return Chart(
         "loss-by-t",
         "Loss by t",
@@ -72,6 +81,7 @@ def losses_by_t(first: Sequence[float], now: Sequence[float]) -> Chart:
         (
             Curve("after 50 steps", t, np.array(first), "grey", "dots"),
             Curve("now", t, np.array(now), "green", "dots", strong=True),
+            *(Curve(name, t, np.array(values), colour, "dots") for name, values, colour in parts if values),
         ),
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sd3demo.errors import Refusal
-from sd3demo.flow.exact import Gaussian
+from sd3demo.flow.exact import Gaussian, Mixture
 
 Points: TypeAlias = Callable[[int, torch.Generator], Tensor]
 """A number of points, (count, 2)."""
@@ -18,7 +18,14 @@ Points: TypeAlias = Callable[[int, torch.Generator], Tensor]
 WIDTH = 1.8  # half of the side of the square that a checkerboard or a drawing fills
 
 NORMAL = Gaussian(torch.tensor([1.0, -0.5]), torch.tensor([1.2, 0.3]))
-"""The one whose flow is known in closed form."""
+"""One normal distribution."""
+CLUSTERS = Mixture(
+    (0.25,) * 4,
+    tuple(Gaussian(torch.tensor([x, y]), 0.12) for x in (-1.41, 1.41) for y in (-1.41, 1.41)),
+)
+"""Four narrow ones, at the corners of a square."""
+EXACT: Mapping[str, Gaussian | Mixture] = {"clusters": CLUSTERS, "normal": NORMAL}
+"""Data whose flow is known in closed form."""
 
 
 def moons(count: int, generator: torch.Generator) -> Tensor:
@@ -72,8 +79,14 @@ def drawn(ink: NDArray[np.float64]) -> Points:
     return points
 
 
+def clusters(count: int, generator: torch.Generator) -> Tensor:
+    """Four clusters."""
+    return CLUSTERS.sample(count, generator)
+
+
 POINTS: Mapping[str, Points] = {
     "moons": moons,
+    "clusters": clusters,
     "rings": rings,
     "checkerboard": checkerboard,
     "normal": normal,

@@ -1,5 +1,5 @@
-"""Captions: several phrasings a scene, short ones and detailed ones (SD3 Table 4 asks which of the two
-helps).
+"""Captions: several phrasings a scene, short ones and detailed ones (SD3, table 4, compares original captions
+with a mix of them and synthetic, detailed ones).
 
 What a caption leaves out is free in the picture, with these defaults: things without a stated relation or
 place stand side by side and are named from left to right; a single thing or a word stands in the middle, and

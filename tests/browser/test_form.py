@@ -45,7 +45,6 @@ def test_a_picture_of_no_receipt_is_refused_and_changes_nothing(page: Page, tmp_
     [
         ("#set-seed input", "-1", "Seed is -1; it must lie in [0, 4294967295]."),
         ("#set-seed input", "", "Seed is empty"),
-        ("#set-prompt textarea", "", "Prompt is empty; describe a picture"),
         ("#set-prompt textarea", "a" * 100_000, "Prompt has 100,000 characters"),
         ("#set-prompt textarea", "bell \x07", "Prompt holds the control character U+0007"),
     ],
@@ -56,28 +55,31 @@ def test_bad_input_is_a_sentence_on_the_page(page: Page, setting: str, value: st
     page.locator(setting).fill(value)
     page.click("#generate")
     expect(page.locator("#status .failed")).to_contain_text(sentence)
-    assert page.locator("#pictures .noise").count() == 1  # the picture that stood there still does
+    assert page.locator("#pictures .recorded").count() == 1  # what stood there still does
     assert page.locator(setting).input_value() == value
 
 
-def test_an_example_fills_the_form(page: Page) -> None:
-    page.get_by_role("button", name="Four steps only").click()
-    expect(page.locator(PROMPT_BOX)).to_have_value("a red circle above a blue square")
-    expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
+def test_an_unknown_word_is_marked_and_replaced_by_a_click(page: Page) -> None:
+    page.locator(PROMPT_BOX).fill("a red cirle above a cat")
+    note = page.locator("#prompt-note .unread")
+    expect(note).to_contain_text("cirle")
+    expect(note.locator("mark")).to_have_text(["cirle", "cat"])
+    note.get_by_role("button", name="Replace cirle by circle", exact=True).click()
+    expect(page.locator(PROMPT_BOX)).to_have_value("a red circle above a cat")
+    expect(note.locator("mark")).to_have_text(["cat"])
 
 
 def test_guidance_of_one_greys_out_what_it_makes_idle(page: Page) -> None:
-    page.get_by_role("button", name="Without CFG").click()
+    page.locator("#set-cfg input[type=number]").fill("1")
     page.get_by_role("button", name=re.compile("^Text")).click()
     expect(page.locator("#set-negative textarea")).to_be_disabled()
     expect(page.locator("#set-negative")).to_contain_text("CFG is off at scale 1")
 
 
 def test_a_model_that_is_not_here_says_what_to_do(page: Page) -> None:
-    page.get_by_role("button", name="Advanced").click()
     page.locator("#set-model input").click()
     page.get_by_role("option", name="sd3-medium (not on this disk)").click()
-    expect(page.locator("#set-model")).to_contain_text(
+    expect(page.locator("#prompt-note code").nth(1)).to_contain_text(
         "hf download stabilityai/stable-diffusion-3-medium-diffusers"
     )
     page.get_by_role("button", name="Size and batch").click()

@@ -66,6 +66,26 @@ def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(
     assert read_receipt(file).request.prompt == PROMPT
 
 
+def test_the_page_opens_on_a_recorded_run(page: Page) -> None:
+    expect(page.locator("#pictures .recorded img")).to_have_attribute("alt", f"Picture for: {PROMPT}")
+    expect(page.locator("#pictures .caption")).to_contain_text(f"Recorded: “{PROMPT}”")
+
+
+@pytest.mark.phone
+def test_an_example_fills_the_form_and_runs(page: Page) -> None:
+    page.get_by_role("button", name="Four steps only").click()
+    expect(page.locator(PROMPT_BOX)).to_have_value(PROMPT)
+    expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
+    expect(page.locator("#status .done")).to_contain_text("Done")
+    expect(page.locator("#pictures .recorded")).to_have_count(0)
+
+
+def test_an_empty_prompt_runs_the_example_that_the_field_shows(page: Page) -> None:
+    page.click("#generate")
+    expect(page.locator("#status .done")).to_contain_text("Done")
+    expect(page.locator(PROMPT_BOX)).to_have_value(PROMPT)
+
+
 def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
     page: Page, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

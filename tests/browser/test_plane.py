@@ -50,3 +50,28 @@ def test_a_training_can_be_stopped(page: Page) -> None:
     expect(page.locator("#plane-status")).to_contain_text("Stopped after")
     page.click("#plane-reflow")
     expect(page.locator("#plane-status")).to_contain_text("No flow is trained yet; press Train first")
+
+
+@pytest.mark.phone
+def test_a_click_moves_the_point_and_the_lines_answer(page: Page) -> None:
+    open_tab(page, "Flow lab")
+    plot = page.locator("#plot-field .js-plotly-plot")
+    expect(plot).to_be_visible(timeout=FIRST)
+    before = page.inner_text("#field-said")
+    area = plot.locator(".nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"])
+    x, y = (page.locator(f"#field-field_{axis} input[type=number]") for axis in "xy")
+    expect(x).to_have_value(re.compile(r"^-\d"))
+    expect(y).to_have_value(re.compile(r"^\d"))
+    expect(page.locator("#field-said")).not_to_have_text(before)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.phone
+def test_the_claims_stand_in_a_table(page: Page) -> None:
+    open_tab(page, "Claims")
+    expect(page.locator("#claims tbody tr")).to_have_count(20)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

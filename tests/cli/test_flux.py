@@ -67,7 +67,7 @@ def test_a_plan_needs_no_weights(model: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_setting_of_another_family_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["generate", "a", "--model", folder, "--clip-g", "zeros", "--runs", "off"])
+    code = main(["generate", "a", "--model", folder, "--clip-g", "zeros", "--out", "a.png"])
     said = capsys.readouterr()
     assert (code, said.out) == (2, "")
     assert said.err.strip().count("\n") == 0

@@ -45,7 +45,7 @@ def resolve_large(
     if method.flows and positions == "extend" and max(sizes.target) > spec.can.max_side:
         raise Refusal(
             f"positions is extend, which serves sides up to {spec.can.max_side} px with {spec.name}'s table, "
-            f"and {max(sizes.target)} is asked for: try interpolate, per-frequency or scheduled"
+            f"and {max(sizes.target)} is asked for: try interpolate or scheduled"
         )
     if method.solvers and request.solver not in method.solvers:
         raise Refusal(

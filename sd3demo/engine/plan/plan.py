@@ -7,7 +7,7 @@ native stage and whatever else is equal.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
@@ -23,6 +23,7 @@ from sd3demo.engine.plan.memory import (
 )
 from sd3demo.engine.plan.resolve import native_stage, resolve
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, Stage
+from sd3demo.engine.plan.unread import Unread, unread_notes, unread_of
 from sd3demo.settings import Request, Resolved, ignored, text_inputs
 from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation
 
@@ -53,6 +54,8 @@ class Plan:
     """The pictures of an extrapolation, the native one first and `request`'s own last; () for a plain run."""
     notes: tuple[str, ...] = ()
     """What a person should know before it runs, a sentence each."""
+    unread: Unread = field(default_factory=dict)
+    """What of the texts the model does not read; its sentences are among the notes."""
 
     @property
     def sigmas(self) -> tuple[float, ...]:
@@ -140,6 +143,7 @@ def plan(
         stages = (native_stage(resolved, spec),)
     placed = place(resolved, spec, stages, budget)
     flops = operations(resolved, spec, stages)
+    unread = unread_of(resolved, spec)
     return Plan(
         request=resolved,
         spec=spec,
@@ -153,7 +157,8 @@ def plan(
         memory=placed.memory,
         seconds=sum(flops.values()) / budget.flops,
         arms=all_arms,
-        notes=(*notes, *ignored(request, resolved, spec), *placed.notes),
+        notes=(*unread_notes(unread, spec), *notes, *ignored(request, resolved, spec), *placed.notes),
+        unread=unread,
     )
 
 

@@ -4,6 +4,7 @@ from sd3demo.catalogue.spec import COMPONENTS
 from sd3demo.engine.plan.memory import PHASES
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.stages import FlowStage, Stage
+from sd3demo.engine.plan.unread import unread_lists
 
 
 def to_json(plan: Plan) -> dict[str, object]:
@@ -28,6 +29,7 @@ def to_json(plan: Plan) -> dict[str, object]:
         "seconds": plan.seconds,
         "fits": plan.fits,
         "notes": list(plan.notes),
+        "unread": unread_lists(plan.unread),
         "device": {"kind": budget.device, "memory": budget.memory},
         "request": plan.request.model_dump(mode="json"),
     }

@@ -13,6 +13,7 @@ from torch import Tensor
 from sd3demo.engine.events import BatchEvent, Encoded, Finished, StageStarted, StepDone, Stopped
 from sd3demo.engine.plan.costs import demands
 from sd3demo.engine.plan.plan import RECORDERS, Plan
+from sd3demo.engine.plan.unread import unread_lists
 from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.prompts import TextCache, TextKey, text_keys
 from sd3demo.engine.run.sample import ActiveRun, SharedCalls, integrate, start
@@ -127,4 +128,5 @@ def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: Lo
         noise_sha256=tuple(noise_hash(one[None]) for one in record.noise),
         weights_sha256=loaded.weights,
         seconds=timer.laps,
+        unread=unread_lists(record.plan.unread),
     )

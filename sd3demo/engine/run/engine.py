@@ -211,6 +211,7 @@ class Engine:
             seconds=timer.laps,
             records=last.records,
             words=last.words,
+            unread=last.unread,
             arms=arms if plan.arms else {},
         )
 

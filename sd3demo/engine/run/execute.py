@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sd3demo.engine.events import ArmFinished, Event, Lifted, Record, StageStarted, StepDone, Stopped
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage
+from sd3demo.engine.plan.unread import unread_lists
 from sd3demo.engine.record.recorder_context import RecorderContext, recorder_context
 from sd3demo.engine.record.recorders import RECORDERS, BranchRecorder, CorrectionRecorder, Recorder
 from sd3demo.engine.run.enlarging import given, lift, resample
@@ -207,4 +208,5 @@ def _arm_finished(
         seconds=seconds,
         records={name: records[name] for name in state.plan.recorders if records},
         words=() if sampled is None else sampled.words,
+        unread={} if sampled is None else unread_lists(state.plan.unread),
     )

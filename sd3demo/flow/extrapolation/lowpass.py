@@ -163,10 +163,12 @@ LOW_PASSES: Mapping[str, Callable[[Tensor, int, float], Tensor]] = {
     "dct": lambda x, level, cutoff: dct(x, cutoff),
     "bicubic": lambda x, level, cutoff: bicubic(x, 1 / max(cutoff, 1 / max(x.shape[-2:]))),
 }
-"""A name -> its operator on (x, level, cutoff). Above the cut-off 1 / s a guide that was enlarged by s holds
-what pixel interpolation and the encoder have put there and no detail of the picture: 34% (2x)
-and 40% (4x) of the energy without the mean, measured on the embedded model's guides. A block of s by s is
-haar's level log2 s."""
+"""A name -> its operator on (x, level, cutoff); a block of s by s is haar's level log2 s.
+
+Above the cut-off 1 / s a guide that was enlarged by s has no detail of the picture, but what pixel
+interpolation and the encoder put there: 34% (2x) and 40% (4x) of its energy without the mean, on the embedded
+model.
+"""
 
 
 def low_pass_named(x: Tensor, *, name: str, level: int, cutoff: float) -> Tensor:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import torch
 from diffusers import FluxTransformer2DModel
-from torch import Tensor, nn
+from diffusers.models.transformers.transformer_flux import FluxAttention
+from torch import Tensor
 
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
 from sd3demo.models.flux.positions import Rotary
@@ -22,7 +23,7 @@ class TunedAttention:
 
     def __call__(
         self,
-        attn: nn.Module,
+        attn: FluxAttention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -45,8 +46,8 @@ class TunedAttention:
         if encoder_hidden_states is None:
             return mixed
         count = encoder_hidden_states.shape[1]
-        image = attn.to_out[1](attn.to_out[0](mixed[:, count:]))  # type: ignore[index, operator]
-        return image, attn.to_add_out(mixed[:, :count])  # type: ignore[operator]
+        image = attn.to_out[1](attn.to_out[0](mixed[:, count:]))
+        return image, attn.to_add_out(mixed[:, :count])
 
 
 def use_tuned_attention(network: FluxTransformer2DModel) -> None:
@@ -65,7 +66,7 @@ def rotated(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 def _normalised(
-    attn: nn.Module, x: Tensor, layers: tuple[str, str, str], norm_q: str, norm_k: str
+    attn: FluxAttention, x: Tensor, layers: tuple[str, str, str], norm_q: str, norm_k: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value of a stream, each (B, N, heads, D), with QK-norm."""
     query, key, value = (getattr(attn, layer)(x).unflatten(-1, (-1, attn.head_dim)) for layer in layers)

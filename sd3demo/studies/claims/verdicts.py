@@ -200,7 +200,7 @@ def each_part_helps(table: Table) -> Verdict:
         state,
         ours,
         _n(table),
-        f"of {len(helps)} parts {len(good)} help at every scale"
+        f"of {len(helps)} parts {len(good)} {'helps' if len(good) == 1 else 'help'} at every scale"
         + (f": {', '.join(good)}" if good else "")
         + "; below .50 the part helps",
     )

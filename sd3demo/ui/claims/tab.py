@@ -6,12 +6,13 @@ from html import escape
 import gradio as gr
 
 from sd3demo.studies.claims.claim_rows import ClaimRow, claim_rows
+from sd3demo.studies.claims.verdicts import State
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.markdown import section, text_file
 
 TEXT = text_file("claims")
-HEADS = ("", "claim", "paper", "here", "n", "state")
-STATES = ("holds", "partly", "no", "not measured")
+HEADS = ("#", "claim", "state", "paper", "here", "n")
+STATES: tuple[State, ...] = ("holds", "partly", "no", "not measured")
 
 
 def claims(core: Core) -> None:
@@ -44,8 +45,8 @@ def _row(row: ClaimRow) -> str:
     return (
         f"<tr><td>{row.number}</td>"
         f"<th scope='row'>{escape(row.claim)}<small>{escape(row.source)}; {escape(row.scale)}</small></th>"
+        f"<td class='state {row.state.replace(' ', '-')}'>{row.state}</td>"
         f"<td class='text'>{escape(row.paper)}</td>"
         f"<td class='text'>{escape(row.ours)}{reason}{rerun}</td>"
-        f"<td>{'' if row.n is None else row.n}{weights}{older}</td>"
-        f"<td class='state {row.state.replace(' ', '-')}'>{row.state}</td></tr>"
+        f"<td>{'' if row.n is None else row.n}{weights}{older}</td></tr>"
     )

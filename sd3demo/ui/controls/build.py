@@ -13,7 +13,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
 from sd3demo.settings import Request, Settings, bounds_of, is_whole, parse
 from sd3demo.ui.controls.labels import choice_titles, help_of, label
-from sd3demo.ui.controls.model_choice import about_model, model_title
+from sd3demo.ui.controls.model_choice import model_title
 
 Value: TypeAlias = str | int | float
 Control: TypeAlias = (
@@ -79,16 +79,15 @@ def control(
     }
     if name == "model" and models:
         offered = [(model_title(find(one)), one) for one in models]
-        about = shared | {"info": about_model(find(value))}
-        return gr.Dropdown(offered, value=value, **about)
+        return gr.Dropdown(offered, value=value, **shared | {"info": None})
     if isinstance(value, bool):
         return gr.Checkbox(value, **shared)
     if isinstance(value, list | tuple):
         several = [(title, one) for one, title in choices.items()] if choices else choice_titles(name, kind)
         return gr.CheckboxGroup(several, value=[str(one) for one in value], **shared)
     if look.suggested:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-        return gr.Dropdown(list(look.suggested), value=text, allow_custom_value=True, **shared)
+        chosen = suggested_text(value)
+        return gr.Dropdown(list(look.suggested), value=chosen, allow_custom_value=True, **shared)
     if is_dragged(name, value, kind=kind, spec=spec):
         low, high = slider_range(name, value, kind=kind, spec=spec)
         step = step_of(name, kind=kind, spec=spec)
@@ -105,11 +104,18 @@ def control(
 
 def update(name: str, value: Value, spec: ModelSpec, kind: type[Settings] = Request) -> dict[str, Any]:
     """A control's update to a value, with the ends that it needs for it."""
+    if label(name, kind).suggested:
+        return gr.update(value=suggested_text(value))
     if not is_dragged(name, value, kind=kind, spec=spec):
         return gr.update(value=value)
     low, high = slider_range(name, value, kind=kind, spec=spec)
     step = step_of(name, kind=kind, spec=spec)
     return gr.update(value=value, minimum=low, maximum=high, step=step)
+
+
+def suggested_text(value: object) -> str:
+    """A value as it stands in a list of suggestions."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def slider_range(

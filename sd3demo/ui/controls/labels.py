@@ -151,6 +151,11 @@ LABELS: Mapping[str, Label] = {
     "use_attention": Label("Attention scale"),
     "use_text": Label("Text duplication"),
     "use_half_patch": Label("Half-patch shift"),
+    # of the exact field
+    "field_data": Label("Data", names={"clusters": "Four clusters", "normal": "Normal"}),
+    "field_t": Label("Time t", step=0.01),
+    "field_x": Label("First coordinate of z", step=0.05),
+    "field_y": Label("Second coordinate of z", step=0.05),
     # of studies
     "n": Label("Prompts per category", usual=(1, 100)),
     "scenes": Label("Scenes", usual=(1, 100)),
@@ -202,7 +207,7 @@ OF_CLASS: Mapping[str, Mapping[str, Label]] = {
 """Settings that one class of settings, and those that inherit from it, call otherwise."""
 
 
-HEADING = ("prompt", "seed")
+HEADING = ("model", "prompt", "seed")
 """What stands above all groups."""
 
 GROUPS = (
@@ -213,7 +218,7 @@ GROUPS = (
 LAST = Group(
     "Advanced",
     (
-        *("model", "cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
+        *("cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
         *("renorm", "cfg_truncation", "guided_channels"),
         *("max_sequence_length", "precision", "placement"),
     ),

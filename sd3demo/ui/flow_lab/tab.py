@@ -12,6 +12,8 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.controls.lazy_tab import lazy_tab
+from sd3demo.ui.flow_lab import field
+from sd3demo.ui.flow_lab.field import FieldSettings
 from sd3demo.ui.flow_lab.training import (
     STEPS,
     FlowSettings,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 TEXT = text_file("plane")
 DATA = {
     "Moons": "moons",
+    "Four clusters": "clusters",
     "Rings": "rings",
     "Checkerboard": "checkerboard",
     "Normal": "normal",
@@ -42,10 +45,10 @@ NAMES = tuple(FlowSettings.model_fields)
 KEPT = 3600  # seconds that a visitor's flow is remembered
 
 
-class FlowLabLink(FlowSettings):
+class FlowLabLink(FlowSettings, FieldSettings):
     """What a link can hold of the lab: all but a drawing."""
 
-    data: Literal["moons", "rings", "checkerboard", "normal", "drawn"] = "moons"
+    data: Literal["moons", "clusters", "rings", "checkerboard", "normal", "drawn"] = "moons"
 
 
 class SketchValue(TypedDict):
@@ -99,7 +102,8 @@ def _build(values: Mapping[str, object]) -> Mapping[str, Control]:
     stop_runs(stop, [trained, reflowed], ended=ended)
     at_once([data.change], sheet_for, [data], [sheet])
     savable(frames, saved, [shown], raw=False)
-    return {"data": data, **dict(zip(NAMES, controls, strict=True))}
+    exact = field.build(values)
+    return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact}
 
 
 def train(data: str, sketch: SketchValue | None, *values: object) -> Iterator[tuple[RunStatus, list[object]]]:

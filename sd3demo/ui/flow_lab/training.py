@@ -131,7 +131,7 @@ def _view(
     title = "Paths after reflow" if flow.rounds else "Paths"
     charts = [
         plots.losses(steps, values),
-        plots.losses_by_t(first, lesson.by_t),
+        plots.losses_by_t(first, lesson.by_t, *_parts(flow, lesson)),
         plots.trajectories(walk(flow.network, noise[:FOLLOWED], 20), title),
     ]
     if not last:
@@ -148,6 +148,21 @@ def _view(
         {one.name: one for one in charts},
         flow,
     )
+
+
+def _parts(flow: TrainedFlow, lesson: Lesson) -> tuple[tuple[float, ...], ...]:
+    """What of the loss cannot be learned and what is left to learn, where the data's flow is exact.
+
+    After a reflow the pairs are others, and nothing is known of them.
+    """
+    from sd3demo.training.loss_split import split_loss
+    from sd3demo.training.toy_data import EXACT
+
+    if flow.rounds or flow.data not in EXACT:
+        return ()
+    levels = [(k + 1) / len(lesson.by_t) for k in range(len(lesson.by_t))]
+    split = split_loss(flow.network.velocity, EXACT[flow.data], levels)
+    return split.irreducible, split.excess
 
 
 def lengths_html(flow: TrainedFlow, paths: PathLength, noise: Tensor) -> str:

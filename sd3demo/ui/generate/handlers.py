@@ -20,8 +20,7 @@ from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Value
-from sd3demo.ui.controls.labels import help_of, titles
-from sd3demo.ui.controls.model_choice import about_model
+from sd3demo.ui.controls.labels import help_of, label, titles
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.generate.examples import EXAMPLES
 from sd3demo.ui.generate.size import SHAPES, recommendation, recommended_shift, size_of_shape
@@ -49,17 +48,22 @@ class GenerateHandlers:
     def run(
         self, previous: PreviousRun | None, reseed: bool, *values: Value
     ) -> Iterator[tuple[RunStatus, Updates]]:
-        """The run that the form asks for: pictures, strip, story, files, what it was, and its seed."""
+        """The run that the form asks for: pictures, strip, story, files, what it was, its seed and prompt.
+
+        Without a prompt it is the one that the empty field shows.
+        """
         given: dict[str, object] = dict(zip(self.names, values, strict=True))
+        if not str(given["prompt"]).strip():
+            given["prompt"] = label("prompt", self.kind).hint
         if reseed:
             given["seed"] = new_seed()
         shown = RunView()
-        yield STARTING, [*_changes(shown, shown), gr.skip(), given["seed"]]
+        yield STARTING, [*_changes(shown, shown), gr.skip(), given["seed"], given["prompt"]]
         plan = prepare(given, self.core, self.kind)
         save = partial(save_to_history, self.core)
         news = run_views(plan, self.core.run(plan), write=write_pictures, save=save, previous=previous)
         for status, view in news:
-            yield status, [*_changes(shown, view), view.previous or gr.skip(), gr.skip()]
+            yield status, [*_changes(shown, view), view.previous or gr.skip(), gr.skip(), gr.skip()]
             shown = view
 
     def model(self, name: str) -> Updates:
@@ -132,7 +136,7 @@ class GenerateHandlers:
         return [
             gr.update(
                 interactive=name not in reasons,
-                info=about_model(spec) if name == "model" else reasons.get(name) or help_of(name, self.kind),
+                info=None if name == "model" else reasons.get(name) or help_of(name, self.kind),
             )
             for name in self.names
         ]

@@ -1,6 +1,7 @@
 """The Generate tab: from a prompt to a picture, and to what it means."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +10,8 @@ from gradio.components import Component
 from pydantic import Field, create_model
 
 from sd3demo.catalogue import ModelSpec, find
+from sd3demo.errors import Refusal
+from sd3demo.history.traces import read_trace, shipped
 from sd3demo.settings import Request, Settings, without_effect
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
@@ -19,6 +22,7 @@ from sd3demo.ui.densities import schedule_table
 from sd3demo.ui.generate import handlers, image_grid
 from sd3demo.ui.generate.examples import EXAMPLES
 from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.generate.prompt_note import prompt_note_html
 from sd3demo.ui.generate.size import SHAPES, recommendation
 from sd3demo.ui.run import pictures
 from sd3demo.ui.run.markdown import prose, text_file
@@ -40,6 +44,8 @@ class GenerateActions:
     recommend: gr.Button
     examples: gr.Dataset
     receipt: gr.File
+    note: gr.HTML
+    """The model, and what of the prompt it does not know."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,9 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
 
     settings: dict[str, Control] = {}
     with gr.Column(elem_id="ask"):
+        settings["model"] = control("model")
         settings["prompt"] = control("prompt")
+        note = gr.HTML(prompt_note_html(spec.name, str(values["prompt"])), elem_id="prompt-note")
         with gr.Row(elem_id="buttons"):
             start = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
             stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
@@ -121,14 +129,17 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
         receipt = gr.File(
             label="Settings from a PNG of this app", file_types=[".png"], height=128, elem_id="receipt"
         )
-    return settings, GenerateActions(start, stop, dice, reseed, shape, recommend, examples, receipt)
+    actions = GenerateActions(start, stop, dice, reseed, shape, recommend, examples, receipt, note)
+    return settings, actions
 
 
 def _shown(spec: ModelSpec) -> GenerateOutputs:
     """The picture with its progress, and beside it what was done."""
     values = build.opening(spec)
     with gr.Column(elem_id="show"):
-        shown = gr.HTML(pictures.waiting((int(values["width"]), int(values["height"]))), elem_id="pictures")
+        size = (int(values["width"]), int(values["height"]))
+        opening = _recorded_html() or pictures.waiting(size)
+        shown = gr.HTML(opening, elem_id="pictures")
         status = gr.HTML("", elem_id="status")
         strip = gr.HTML(elem_id="strip")
         files = gr.File(visible=False, file_count="multiple")
@@ -136,6 +147,14 @@ def _shown(spec: ModelSpec) -> GenerateOutputs:
         story = gr.HTML(elem_id="story")
         prose(INTRODUCTION, "introduction")
     return GenerateOutputs(status, shown, strip, story, files)
+
+
+def _recorded_html() -> str:
+    """The first run that ships, whatever the page's models are; "" without one."""
+    for path in shipped()[:1]:
+        with suppress(Refusal):
+            return pictures.recorded(read_trace(path))
+    return ""
 
 
 def _connect(
@@ -156,18 +175,20 @@ def _connect(
         [actions.generate.click, *([prompt.submit] if isinstance(prompt, gr.Textbox) else [])],
         answers.run,
         [previous, actions.reseed, *controls],
-        [shown.pictures, shown.strip, shown.story, shown.files, previous, seed],
+        [shown.pictures, shown.strip, shown.story, shown.files, previous, seed, prompt],
         status=shown.status,
         titles=titles(answers.kind),
     )
     stop_runs(actions.stop, [run], ended=handlers.ended)
 
+    at_once([prompt.change, model.change], prompt_note_html, [model, prompt], [actions.note])
     focus = [prompt.focus] if isinstance(prompt, gr.Textbox) else []
     at_once([*focus, actions.examples.click], warm, [], [])
     at_once([actions.dice.click], handlers.new_seed, [], [seed])
     at_once([actions.recommend.click], handlers.shift_for, [model, *sides], [settings["shift"]], raw=True)
     at_once([actions.shape.input], handlers.size, [actions.shape, model], sides)
-    at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
+    example = at_once([actions.examples.click], answers.example, [actions.examples, model], controls)
+    example.success(None, js="() => document.querySelector('#generate').click()", api_visibility="private")
     filled = at_once(
         [actions.receipt.upload],
         answers.receipt,

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sd3demo.engine.events import Pixels
+from sd3demo.engine.record.traces import Trace
 
 SMALL = 256  # pixels a side, up to which a finished picture is enlarged with its pixels kept sharp
 FRAMES = 8  # of the strip
@@ -64,6 +65,19 @@ def waiting(size: tuple[int, int]) -> str:
     width, height = size
     image = _figure(uri(pixels), "Noise, where every picture begins", (height, width, 3), "noise")
     return _grid(image, 1, "Noise at t = 1, where every picture begins")
+
+
+def recorded(trace: Trace) -> str:
+    """A recorded run that plays by itself when the page opens: its predictions, and then its picture."""
+    predictions = trace.film[:, 1]  # (N + 1, h, w, 3)
+    sheet = uri(np.concatenate(list(predictions), axis=1))
+    height, width = trace.picture.shape[:2]
+    prompt, steps = trace.request.prompt, len(predictions)
+    film = (
+        f'<i class="playing" aria-hidden="true" style="background-image:url({sheet});--frames:{steps}"></i>'
+    )
+    image = _figure(uri(trace.picture), f"Picture for: {prompt}", (height, width, 3), "sharp recorded", film)
+    return _grid(image, 1, f"Recorded: “{prompt}”, {trace.steps} steps by {trace.request.model}")
 
 
 def strip(frames: Sequence[StripFrame]) -> str:

@@ -58,7 +58,7 @@ def test_what_is_left_open_takes_the_models_own_values(name: str) -> None:
     assert (request.steps, request.cfg, request.shift) == (
         defaults.steps,
         defaults.cfg,
-        spec.shift.default(1, 1),
+        spec.shift.default(spec.native**2, spec.native**2),
     )
     assert (request.schedule, request.max_sequence_length) == (defaults.schedule, spec.encoder("t5").tokens)
 

@@ -15,7 +15,15 @@ from sd3demo.catalogue import CATALOGUE, ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan.plan import resolve
 from sd3demo.flow.grids import CONVENTIONS, Convention, shift, time_grid
-from sd3demo.settings import Request, Settings, bounds_of, choices_of, parse, without_effect
+from sd3demo.settings import (
+    Request,
+    Settings,
+    bounds_of,
+    choices_of,
+    foreign_options,
+    parse,
+    without_effect,
+)
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.studies.study import STUDIES, find_study
 from sd3demo.ui.app import TABS
@@ -82,6 +90,9 @@ def test_a_control_offers_what_the_setting_allows(name: str, spec: ModelSpec) ->
     if isinstance(control, gr.Slider):
         low, high = bounds_of(field) or (0, 0)
         assert low <= control.minimum < control.maximum <= high
+    elif isinstance(control, gr.Dropdown) and control.allow_custom_value:
+        assert set(choices_of(field)) < {choice for _, choice in control.choices}
+        assert bounds_of(field)
     elif isinstance(control, gr.Radio | gr.Dropdown):
         assert [choice for _, choice in control.choices] == list(choices_of(field))
     elif isinstance(control, gr.Number):
@@ -121,7 +132,8 @@ def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:
     ("values", "greyed"),
     [
         ({}, set()),
-        ({"cfg": 1}, {"negative", "cfg_from", "cfg_to"}),
+        ({"cfg": 1}, {"negative", "uncond", "cfg_from", "cfg_to"}),
+        ({"uncond": "zeros"}, {"negative"}),
         ({"clip_g": "zeros"}, {"prompt_2"}),
         ({"t5": "zeros"}, {"prompt_3"}),
         ({"t5": "omit"}, {"prompt_3", "max_sequence_length"}),
@@ -131,7 +143,7 @@ def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:
 )
 def test_what_changes_nothing_is_greyed_out_with_the_reason(values: dict, greyed: set[str]) -> None:
     reasons = without_effect(build.opening(SPECS[1]) | {"cfg": 4, "skip_scale": 1} | values, SPECS[1])
-    assert set(reasons) == greyed
+    assert set(reasons) - foreign_options(SPECS[1]).keys() == greyed
     assert all(reason.endswith(".") for reason in reasons.values())
 
 

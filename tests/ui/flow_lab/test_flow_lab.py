@@ -93,5 +93,5 @@ def test_the_page_can_say_where_a_training_was_stopped() -> None:
 
 
 def test_a_refusal_names_the_data_that_exist() -> None:
-    with pytest.raises(Refusal, match="choose one of moons, rings, checkerboard, normal, drawn"):
+    with pytest.raises(Refusal, match="choose one of moons, clusters, rings, checkerboard, normal, drawn"):
         training.points_of("cats", None)

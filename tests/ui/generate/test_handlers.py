@@ -10,6 +10,7 @@ from sd3demo.engine import Budget, plan
 from sd3demo.history import receipts_of, to_png
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core
+from sd3demo.ui.controls.labels import LABELS
 from sd3demo.ui.generate import handlers
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.run.run_status import STARTING, running
@@ -65,9 +66,15 @@ def test_with_a_random_seed_each_run_has_another_and_shows_it(answers: GenerateH
     for _ in range(3):
         first, *_, (_, last) = answers.run(None, True, *given)
         assert first[0] == STARTING
-        assert last[4].request.seed == first[1][-1]  # type: ignore[attr-defined]
-        seeds.add(first[1][-1])
+        assert last[4].request.seed == first[1][-2]  # type: ignore[attr-defined]
+        seeds.add(first[1][-2])
     assert len(seeds) == 3
+
+
+def test_without_a_prompt_the_one_that_the_field_shows_is_run(answers: GenerateHandlers) -> None:
+    values = dict(answers.start({})) | {"prompt": " ", "steps": 1}
+    first, *_, (_, last) = answers.run(None, False, *[values[name] for name in answers.names])
+    assert first[1][-1] == last[4].request.prompt == LABELS["prompt"].hint  # type: ignore[attr-defined]
 
 
 def test_a_stopped_run_says_after_which_step() -> None:
