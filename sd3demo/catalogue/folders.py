@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
 
 from sd3demo.catalogue.flux import (
     FLUX_DEV_DEFAULTS,
@@ -218,6 +217,7 @@ def _lumina_next_network(config: dict, folder: Path) -> LuminaNextShape:
 def _lumina2_network(config: dict, folder: Path) -> Lumina2Shape:
     try:
         heads = int(config["num_attention_heads"])
+        index, row, column = config.get("axes_dim_rope", (32, 32, 32))
         return Lumina2Shape(
             joint=int(config["num_layers"]),
             refiners=int(config.get("num_refiner_layers", 2)),
@@ -227,7 +227,7 @@ def _lumina2_network(config: dict, folder: Path) -> Lumina2Shape:
             text_dim=int(config["cap_feat_dim"]),
             channels=int(config.get("in_channels", 16)),
             patch=int(config.get("patch_size", 2)),
-            axes=cast("tuple[int, int, int]", tuple(map(int, config.get("axes_dim_rope", (32, 32, 32))))),
+            axes=(int(index), int(row), int(column)),
             multiple_of=int(config.get("multiple_of", 256)),
         )
     except (KeyError, TypeError, ValueError) as error:
