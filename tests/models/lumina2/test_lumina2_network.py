@@ -107,7 +107,8 @@ def test_per_frequency_positions_are_stock_with_the_base_times_the_scale(model: 
     found = asked(model, x, Toolkit(positions=policy, native=NATIVE), LATE)
     before = stock(model, x, t=LATE.t)
     embedder = model.transformer.rope_embedder
-    wider = embedder._precompute_freqs_cis(embedder.axes_dim, embedder.axes_lens, 20_000)
+    embedder.theta = 20_000
+    wider = embedder._precompute_freqs_cis(embedder.axes_dim, embedder.axes_lens, embedder.theta)
     embedder.freqs_cis = [embedder.freqs_cis[0], *wider[1:]]
     torch.testing.assert_close(found, stock(model, x, t=LATE.t), rtol=0, atol=1e-5)
     assert (found - before).abs().max() > 1e-4
@@ -136,10 +137,12 @@ def test_the_tuning_of_attention_is_a_scale_and_a_mask_in_the_joint_blocks(
     plain = stock(model, x)
     words = model.encode(inputs(model.spec, TEXTS[0])).words
 
-    def tuned(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, **given: float) -> Tensor:
+    def tuned(
+        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **given: float
+    ) -> Tensor:
         if key.shape[-2] == words + 64:
-            bias = torch.zeros(words + 64)
-            bias[:words] = math.log(copies)
+            bias = torch.zeros(1, words + 64)
+            bias[:, :words] = math.log(copies)
             return scaled_dot_product_attention(
                 query, key, value, attn_mask=bias, scale=scale * given["scale"]
             )
