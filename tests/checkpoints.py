@@ -19,6 +19,10 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    Lumina2Pipeline,
+    Lumina2Transformer2DModel,
+    LuminaNextDiT2DModel,
+    LuminaPipeline,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
@@ -28,6 +32,11 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaConfig,
+    GemmaModel,
+    GemmaTokenizer,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -133,7 +142,9 @@ def _transformer(kind: Kind) -> SD3Transformer2DModel:
     return model.eval()
 
 
-def _vae(kind: Kind) -> AutoencoderKL:
+def _vae(
+    kind: Kind, *, channels: int = 16, scale: float = 1.5305, shift: float | None = 0.0609
+) -> AutoencoderKL:
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -141,10 +152,10 @@ def _vae(kind: Kind) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * kind.vae_blocks,
         block_out_channels=(16, 24, 32, 32)[: kind.vae_blocks],
         layers_per_block=1,
-        latent_channels=16,
+        latent_channels=channels,
         norm_num_groups=8,
-        scaling_factor=1.5305,
-        shift_factor=0.0609,
+        scaling_factor=scale,
+        shift_factor=shift,
         use_quant_conv=False,
         use_post_quant_conv=False,
     ).eval()
@@ -256,8 +267,92 @@ def _flux(*, guidance: bool) -> FluxPipeline:
         torch.set_rng_state(state)
 
 
+SYSTEM_WORDS = (
+    *("you", "are", "an", "assistant", "designed", "to", "generate", "superior", "images", "with", "the"),
+    *("degree", "of", "image", "text", "alignment", "based", "on", "textual", "prompts", "or", "user"),
+)
+
+
+def _gemma_tokenizer(kind: Kind) -> GemmaTokenizer:
+    """Byte-pair encoding of letters whose merges end in the words themselves, with the space before them."""
+    vocabulary = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *"abcdefghijklmnopqrstuvwxyzAYPS<>.-"]
+    merges: list[tuple[str, str]] = []
+    for word in (*kind.words, *SYSTEM_WORDS):
+        done = "▁"
+        for letter in word:
+            if (done, letter) not in merges:
+                merges.append((done, letter))
+            done += letter
+            if done not in vocabulary:
+                vocabulary.append(done)
+    return GemmaTokenizer(
+        vocab={token: index for index, token in enumerate(vocabulary)},
+        merges=merges,
+        model_max_length=kind.text_tokens,
+        add_bos_token=True,
+    )
+
+
+GEMMA = {
+    "hidden_size": 24,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 12,
+}
+
+
+def _lumina_next() -> LuminaPipeline:
+    """Lumina-Next; its pipeline takes the autoencoder's factor for 8."""
+    kind = Kind(text_tokens=64, vae_blocks=4)
+    tokenizer = _gemma_tokenizer(kind)
+    transformer = LuminaNextDiT2DModel(
+        sample_size=8,
+        in_channels=4,
+        hidden_size=32,
+        num_layers=3,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        multiple_of=16,
+        cross_attention_dim=24,
+    )
+    return LuminaPipeline(
+        transformer=randomised(transformer),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=randomised(_vae(kind, channels=4, scale=0.13025, shift=None)),
+        text_encoder=randomised(GemmaModel(GemmaConfig(vocab_size=len(tokenizer), **GEMMA))),
+        tokenizer=tokenizer,
+    )
+
+
+def _lumina2() -> Lumina2Pipeline:
+    kind = Kind(text_tokens=64, vae_blocks=4)
+    tokenizer = _gemma_tokenizer(kind)
+    transformer = Lumina2Transformer2DModel(
+        sample_size=8,
+        hidden_size=48,
+        num_layers=3,
+        num_refiner_layers=1,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        multiple_of=16,
+        axes_dim_rope=(4, 4, 4),
+        cap_feat_dim=24,
+    )
+    return Lumina2Pipeline(
+        transformer=randomised(transformer),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0),
+        vae=randomised(_vae(kind, scale=0.3611, shift=0.1159)),
+        text_encoder=randomised(Gemma2Model(Gemma2Config(vocab_size=len(tokenizer), **GEMMA))),
+        tokenizer=tokenizer,
+    )
+
+
 FAMILY_PIPELINES: Mapping[str, Pipeline] = {
     "flux-dev": partial(_flux, guidance=True),
     "flux-schnell": partial(_flux, guidance=False),
+    "lumina-next": _lumina_next,
+    "lumina2": _lumina2,
 }
 """A small random checkpoint of each kind of the other families."""

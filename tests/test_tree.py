@@ -56,6 +56,7 @@ LONGEST = 400
 
 # Module names that say the same role in each folder that has one.
 ROLES: Mapping[str, str] = {
+    "attention": "a model family's attention, tuned",
     "adapter": "a model family behind the protocol of models",
     "attention_maps": "a model family's attention, recorded",
     "compare_view": "two pictures beside each other, as a tab shows them",

@@ -16,7 +16,13 @@ from sd3demo.catalogue.entries import (
     offered_folder,
 )
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.networks import FluxShape, MMDiTShape, NetworkShape
+from sd3demo.catalogue.networks import (
+    FluxShape,
+    Lumina2Shape,
+    LuminaNextShape,
+    MMDiTShape,
+    NetworkShape,
+)
 from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift, ShiftRule
 from sd3demo.catalogue.spec import (
     Adapter,
@@ -42,6 +48,8 @@ __all__ = [
     "FluxShape",
     "Latent",
     "LinearMuShift",
+    "Lumina2Shape",
+    "LuminaNextShape",
     "MMDiTShape",
     "ModelSpec",
     "NetworkShape",

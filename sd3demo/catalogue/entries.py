@@ -17,7 +17,15 @@ from sd3demo.catalogue.flux import (
     flux_encoders,
 )
 from sd3demo.catalogue.folders import read_folder
-from sd3demo.catalogue.networks import FluxShape, MMDiTShape
+from sd3demo.catalogue.lumina import (
+    LUMINA2_DEFAULTS,
+    LUMINA_NEXT_DEFAULTS,
+    NETA_PROMPT,
+    gemma_encoders,
+    lumina2_capabilities,
+    lumina_next_capabilities,
+)
+from sd3demo.catalogue.networks import FluxShape, Lumina2Shape, LuminaNextShape, MMDiTShape
 from sd3demo.catalogue.sd3 import sd3_capabilities, sd3_encoders
 from sd3demo.catalogue.shifts import ConstantShift, LinearMuShift
 from sd3demo.catalogue.single_files import read_file, split_model
@@ -135,6 +143,51 @@ _FLUX_DEV = ModelSpec(
     not_fetched=("flux1-*.safetensors", "ae.safetensors"),
 )
 
+_GEMMA_LICENCE = "Apache-2.0; Gemma, its text encoder, under the Gemma Terms of Use"
+_UNPINNED = "Its repository is not pinned to a commit: the newest is taken."
+
+_LUMINA_NEXT = ModelSpec(
+    name="lumina-next",
+    family="lumina-next",
+    licence=_GEMMA_LICENCE,
+    hub="Alpha-VLLM/Lumina-Next-SFT-diffusers",
+    revision="0ee5ec90043acf5cb41fe96274af36eb7fad8d95",
+    native=1024,
+    latent=Latent(channels=4),
+    network=LuminaNextShape(),
+    encoders=gemma_encoders(),
+    components={
+        "text_encoder": _half(2_506_172_416),  # Gemma 2B
+        "transformer": _half(1_754_898_976),
+        "vae": _half(83_653_863),  # SDXL's
+    },
+    can=lumina_next_capabilities(),
+    shift=ConstantShift(1.0),
+    defaults=LUMINA_NEXT_DEFAULTS,
+    note="The checkpoint of the I-Max paper, at 2048 px, was never published; this is the 1024 px one.",
+)
+
+_LUMINA_2 = ModelSpec(
+    name="lumina-image-2",
+    family="lumina2",
+    licence=_GEMMA_LICENCE,
+    hub="Alpha-VLLM/Lumina-Image-2.0",
+    revision="cf8a782c5be9bc864310a5c7881510104472923c",
+    native=1024,
+    latent=_LATENT,
+    network=Lumina2Shape(),
+    encoders=gemma_encoders(),
+    components={
+        "text_encoder": Size(2_614_341_888, 4 * 2_614_341_888),  # Gemma 2 2B, stored in float32
+        "transformer": Size(2_609_769_152, 4 * 2_609_769_152),
+        "vae": _half(83_819_683),  # FLUX.1's
+    },
+    can=lumina2_capabilities(),
+    shift=ConstantShift(6.0),
+    defaults=LUMINA2_DEFAULTS,
+    not_fetched=("*.pth",),
+)
+
 CATALOGUE: Mapping[str, ModelSpec] = {
     spec.name: spec
     for spec in (
@@ -191,6 +244,26 @@ CATALOGUE: Mapping[str, ModelSpec] = {
             hub="black-forest-labs/FLUX.1-Krea-dev",
             revision="8162a9c7b05a641be098422bf2fcf335615c2f28",
             defaults=replace(FLUX_DEV_DEFAULTS, guidance=4.5),
+        ),
+        _LUMINA_NEXT,
+        _LUMINA_2,
+        replace(
+            _LUMINA_2,
+            name="neta-lumina",
+            hub="neta-art/Neta-Lumina-diffusers",
+            revision="main",
+            licence="CreativeML Open RAIL-M; Gemma, its text encoder, under the Gemma Terms of Use",
+            defaults=replace(LUMINA2_DEFAULTS, steps=30, cfg=4.5, system_prompt=NETA_PROMPT),
+            note=_UNPINNED,
+        ),
+        replace(
+            _LUMINA_2,
+            name="netayume-lumina",
+            hub="duongve/NetaYume-Lumina-Image-2.0-Diffusers-v40",
+            revision="main",
+            components=dict(_LUMINA_2.components, transformer=_half(2_609_769_152)),
+            defaults=replace(LUMINA2_DEFAULTS, system_prompt=NETA_PROMPT),
+            note=_UNPINNED,
         ),
     )
 }
@@ -281,10 +354,10 @@ def how_to_get(spec: ModelSpec) -> str:
         if spec.gated
         else ""
     )
-    excluded = " ".join(f'--exclude "{pattern}"' for pattern in spec.not_fetched)
+    excluded = "".join(f' --exclude "{pattern}"' for pattern in spec.not_fetched)
     return (
         f"{spec.name} is not on this disk: {accept}run "
-        f"`hf download {spec.hub} --revision {spec.revision} {excluded}`"
+        f"`hf download {spec.hub} --revision {spec.revision}{excluded}`"
     )
 
 

@@ -23,7 +23,15 @@ from sd3demo.catalogue.folder_checks import (
     token_limit,
     whole,
 )
-from sd3demo.catalogue.networks import FluxShape, MMDiTShape
+from sd3demo.catalogue.lumina import (
+    GEMMA_TOKENS,
+    LUMINA2_DEFAULTS,
+    LUMINA_NEXT_DEFAULTS,
+    gemma_encoders,
+    lumina2_capabilities,
+    lumina_next_capabilities,
+)
+from sd3demo.catalogue.networks import FluxShape, Lumina2Shape, LuminaNextShape, MMDiTShape
 from sd3demo.catalogue.schedulers import read_scheduler
 from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
 from sd3demo.catalogue.shifts import ConstantShift
@@ -128,6 +136,56 @@ def _flux(
     )
 
 
+def _lumina_next(
+    folder: Path, index: Mapping[str, object], transformer: str, elsewhere: frozenset[str]
+) -> ModelSpec:
+    present = _present(index)
+    _check_present(folder, present, "", ONE_ENCODER)
+    config = check_class(folder, transformer, "LuminaNextDiT2DModel")
+    network = _lumina_next_network(config, folder / transformer)
+    latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
+    return ModelSpec(
+        name=str(folder),
+        family="lumina-next",
+        licence="as the folder says",
+        native=int(config.get("sample_size", 128)) * latent.factor,
+        latent=latent,
+        network=network,
+        encoders=gemma_encoders(tokens=min(token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
+        components=_components(folder, present, transformer, elsewhere),
+        can=lumina_next_capabilities(),
+        shift=read_scheduler(folder, index, latent.multiple),
+        defaults=LUMINA_NEXT_DEFAULTS,
+        folder=str(folder),
+        transformer=transformer,
+    )
+
+
+def _lumina2(
+    folder: Path, index: Mapping[str, object], transformer: str, elsewhere: frozenset[str]
+) -> ModelSpec:
+    present = _present(index)
+    _check_present(folder, present, "", ONE_ENCODER)
+    config = check_class(folder, transformer, "Lumina2Transformer2DModel")
+    network = _lumina2_network(config, folder / transformer)
+    latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
+    return ModelSpec(
+        name=str(folder),
+        family="lumina2",
+        licence="as the folder says",
+        native=int(config.get("sample_size", 128)) * latent.factor,
+        latent=latent,
+        network=network,
+        encoders=gemma_encoders(tokens=min(token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
+        components=_components(folder, present, transformer, elsewhere),
+        can=lumina2_capabilities(),
+        shift=read_scheduler(folder, index, latent.multiple),
+        defaults=LUMINA2_DEFAULTS,
+        folder=str(folder),
+        transformer=transformer,
+    )
+
+
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """What diffusers calls a LoRA's file."""
 
@@ -136,6 +194,10 @@ READERS: Mapping[str, Callable[[Path, Mapping[str, object], str, frozenset[str]]
     "StableDiffusion3Img2ImgPipeline": _sd3,
     "StableDiffusion3InpaintPipeline": _sd3,
     "FluxPipeline": _flux,
+    "LuminaPipeline": _lumina_next,
+    "LuminaText2ImgPipeline": _lumina_next,
+    "Lumina2Pipeline": _lumina2,
+    "Lumina2Text2ImgPipeline": _lumina2,
 }
 """The pipelines whose folders can be run here: each gives a spec, from model_index.json."""
 
@@ -161,8 +223,14 @@ def _present(index: Mapping[str, object]) -> list[str]:
     return [name for name, entry in entries.items() if isinstance(entry, list) and entry and entry[0]]
 
 
-def _check_present(folder: Path, present: list[str], optional: str) -> None:
-    for needed in ("transformer", "vae", "text_encoder", "text_encoder_2"):
+ONE_ENCODER = ("transformer", "vae", "text_encoder")
+TWO_ENCODERS = (*ONE_ENCODER, "text_encoder_2")
+
+
+def _check_present(
+    folder: Path, present: list[str], optional: str, wanted: tuple[str, ...] = TWO_ENCODERS
+) -> None:
+    for needed in wanted:
         if needed not in present:
             raise Refusal(f"{folder}/model_index.json names no {needed}{optional}")
 
@@ -192,6 +260,46 @@ def _check_width(folder: Path, component: str, part: TextPart, name: str, expect
     """Raises Refusal where a text encoder is not as wide as the transformer reads it."""
     file, config = folder / component / "config.json", check_text_encoder(folder, component, part)
     check_equal(file, part.width, whole(file, config, part.width), name, expected)
+
+
+def _lumina_next_network(config: dict, folder: Path) -> LuminaNextShape:
+    try:
+        heads = int(config["num_attention_heads"])
+        return LuminaNextShape(
+            depth=int(config["num_layers"]),
+            hidden=int(config["hidden_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_kv_heads") or heads),
+            text_dim=int(config["cross_attention_dim"]),
+            channels=int(config.get("in_channels", 4)),
+            patch=int(config.get("patch_size", 2)),
+            multiple_of=int(config.get("multiple_of", 256)),
+            learn_sigma=bool(config.get("learn_sigma", True)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refusal(f"{folder}/config.json is not a LuminaNextDiT2DModel's: {error} is missing") from error
+
+
+def _lumina2_network(config: dict, folder: Path) -> Lumina2Shape:
+    try:
+        heads = int(config["num_attention_heads"])
+        index, row, column = config.get("axes_dim_rope", (32, 32, 32))
+        return Lumina2Shape(
+            joint=int(config["num_layers"]),
+            refiners=int(config.get("num_refiner_layers", 2)),
+            hidden=int(config["hidden_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_kv_heads") or heads),
+            text_dim=int(config["cap_feat_dim"]),
+            channels=int(config.get("in_channels", 16)),
+            patch=int(config.get("patch_size", 2)),
+            axes=(int(index), int(row), int(column)),
+            multiple_of=int(config.get("multiple_of", 256)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refusal(
+            f"{folder}/config.json is not a Lumina2Transformer2DModel's: {error} is missing"
+        ) from error
 
 
 def _flux_network(config: dict, folder: Path) -> FluxShape:

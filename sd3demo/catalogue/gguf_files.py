@@ -67,8 +67,8 @@ def _header(stream: BinaryIO) -> GGUFHeader:
         if dimensions > 8:
             raise ValueError("damage")
         shape = tuple(reversed(_unpack(stream, f"<{dimensions}Q")))  # the fastest dimension is written first
-        kind, _offset = _unpack(stream, "<IQ")
-        found[name] = shape, TYPES.get(kind, f"type {kind}")
+        number, _offset = _unpack(stream, "<IQ")
+        found[name] = shape, TYPES.get(number, f"type {number}")
     # Some converters write a tensor of more than four dimensions flat and keep its shape in the metadata.
     for name, (_, kind) in found.items():
         original = metadata.get(f"comfy.gguf.orig_shape.{name}")

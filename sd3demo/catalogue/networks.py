@@ -110,3 +110,94 @@ class FluxShape:
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call: the stream, q, k and v before and after RoPE, the feed-forward."""
         return batch * (image + text) * self.hidden * (3 + 5 + MLP) * width
+
+
+@dataclass(frozen=True)
+class LuminaNextShape:
+    """The shape of Lumina-Next's network: attention within the picture, and of the picture to the text."""
+
+    depth: int = 24
+    hidden: int = 2304
+    heads: int = 32
+    kv_heads: int = 8
+    text_dim: int = 2048
+    channels: int = 4
+    patch: int = 2
+    multiple_of: int = 256
+    """The width of the feed-forward divides by it."""
+    learn_sigma: bool = True
+    """Whether the head gives as many channels again, which sampling does not read."""
+
+    @property
+    def text_width(self) -> int:
+        """Channels of a text token: Gemma's."""
+        return self.text_dim
+
+    @property
+    def feed_forward(self) -> int:
+        """Channels of the gated feed-forward layer: eight thirds of the stream, rounded up."""
+        return _rounded_up(8 * self.hidden // 3, self.multiple_of)
+
+    def flops(self, image: int, text: int) -> float:
+        """Operations of one call for one sample of `image` tokens that ask `text` tokens."""
+        d, kv = self.hidden, self.hidden // self.heads * self.kv_heads
+        linear = (
+            2 * d * (3 * d + 2 * kv + 3 * self.feed_forward)
+        )  # two queries, k, v, out, three gated layers
+        attention = 4 * image * (image + text) * d
+        block = linear * image + attention + 2 * 2 * self.text_dim * kv * text
+        patch = self.channels * self.patch**2
+        return self.depth * block + 2 * patch * d * image * (3 if self.learn_sigma else 2)
+
+    def activations(self, image: int, text: int, batch: int, width: int) -> int:
+        """Bytes alive at once in a call: the stream, its q, k, v before and after RoPE, the gated layer."""
+        return batch * (image + text) * (self.hidden * (3 + 5) + 2 * self.feed_forward) * width
+
+
+@dataclass(frozen=True)
+class Lumina2Shape:
+    """The shape of Lumina-Image 2.0's network: text and picture are refined apart, then go in one stream."""
+
+    joint: int = 26
+    refiners: int = 2
+    hidden: int = 2304
+    heads: int = 24
+    kv_heads: int = 8
+    text_dim: int = 2304
+    channels: int = 16
+    patch: int = 2
+    axes: tuple[int, int, int] = (32, 32, 32)
+    """Channels of a head that RoPE turns by the index, the row and the column."""
+    multiple_of: int = 256
+
+    @property
+    def depth(self) -> int:
+        """Blocks of the joint stream."""
+        return self.joint
+
+    @property
+    def text_width(self) -> int:
+        """Channels of a text token: Gemma's."""
+        return self.text_dim
+
+    @property
+    def feed_forward(self) -> int:
+        """Channels of the gated feed-forward layer."""
+        return _rounded_up(4 * self.hidden, self.multiple_of)
+
+    def flops(self, image: int, text: int) -> float:
+        """Operations of one call for one sample of `image` + `text` tokens."""
+        d, kv, both = self.hidden, self.hidden // self.heads * self.kv_heads, image + text
+        linear = 2 * d * (2 * d + 2 * kv + 3 * self.feed_forward)
+        joint = self.joint * (linear * both + 4 * both * both * d)
+        apart = self.refiners * (linear * both + 4 * (image * image + text * text) * d)
+        ends = 2 * self.channels * self.patch**2 * d * (image + both)  # the head reads text tokens as well
+        return joint + apart + ends + 2 * self.text_dim * d * text
+
+    def activations(self, image: int, text: int, batch: int, width: int) -> int:
+        """Bytes alive at once in a call: the stream, its q, k, v before and after RoPE, the gated layer."""
+        return batch * (image + text) * (self.hidden * (3 + 5) + 2 * self.feed_forward) * width
+
+
+def _rounded_up(width: int, multiple: int) -> int:
+    return multiple * -(-width // multiple)

@@ -11,13 +11,20 @@ from typing import Literal
 from sd3demo.catalogue.networks import NetworkShape
 from sd3demo.catalogue.shifts import NO_SHIFT, ShiftRule
 
-Family = Literal["sd3", "flux", "exact"]
-FAMILY_TITLES: Mapping[Family, str] = {"sd3": "Stable Diffusion 3", "flux": "FLUX.1"}
+Family = Literal["sd3", "flux", "lumina-next", "lumina2", "exact"]
+FAMILY_TITLES: Mapping[Family, str] = {
+    "sd3": "Stable Diffusion 3",
+    "flux": "FLUX.1",
+    "lumina-next": "Lumina-Next",
+    "lumina2": "Lumina-Image 2.0",
+}
 """What a family is called in a sentence; one without a title is called by its name."""
 
 Part = Literal["text", "flow", "vae"]
 Guides = Literal["cfg", "embedded", "none"]
 PositionKind = Literal["table", "rope", "none"]
+Renorming = Literal["off", "rows", "whole"]
+"""The renormalisations of flow.guidance."""
 
 Schedule = Literal["uniform", "single", "diffusers", "linear", "comfy"]
 """The grid conventions of flow.grids; a catalogue is data and imports nothing of ours."""
@@ -49,7 +56,8 @@ class TextEncoder:
 
     `tokens` are the rows that it gives unless a request says otherwise, `limit` the most that it can. An
     encoder `beside` another shares that one's rows: its channels stand next to the other's. Of an encoder
-    that is `pooled_only` the network reads one vector and no rows.
+    that is `pooled_only` the network reads one vector and no rows. The padding of one that is `masked` is not
+    attended to.
     """
 
     name: str
@@ -60,6 +68,7 @@ class TextEncoder:
     modes: tuple[str, ...] = ("on", "zeros")
     beside: str = ""
     pooled_only: bool = False
+    masked: bool = False
 
     @property
     def has_rows(self) -> bool:
@@ -117,6 +126,8 @@ class Capabilities:
     positions: PositionKind = "table"
     grid_copies: bool = False
     """Whether text tokens have positions, at which copies of the text can be placed."""
+    joint_text: bool = True
+    """Whether the text's tokens are among the keys that patches attend to each other with."""
     text_copies: bool = True
     attention_scale: bool = True
     half_patch: bool = True
@@ -137,6 +148,9 @@ class Defaults:
     schedule: Schedule = "diffusers"
     guidance: float | None = None
     """Of a network that has it embedded; None for the others."""
+    renorm: Renorming = "off"
+    system_prompt: str = ""
+    """What the prompt, and never the negative text, is preceded by."""
 
 
 @dataclass(frozen=True)

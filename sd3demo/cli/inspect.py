@@ -12,7 +12,7 @@ from sd3demo.engine import Budget, plan
 from sd3demo.engine.plan.device import GPU_FLOPS
 from sd3demo.engine.plan.memory import GIB
 from sd3demo.errors import Refusal
-from sd3demo.settings import Request, Settings
+from sd3demo.settings import Request, Settings, parse
 
 GPU_SIZES = (8, 12, 16, 24)
 """GiB of the GPUs that a model is planned for."""
@@ -67,7 +67,7 @@ def _fits(found: Inspection) -> dict[int, str | None]:
     """The placement on each size of GPU, None where a picture of the native size does not fit."""
     if found.spec is None:
         return {}
-    request = Request(prompt="a picture", model=found.path)
+    request = parse(Request, {"prompt": "a picture", "model": found.path})
     fits: dict[int, str | None] = {}
     for gib in GPU_SIZES:
         try:

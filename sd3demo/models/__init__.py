@@ -34,11 +34,29 @@ def _flux(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> Fl
     return load(spec, locate(spec), dtype, components)
 
 
+def _lumina_next(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
+    from sd3demo.models.lumina_next.loading import load
+
+    return load(spec, locate(spec), dtype, components)
+
+
+def _lumina2(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
+    from sd3demo.models.lumina2.loading import load
+
+    return load(spec, locate(spec), dtype, components)
+
+
 def _exact(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:
     from sd3demo.models.exact import Exact
 
     return Exact(spec)
 
 
-FAMILIES: Mapping[Family, FamilyLoader] = {"sd3": _sd3, "flux": _flux, "exact": _exact}
+FAMILIES: Mapping[Family, FamilyLoader] = {
+    "sd3": _sd3,
+    "flux": _flux,
+    "lumina-next": _lumina_next,
+    "lumina2": _lumina2,
+    "exact": _exact,
+}
 """The loader of each family; what it imports is imported when a model of that family is first wanted."""

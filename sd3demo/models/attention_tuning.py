@@ -48,6 +48,23 @@ def attend(
     return mixed.transpose(1, 2).flatten(2)
 
 
+def attend_biased(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float = 1.0) -> Tensor:
+    """Attention over (B, N, heads, d): (B, N, heads * d), its logits times `scale`, then plus `bias` (B, N).
+
+    The bias belongs to the keys, and rides in one more channel of each head as above.
+    """
+    width = query.shape[-1]
+    scale = scale / math.sqrt(width)
+    q, k, v = (pad(x.transpose(1, 2), (0, CHANNELS)) for x in (query, key, value))
+    q[..., width : width + 2] = 1
+    wanted = bias.double() / scale
+    first = wanted.to(k.dtype)
+    k[..., width] = first[:, None]
+    k[..., width + 1] = (wanted - first.double()).to(k.dtype)[:, None]
+    mixed = scaled_dot_product_attention(q, k, v, scale=scale)[..., :width]
+    return mixed.transpose(1, 2).flatten(2)
+
+
 def _in_two(value: float, like: Tensor) -> Tensor:
     """A number as the sum of two of the dtype, so that half precision does not round it to eight bits."""
     first = torch.tensor(value, dtype=torch.float64).to(like.dtype)

@@ -10,7 +10,7 @@ Text has a position too, so absolute positions count: a picture starts at 0 and 
 import torch
 from torch import Tensor
 
-from sd3demo.flow.extrapolation.tuning import POSITIONS, widened_rank
+from sd3demo.flow.extrapolation.tuning import POSITIONS, Toolkit, widened_rank
 
 THETA = 10_000.0
 
@@ -48,3 +48,34 @@ def angles(
 def patch_positions(count: int, *, shifted: bool = False) -> Tensor:
     """Return the positions of `count` patches along an axis; shifted by half a patch, one more from -1/2."""
     return torch.arange(count + shifted, dtype=torch.float64) - shifted / 2
+
+
+def side_angles(
+    axis: int,
+    size: tuple[int, int],
+    native: tuple[int, int],
+    dim: int,
+    toolkit: Toolkit,
+    *,
+    t: float,
+    shifted: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Return the angles (n, dim / 2) of a picture's patches along its rows, axis 0, or its columns, 1.
+
+    `size` and `native` are counted in patches; a native side of 0 is the picture's own.
+    """
+    return angles(
+        patch_positions(size[axis], shifted=shifted),
+        dim,
+        policy=toolkit.positions,
+        scale=size[axis] / (native[axis] or size[axis]),
+        ntk=toolkit.ntk,
+        t=t,
+        dtype=dtype,
+    )
+
+
+def turned(angle: Tensor) -> Tensor:
+    """Return e^(i angle), complex."""
+    return torch.polar(torch.ones_like(angle), angle)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import EncoderInput, Family, ModelSpec
 from sd3demo.errors import Refusal
+from sd3demo.flow.guidance import Renorm
 from sd3demo.settings.reflection import Settings, quoted
 from sd3demo.settings.texts import Text
 
@@ -21,6 +22,7 @@ Unconditional = Literal["encoded", "zeros"]
 Tokens = Annotated[int, Field(ge=1, le=512)]
 SkipScale = Annotated[float, Field(ge=0, le=10)]
 EmbeddedScale = Annotated[float, Field(ge=0, le=30)] | Literal["auto"]
+RenormChoice = Literal["auto"] | Renorm
 Time = Annotated[float, Field(ge=0, le=1)]
 
 MOST_LAYERS = 64
@@ -43,8 +45,8 @@ class FamilyOptions(Settings):
 
     max_sequence_length: Tokens | None = Field(
         None,
-        description="T5 tokens; padding is attended to, so their number changes the picture. "
-        "The model's own by default.",
+        description="T5 tokens; padding is attended to, so their number changes the picture. Of Gemma, whose "
+        "padding is masked, the most. The model's own by default.",
     )
 
     def inputs(self, prompt: str, spec: ModelSpec, *, negative: bool) -> tuple[EncoderInput, ...]:
@@ -225,6 +227,78 @@ class FluxOptions(FamilyOptions):
         return reasons
 
 
+class LuminaOptions(FamilyOptions):
+    """What Lumina-Next and Lumina-Image 2.0 share: how guidance is applied."""
+
+    renorm: RenormChoice = Field(
+        "auto",
+        description="Give Lumina's guided velocity the norm of the conditional one: of the whole picture, "
+        "where it only shrinks (the authors'), or of each row of the latent (diffusers'); auto: the model's.",
+    )
+    cfg_truncation: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0,
+        description="The share of Lumina's steps, from noise on, in which guidance acts; Lumina-Image 2.0's "
+        "card has 0.25.",
+    )
+
+    def inputs(self, prompt: str, spec: ModelSpec, *, negative: bool) -> tuple[EncoderInput, ...]:
+        """Gemma reads the prompt as it is read in training, and the negative text as it is."""
+        text = prompt if negative else self.prompt_of(prompt, spec)
+        return tuple(
+            EncoderInput(each.name, text, "on", self.max_sequence_length or each.tokens)
+            for each in spec.encoders
+        )
+
+    def prompt_of(self, prompt: str, spec: ModelSpec) -> str:
+        """The prompt as the text encoder is given it."""
+        return prompt
+
+    def resolved(self, spec: ModelSpec) -> Mapping[str, object]:
+        given = spec.defaults.renorm if self.renorm == "auto" else self.renorm
+        return {**super().resolved(spec), "renorm": given}
+
+    @classmethod
+    def without_effect(cls, values: Mapping[str, object], spec: ModelSpec) -> Mapping[str, str]:
+        if values.get("cfg") != 1:
+            return {}
+        return dict.fromkeys(GUIDANCE_SETTINGS & cls.model_fields.keys(), "CFG is off at scale 1.")
+
+
+class LuminaNextOptions(LuminaOptions):
+    """Lumina-Next: Gemma's tokens of the prompt in small letters, as in training."""
+
+    guided_channels: Literal["all", "three"] = Field(
+        "all",
+        description="The channels of Lumina-Next's latent that guidance acts on: all, or three as diffusers "
+        "has it.",
+    )
+
+    def prompt_of(self, prompt: str, spec: ModelSpec) -> str:
+        return prompt.lower().strip()
+
+
+class Lumina2Options(LuminaOptions):
+    """Lumina-Image 2.0 and what was made from it: Gemma 2's tokens of a system prompt and the prompt."""
+
+    system_prompt: Text = Field(
+        "auto",
+        description="What goes before the prompt of Lumina-Image 2.0, and not before the negative text; auto "
+        "is the model's own, empty none.",
+    )
+
+    def prompt_of(self, prompt: str, spec: ModelSpec) -> str:
+        system = spec.defaults.system_prompt if self.system_prompt == "auto" else self.system_prompt
+        return f"{system} <Prompt Start> {prompt}" if system else prompt
+
+    def resolved(self, spec: ModelSpec) -> Mapping[str, object]:
+        own = spec.defaults.system_prompt
+        given = own if self.system_prompt == "auto" else self.system_prompt
+        return {**super().resolved(spec), "system_prompt": given}
+
+
+GUIDANCE_SETTINGS = frozenset({"renorm", "cfg_truncation", "guided_channels"})
+
+
 class ExactOptions(FamilyOptions):
     """The closed-form model has none."""
 
@@ -232,6 +306,8 @@ class ExactOptions(FamilyOptions):
 OPTIONS: Mapping[Family, type[FamilyOptions]] = {
     "sd3": SD3Options,
     "flux": FluxOptions,
+    "lumina-next": LuminaNextOptions,
+    "lumina2": Lumina2Options,
     "exact": ExactOptions,
 }
 """The options of each family."""

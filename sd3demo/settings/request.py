@@ -15,7 +15,16 @@ from sd3demo.catalogue import EncoderInput, ModelSpec
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import Convention
 from sd3demo.flow.solvers import SOLVERS
-from sd3demo.settings.families import OPTIONS, FamilyOptions, FluxOptions, SD3Options, Time, Tokens
+from sd3demo.settings.families import (
+    OPTIONS,
+    FamilyOptions,
+    FluxOptions,
+    Lumina2Options,
+    LuminaNextOptions,
+    SD3Options,
+    Time,
+    Tokens,
+)
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 from sd3demo.settings.texts import Prompt, Text
 
@@ -97,7 +106,7 @@ class PictureSettings(Settings):
         return self
 
 
-class Request(FluxOptions, SD3Options, PictureSettings):
+class Request(Lumina2Options, LuminaNextOptions, FluxOptions, SD3Options, PictureSettings):
     """A picture, or several from neighbouring seeds: everything that decides how it comes out.
 
     The options of all families stand in it flat; see `families.options_of`.

@@ -63,7 +63,8 @@ def loss_cell(settings: VelocityLoss, index: int, scale: float, model: str) -> C
     side = round(scale * spec.native)
     changed = {"model": model, "prompt": drawn(seed)[1], "width": side, "height": side}
     request = resolved(settings, settings.device, changed)
-    read = {"model", "prompt", "width", "height", "t5", "max_sequence_length", "precision", "placement"}
+    read = {"model", "prompt", "width", "height", "t5", "max_sequence_length", "system_prompt"}
+    read |= {"precision", "placement"}
     given: dict[str, Json] = {
         "scene": seed,
         "noise": (settings.seed + 1_000_003 * (index + 1)) % 2**32,

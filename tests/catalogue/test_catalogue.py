@@ -13,7 +13,10 @@ from sd3demo.catalogue import (
     CATALOGUE,
     ConstantShift,
     FluxShape,
+    Latent,
     LinearMuShift,
+    Lumina2Shape,
+    LuminaNextShape,
     assets,
     depths,
     find,
@@ -22,12 +25,14 @@ from sd3demo.catalogue import (
     locate,
     read_folder,
 )
-from sd3demo.catalogue.spec import Schedule
+from sd3demo.catalogue.spec import Renorming, Schedule
 from sd3demo.catalogue.weight_files import measure, read_header, weights_hash
 from sd3demo.errors import Refusal
 from sd3demo.flow.grids import CONVENTIONS
+from sd3demo.flow.guidance import Renorm
 
 HUB = {name: spec for name, spec in CATALOGUE.items() if spec.hub}
+UNPINNED = ("neta-lumina", "netayume-lumina")
 
 
 @pytest.fixture
@@ -43,8 +48,64 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", HUB)
-def test_a_hub_model_is_pinned_to_a_commit(name: str) -> None:
-    assert re.fullmatch("[0-9a-f]{40}", HUB[name].revision)
+def test_a_hub_model_is_pinned_to_a_commit_or_says_that_it_is_not(name: str) -> None:
+    spec = HUB[name]
+    assert bool(re.fullmatch("[0-9a-f]{40}", spec.revision)) == (name not in UNPINNED)
+    assert ("not pinned" in spec.note) == (name in UNPINNED)
+
+
+@pytest.mark.parametrize("name", [name for name, spec in HUB.items() if spec.encoders[0].name == "gemma"])
+def test_the_text_encoders_size_is_gemmas(name: str) -> None:
+    """Gemma 2B and Gemma 2 2B by their published shapes, on the device that holds no numbers."""
+    import torch
+    from transformers import Gemma2Config, Gemma2Model, GemmaConfig, GemmaModel
+
+    shared = {"vocab_size": 256_000, "num_attention_heads": 8, "head_dim": 256}
+    width = HUB[name].network.text_width
+    with torch.device("meta"):
+        model = (
+            GemmaModel(
+                GemmaConfig(
+                    hidden_size=width,
+                    intermediate_size=16_384,
+                    num_hidden_layers=18,
+                    num_key_value_heads=1,
+                    **shared,
+                )
+            )
+            if width == 2048
+            else Gemma2Model(
+                Gemma2Config(
+                    hidden_size=width,
+                    intermediate_size=9216,
+                    num_hidden_layers=26,
+                    num_key_value_heads=4,
+                    **shared,
+                )
+            )
+        )
+    counted = sum(weight.numel() for weight in model.parameters())
+    assert HUB[name].components["text_encoder"].parameters == counted
+
+
+@pytest.mark.parametrize(("name", "channels"), [("lumina-next", 4), ("lumina-image-2", 16)])
+def test_the_autoencoders_size_is_that_of_its_latent(name: str, channels: int) -> None:
+    """SDXL's has two 1 x 1 convolutions more than FLUX.1's."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    with torch.device("meta"):
+        model = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=channels,
+            use_quant_conv=channels == 4,
+            use_post_quant_conv=channels == 4,
+        )
+    counted = sum(weight.numel() for weight in model.parameters())
+    assert (HUB[name].latent.channels, HUB[name].components["vae"].parameters) == (channels, counted)
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -84,15 +145,16 @@ def test_a_hub_model_is_found_by_its_hub_id_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HUB)
-def test_an_absent_gated_model_is_answered_with_what_to_do(
+def test_an_absent_model_is_answered_with_what_to_do(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(Refusal) as caught:
         locate(find(name))
     spec = HUB[name]
-    for part in (f"accept its licence at https://huggingface.co/{spec.hub}", "hf auth login", spec.revision):
-        assert part in str(caught.value)
+    assert f"hf download {spec.hub} --revision {spec.revision}" in str(caught.value)
+    for part in (f"accept its licence at https://huggingface.co/{spec.hub}", "hf auth login"):
+        assert (part in str(caught.value)) == spec.gated
 
 
 def test_a_model_in_the_hubs_cache_is_where_the_hub_puts_it(
@@ -119,6 +181,10 @@ def test_another_revision_in_the_hubs_cache_is_named(tmp_path: Path, monkeypatch
 
 def test_the_schedules_are_the_grids_conventions() -> None:
     assert get_args(Schedule) == tuple(CONVENTIONS)
+
+
+def test_the_renormalisations_are_those_of_guidance() -> None:
+    assert get_args(Renorming) == get_args(Renorm)
 
 
 def test_an_unknown_name_is_answered_with_all_that_are_known() -> None:
@@ -183,6 +249,39 @@ def test_a_flux_folders_spec_is_read_from_its_configs(checkpoint: Callable[..., 
     assert (dev.defaults.guidance, schnell.defaults.guidance) == (3.5, None)
     assert dev.shift == LinearMuShift(patch_side=8)
     assert schnell.shift == ConstantShift(1.0)
+
+
+@pytest.mark.parametrize("pipeline", ["LuminaPipeline", "LuminaText2ImgPipeline"])
+def test_a_lumina_next_folders_spec_is_read_from_its_configs(
+    checkpoint: Callable[..., Path], tmp_path: Path, pipeline: str
+) -> None:
+    spec = find(str(renamed(checkpoint("lumina-next"), tmp_path, pipeline)))
+    shape = LuminaNextShape(
+        depth=3, hidden=32, heads=4, kv_heads=2, text_dim=24, channels=4, patch=2, multiple_of=16
+    )
+    assert (spec.family, spec.network, spec.native, spec.latent) == ("lumina-next", shape, 64, Latent(4))
+    assert [(each.name, each.tokens, each.limit) for each in spec.encoders] == [("gemma", 64, 64)]
+    assert (spec.shift, spec.defaults.schedule) == (ConstantShift(1.0), "uniform")
+
+
+@pytest.mark.parametrize("pipeline", ["Lumina2Pipeline", "Lumina2Text2ImgPipeline"])
+def test_a_lumina2_folders_spec_is_read_from_its_configs(
+    checkpoint: Callable[..., Path], tmp_path: Path, pipeline: str
+) -> None:
+    spec = find(str(renamed(checkpoint("lumina2"), tmp_path, pipeline)))
+    shape = Lumina2Shape(
+        joint=3, refiners=1, hidden=48, heads=4, kv_heads=2, text_dim=24, axes=(4, 4, 4), multiple_of=16
+    )
+    assert (spec.family, spec.network, spec.native, spec.latent) == ("lumina2", shape, 64, Latent())
+    assert (spec.shift, spec.defaults.renorm) == (ConstantShift(6.0), "whole")
+
+
+def renamed(folder: Path, tmp_path: Path, pipeline: str) -> Path:
+    """A copy of a checkpoint whose index names that pipeline."""
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | {"_class_name": pipeline}))
+    return copy
 
 
 def test_a_flux_folder_without_an_encoder_is_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:

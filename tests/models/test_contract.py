@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import FluxPipeline
+from diffusers.models.embeddings import get_2d_rotary_pos_embed_lumina
 from torch import Tensor
 
 from sd3demo.catalogue import ModelSpec, read_folder
@@ -81,9 +82,41 @@ def _exact_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
     return Gaussian(mean, SPREAD).velocity(x, At(t, 0, 1))
 
 
+def _lumina_next_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
+    told = model.encode(inputs(model.spec, text))
+    batch, network = len(x), model.parts["flow"]
+    found: Tensor = network(
+        hidden_states=x,
+        timestep=torch.full((batch,), 1 - t),
+        encoder_hidden_states=told.tokens.expand(batch, -1, -1),
+        encoder_mask=(torch.arange(told.length) < told.words).expand(batch, -1),
+        image_rotary_emb=get_2d_rotary_pos_embed_lumina(network.head_dim, 384, 384),
+        cross_attention_kwargs={},
+        return_dict=False,
+    )[0]
+    return -found[:, : x.shape[1]]
+
+
+def _lumina2_velocity(model: FlowModel, x: Tensor, t: float, text: str) -> Tensor:
+    told = model.encode(inputs(model.spec, text))
+    batch = len(x)
+    found: Tensor = model.parts["flow"](
+        hidden_states=x,
+        timestep=torch.full((batch,), 1 - t),
+        encoder_hidden_states=told.tokens.expand(batch, -1, -1),
+        encoder_attention_mask=(torch.arange(told.length) < told.words).expand(batch, -1),
+        return_dict=False,
+    )[0]
+    return -found
+
+
 CASES = {
     "sd3": Case(lambda checkpoint: read_folder(checkpoint("sd3.5-medium")), _sd3_velocity, _vae_identity),
     "flux": Case(lambda checkpoint: read_folder(checkpoint("flux-dev")), _flux_velocity, _vae_identity),
+    "lumina-next": Case(
+        lambda checkpoint: read_folder(checkpoint("lumina-next")), _lumina_next_velocity, _vae_identity
+    ),
+    "lumina2": Case(lambda checkpoint: read_folder(checkpoint("lumina2")), _lumina2_velocity, _vae_identity),
     "exact": Case(lambda checkpoint: EXACT, _exact_velocity, lambda model, patch: None),
 }
 

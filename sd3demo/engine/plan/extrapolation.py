@@ -119,11 +119,12 @@ def toolkit_of(request: ResolvedExtrapolation, size: Size, spec: ModelSpec) -> T
     copies = scale**2 if request.text_copies == "auto" else request.text_copies
     if request.copies_at == "grid":
         copies = float(math.prod(grid_copies(large, small)))
-    keys = spec.latent.tokens(*size) + copies * text
+    beside = text if spec.can.joint_text else 0
+    keys = spec.latent.tokens(*size) + copies * beside
     return Toolkit(
         positions=request.positions,
         native=small,
-        attention_scale=attention_scale(request.attention, spec.latent.tokens(*native) + text, keys, scale),
+        attention_scale=attention_scale(request.attention, spec.latent.tokens(*native) + beside, keys, scale),
         text_copies=copies,
         half_patch=request.half_patch,
         ntk=BASES.get(request.positions, 1.0) if request.rope_base == "auto" else request.rope_base / scale,
@@ -175,7 +176,7 @@ def _flow(
     """The solver's run at one size, `scale` times the one that it starts from."""
     native = (request.native_width, request.native_height)
     sigmas = grid_from(request, _shift(request, scale_of(native, size), spec))
-    guidance = guidance_of(request)
+    guidance = guidance_of(request, sigmas)
     visits = SOLVERS[request.solver].visits(sigmas)
     calls = sum(len(guidance.wanted(at)) for at in visits)
     branches, text = asked_branches(guidance, visits), text_tokens(request, spec)

@@ -1,6 +1,7 @@
 """A plain request at one size: its open settings take the model's values; and its one stage. Pure."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.plan.costs import text_tokens
@@ -45,13 +46,18 @@ def resolve(request: Request, spec: ModelSpec, budget: Budget) -> Resolved:
     return parse(Resolved, {**request.model_dump(), **chosen, **options_of(request, spec).resolved(spec)})
 
 
-def guidance_of(request: Resolved) -> Guidance:
-    """How the branches become one velocity under these settings."""
+def guidance_of(request: Resolved, sigmas: Sequence[float]) -> Guidance:
+    """How the branches become one velocity under these settings, in a run over these times."""
+    guided = math.floor((len(sigmas) - 1) * request.cfg_truncation + 1e-9)  # steps with guidance
+    low = max(request.cfg_from, sigmas[guided - 1]) if guided < len(sigmas) - 1 else request.cfg_from
+    never = guided == 0 or low > request.cfg_to
     return Guidance(
-        request.cfg,
-        (request.cfg_from, request.cfg_to),
+        1.0 if never else request.cfg,
+        (min(low, request.cfg_to), request.cfg_to),
         request.skip_scale,
         (request.skip_from, request.skip_to),
+        channels=3 if request.guided_channels == "three" else 0,
+        renorm="off" if request.renorm == "auto" else request.renorm,
     )
 
 
@@ -68,7 +74,7 @@ def asked_branches(guidance: Guidance, visits: Iterable[At]) -> tuple[Branch, ..
 def native_stage(request: Resolved, spec: ModelSpec) -> FlowStage:
     """The one run of the solver that a plain request is."""
     sigmas = tuple(float(t) for t in time_grid(request.steps, request.shift, request.schedule))
-    guidance = guidance_of(request)
+    guidance = guidance_of(request, sigmas)
     visits = SOLVERS[request.solver].visits(sigmas)
     calls = sum(len(guidance.wanted(at)) for at in visits)
     tokens = spec.latent.tokens(request.width, request.height)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from accelerate import cpu_offload_with_hook
 from accelerate.hooks import remove_hook_from_module
+from diffusers import ModelMixin
 from diffusers.hooks import apply_group_offloading
 from torch import nn
 
@@ -17,6 +18,8 @@ from sd3demo.engine.plan.memory import Placement
 from sd3demo.models.protocol import FlowModel
 
 CPU = torch.device("cpu")
+BLOCKS = ("transformer_blocks", "layers")
+"""What the networks of the families call their list of blocks."""
 
 
 def place(
@@ -53,7 +56,7 @@ def _by_model(modules: list[nn.Module], device: torch.device) -> None:
 
 def _stream(module: nn.Module, device: torch.device) -> None:
     """A few blocks at a time. On a CUDA device the next group is fetched while one is at work."""
-    whole_blocks = hasattr(module, "transformer_blocks")
+    whole_blocks = isinstance(module, ModelMixin) and any(hasattr(module, name) for name in BLOCKS)
     apply_group_offloading(
         module,
         onload_device=device,

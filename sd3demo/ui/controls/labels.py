@@ -101,7 +101,15 @@ LABELS: Mapping[str, Label] = {
     "uncond": Label("Unconditional", names={"encoded": "Encoded text", "zeros": "Zeros"}),
     "prompt_2": Label("Own text for CLIP-G", hint="the prompt"),
     "prompt_3": Label("Own text for T5", hint="the prompt"),
-    "max_sequence_length": Label("T5 tokens"),
+    "max_sequence_length": Label("Text tokens"),
+    "renorm": Label(
+        "Renormalised guidance",
+        "Lumina: the guided velocity gets the norm of the conditional one.",
+        names={"auto": "Model’s own", "off": "Off", "rows": "Rows", "whole": "Whole picture"},
+    ),
+    "cfg_truncation": Label("CFG in this share of steps", "Lumina: the first steps, from noise.", step=0.01),
+    "guided_channels": Label("Guided channels", names={"all": "All", "three": "Three"}),
+    "system_prompt": Label("System prompt", "Lumina-Image 2.0: before the prompt. Empty is none."),
     "precision": Label("Precision"),
     "placement": Label("Weights placement"),
     # of an extrapolation
@@ -204,13 +212,14 @@ HEADING = ("model", "prompt", "seed")
 
 GROUPS = (
     Group("Sampling", ("steps", "cfg", "guidance", "shift", "solver", "schedule"), open=True),
-    Group("Text", ("t5", "clip_l", "clip_g", "negative", "uncond", "prompt_2", "prompt_3")),
+    Group("Text", ("t5", "clip_l", "clip_g", "negative", "uncond", "prompt_2", "prompt_3", "system_prompt")),
     Group("Size and batch", ("width", "height", "count")),
 )
 LAST = Group(
     "Advanced",
     (
         *("cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
+        *("renorm", "cfg_truncation", "guided_channels"),
         *("max_sequence_length", "precision", "placement"),
     ),
 )

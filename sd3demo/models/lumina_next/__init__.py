@@ -1,0 +1,1 @@
+"""Lumina-Next: the SFT checkpoint, and folders of its shape."""
