@@ -34,6 +34,11 @@ def picture(model: str, **settings: object) -> np.ndarray:
     return run(Request.model_validate(values | settings)).finished.pictures[0]
 
 
+def apart(found: np.ndarray, expected: np.ndarray) -> int:
+    """The largest difference in levels of 255; products of weights that lie elsewhere in memory may round."""
+    return int(np.abs(found.astype(int) - expected).max())
+
+
 def emptied(folder: Path, *components: str) -> Path:
     """The folder without the weights of some components: their configs and tokenizers stay."""
     for name in components:
@@ -60,7 +65,7 @@ def test_a_file_of_sd3_gives_the_folders_picture(
     assert find(name).components["transformer"].parameters == sum(
         weight.numel() for weight in component(checkpoint(kind), "transformer").values()
     )
-    assert np.array_equal(picture(name), expected)
+    assert apart(picture(name), expected) <= 1
 
 
 def test_a_file_that_holds_all_gives_the_folders_picture(tmp_path: Path) -> None:
@@ -72,7 +77,7 @@ def test_a_file_that_holds_all_gives_the_folders_picture(tmp_path: Path) -> None
     expected = picture(str(folder))
     name = f"{write_sd3_file(tmp_path / 'a.safetensors', folder, parts='all')}+{emptied(folder, *ALL)}"
     assert set(find(name).in_file) == set(ALL)
-    assert np.array_equal(picture(name), expected)
+    assert apart(picture(name), expected) <= 1
 
 
 @pytest.mark.parametrize("kind", ["flux-dev", "flux-schnell"])
@@ -83,7 +88,7 @@ def test_a_file_of_flux_in_diffusers_names_gives_the_folders_picture(
     expected = picture(str(folder))
     save_file(component(folder, "transformer"), tmp_path / "a.safetensors")
     emptied(folder, "transformer")
-    assert np.array_equal(picture(f"{tmp_path / 'a.safetensors'}+{folder}"), expected)
+    assert apart(picture(f"{tmp_path / 'a.safetensors'}+{folder}"), expected) <= 1
 
 
 @pytest.mark.parametrize("kind", ["sd3.5-medium", "sd3.5-large"])
@@ -96,8 +101,7 @@ def test_a_gguf_file_gives_the_folders_picture(
     expected = picture(str(folder))
     file = write_sd3_gguf(tmp_path / "a.gguf", folder, quantised=quantised)
     found = picture(f"{file}+{emptied(folder, 'transformer')}")
-    apart = np.abs(found.astype(int) - expected).max()
-    assert apart <= (8 if quantised else 0)
+    assert apart(found, expected) <= (8 if quantised else 1)
 
 
 def test_gguf_without_its_library_is_refused_in_the_plan(
