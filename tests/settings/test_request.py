@@ -38,7 +38,8 @@ def refusal(**values: object) -> str:
 @pytest.mark.parametrize("given", ["below", "above", "nan", "inf", "-inf", "many", ""])
 def test_a_number_out_of_range_is_named_with_its_range(name: str, given: str) -> None:
     low, high = BOUNDED[name]
-    value = {"below": f"{low - 1:.12g}", "above": f"{high + 1:.12g}"}.get(given, given)
+    below = low - 2 if name == "cfg" else low - 1  # a CFG scale of 0 is 1: off
+    value = {"below": f"{below:.12g}", "above": f"{high + 1:.12g}"}.get(given, given)
     sentence = refusal(**{name: value})
     assert sentence.startswith(f"{name} is {value}; it must ")
     assert f"[{low:.12g}, {high:.12g}]" in sentence

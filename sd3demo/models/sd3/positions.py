@@ -148,7 +148,9 @@ class PositionCache:
         on neither side.
         """
         exponent, side = POSITIONS[self._toolkit.positions], self._table.side
-        scale = BASES.get(self._toolkit.positions, 1.0) * count / native
+        scale = count / native
+        if scale > 1:
+            scale *= BASES.get(self._toolkit.positions, 1.0)
         spacing = [scale ** -exponent(t, rank) for rank in axis.ranks]
         own = count if self._toolkit.positions == "extend" else native
         middle = (side - own) // 2 + (own - 1) / 2

@@ -13,6 +13,7 @@ from sd3demo.engine.plan.to_json import to_json
 from sd3demo.settings import Request
 
 LARGE = [name for name, spec in CATALOGUE.items() if spec.hub]
+WITH_T5 = [name for name in LARGE if CATALOGUE[name].has("t5")]
 LISTING = "0, GPU-aaaa-1, 81000\n1, GPU-bbbb-2, 24000\n2, GPU-bbcc-3, 8000\n"
 
 
@@ -34,6 +35,8 @@ def holding(done: Plan, *, taken: float = 0.0) -> Budget:
 def test_a_held_model_keeps_its_placement_from_plan_to_plan(
     name: str, gib: int, change: dict[str, object]
 ) -> None:
+    if name not in WITH_T5:
+        change = {setting: value for setting, value in change.items() if setting != "t5"}
     first = planned(name, Budget("cuda", gib * GIB, 1e14))
     second = planned(name, holding(first), **change)
     third = planned(name, holding(second))
@@ -43,7 +46,7 @@ def test_a_held_model_keeps_its_placement_from_plan_to_plan(
     assert third.placement == second.placement
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", WITH_T5)
 def test_without_t5_it_is_neither_read_nor_counted(name: str) -> None:
     budget, encoders = Budget("cuda", 80 * GIB, 1e14), CATALOGUE[name].encoders
     t5 = CATALOGUE[name].encoder("t5")

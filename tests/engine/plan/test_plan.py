@@ -60,7 +60,7 @@ def test_what_is_left_open_takes_the_models_own_values(name: str) -> None:
         defaults.cfg,
         spec.shift.default(spec.native**2, spec.native**2),
     )
-    assert (request.schedule, request.max_sequence_length) == (defaults.schedule, spec.encoder("t5").tokens)
+    assert (request.schedule, request.max_sequence_length) == (defaults.schedule, spec.encoders[-1].tokens)
 
 
 def test_the_arithmetic_is_float32_on_a_cpu_and_bfloat16_on_a_gpu() -> None:
