@@ -106,10 +106,10 @@ def check_weights(folder: Path) -> None:
         found = {name.split(f"{layers}.")[1].split(".")[0] for name in shapes if f"encoder.{layers}." in name}
         if len(found) != config.get(count):
             raise Refusal(f"{folder} has {len(found)} layers and its config {config.get(count)}; {SETTLED}")
-    elif "model_type" in config:
+    elif "block_out_channels" not in config:
         return  # another text encoder: what is missing is said when it is loaded
     else:
-        blocks = config.get("block_out_channels") or [None]
+        blocks = config["block_out_channels"] or [None]
         expected = {
             ("decoder.conv_in.weight",): (blocks[-1], config.get("latent_channels"), 3, 3),
             ("decoder.conv_out.weight",): (config.get("out_channels", 3), blocks[0], 3, 3),

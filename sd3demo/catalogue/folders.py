@@ -204,6 +204,8 @@ READERS: Mapping[str, Callable[[Path, Mapping[str, object], str, frozenset[str]]
 
 def _not_a_model(folder: Path) -> str:
     """What a folder without model_index.json seems to be, and what to give instead."""
+    if not folder.is_dir():
+        return "is no folder; give one in diffusers format"
     if (folder / LORA_FILE).is_file():
         return "holds a LoRA, which changes a model and is none: give it to --lora beside a --model"
     if (folder / "config.json").is_file():

@@ -1,6 +1,7 @@
 """One file of weights as a ModelSpec: what the file holds, and a folder of the same family for all else.
 
 No file holds tokenizers, and a transformer alone holds neither text encoders nor an autoencoder. They come
+import os
 from a folder in diffusers format: the one that is named after a plus sign, FILE+FOLDER, else the one that the
 file lies in, else a model of the catalogue that is on this disk. The folder needs no weights of its own for
 what the file holds.
@@ -8,6 +9,7 @@ what the file holds.
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,20 +30,20 @@ Companions = Callable[[str], Iterator[Path]]
 
 def split_model(name: str) -> tuple[Path, Path | None] | None:
     """Return the file and the folder of FILE or FILE+FOLDER; None for a name that is no file."""
-    file = Path(name).expanduser()
-    if file.is_file():
-        return file, None
+    whole = os.path.expanduser(name)
+    if os.path.isfile(whole):  # False too for a name that no file system takes
+        return Path(whole), None
     parts = name.split("+")
     for cut in range(1, len(parts)):
-        file, folder = (Path("+".join(some)).expanduser() for some in (parts[:cut], parts[cut:]))
-        if file.is_file():
-            return file, folder
+        file, folder = (os.path.expanduser("+".join(some)) for some in (parts[:cut], parts[cut:]))
+        if os.path.isfile(file):
+            return Path(file), Path(folder)
     return None
 
 
 def absolute_model(name: str) -> str:
     """Return a folder, a FILE or FILE+FOLDER as it is found from any place; empty where it is neither."""
-    if Path(name).expanduser().is_dir():
+    if os.path.isdir(os.path.expanduser(name)):
         return str(Path(name).expanduser().absolute())
     single = split_model(name)
     return "+".join(str(part.absolute()) for part in single or () if part is not None)

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
+from sd3demo.catalogue.entries import assets
 from sd3demo.engine import Plan
 from sd3demo.engine.events import Encoded, Event, Finished, Loading, Pixels, Record, StageStarted, StepDone
 from sd3demo.engine.record.traces import BLOCKS, MOMENTS, spread
@@ -29,11 +32,22 @@ CONFIGS = {
         "pos_embed_max_size": 32,
         "sample_size": 16,
     },
-    "vae": {"block_out_channels": [8, 8, 8]},
-    "text_encoder": {},
-    "text_encoder_2": {},
-    "text_encoder_3": {},
+    "vae": {"block_out_channels": [8, 8, 8], "latent_channels": 16},
+    "text_encoder": {"vocab_size": 600, "hidden_size": 8, "projection_dim": 8, "max_position_embeddings": 77},
+    "text_encoder_2": {
+        "vocab_size": 600,
+        "hidden_size": 8,
+        "projection_dim": 8,
+        "max_position_embeddings": 77,
+    },
+    "text_encoder_3": {"vocab_size": 600, "d_model": 32},
 }
+
+PLAIN: Mapping[str, tuple[int, ...]] = {"weight": (4,)}
+SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "vae": {"decoder.conv_in.weight": (8, 16, 3, 3), "decoder.conv_out.weight": (3, 8, 3, 3)}
+}
+"""What a checkpoint's weights are known by."""
 
 
 def write_model(folder: Path, *, with_t5: bool = True) -> Path:
@@ -42,11 +56,15 @@ def write_model(folder: Path, *, with_t5: bool = True) -> Path:
     index = {"_class_name": "StableDiffusion3Pipeline"} | {name: ["diffusers", "Model"] for name in parts}
     _write_json(folder / "model_index.json", index)
     _write_json(folder / "scheduler" / "scheduler_config.json", {"shift": 3.0})
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
     for name in parts:
+        if name.startswith("text_encoder"):
+            tokenizer = name.replace("text_encoder", "tokenizer")
+            (folder / tokenizer).mkdir(parents=True)
+            shutil.copy(assets() / "tiny" / tokenizer / "tokenizer.json", folder / tokenizer)
         _write_json(folder / name / "config.json", CONFIGS[name])
-        file = folder / name / "model.safetensors"
-        file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+        stem = "model" if name.startswith("text_encoder") else "diffusion_pytorch_model"
+        file = folder / name / f"{stem}.safetensors"
+        save_file({key: np.zeros(shape, np.float32) for key, shape in SHAPES.get(name, PLAIN).items()}, file)
     return folder
 
 

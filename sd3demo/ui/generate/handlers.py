@@ -103,7 +103,7 @@ class GenerateHandlers:
             values = build.values_of(alone, spec, self.kind)
             return [status_html(finished(said)), None, *self._filled(values, spec)]
         except Refusal as error:
-            said = sentence(error, titles(self.kind)).replace(str(path), shown)
+            said = sentence(Refusal(str(error).replace(str(path), shown)), titles(self.kind))
             return [status_html(failed(said)), None, *skips]
 
     def start(self, asked: Mapping[str, object]) -> dict[str, Value]:

@@ -95,7 +95,8 @@ def uploaded(file: str, shown: ShownTrace | None, compared: bool) -> Updates:
         said = f'<p class="done" role="status">{what}</p>'
         return _all(_next(trace, shown), compared, said)
     except Exception as error:
-        said = sentence(error, titles(Request)).replace(str(path), f"“{path.name}”")
+        named = Refusal(str(error).replace(str(path), f"“{path.name}”"))
+        said = sentence(named if isinstance(error, Refusal) else error, titles(Request))
         return [status_html(failed(said)), *[gr.skip()] * (len(PARTS) + len(PLOTS))]
 
 

@@ -134,7 +134,7 @@ def test_no_client_names_a_file_of_the_server() -> None:
         for name, field in Extrapolation.model_fields.items()
         if field.annotation is str and not choices_of(field) and name not in SERVER_FILES
     }
-    known = {"prompt", "negative", "prompt_2", "prompt_3", "model", "cascade", "skip_layers"}
+    known = {"prompt", "negative", "prompt_2", "prompt_3", "model", "cascade", "skip_layers", "system_prompt"}
     assert free == known, "does this name a file? then it belongs into SERVER_FILES"
 
 
