@@ -80,7 +80,7 @@ def run(
     values = dict(zip(NAMES, held, strict=True))
     compared = {"compare": list(SHOWN)} if everything else {}
     arms = requested({**values, **compared}, own=own is not None)
-    plan = planned(arms, core, own and own.unread)
+    plan = planned(arms, core, own.unread if own else None)
     locate(plan.spec)
     if own is None:
         yield from _views(core, plan, in_turn(core, plan), previous)
@@ -142,7 +142,7 @@ def ended(status: RunStatus) -> list[object]:
 
 def plan_of(core: Core, own: OwnPicture | None, *held: object) -> str:
     """The plan of what the controls hold, as HTML."""
-    return plan_html(core, dict(zip(NAMES, held, strict=True)), own and own.unread)
+    return plan_html(core, dict(zip(NAMES, held, strict=True)), own.unread if own else None)
 
 
 def open_picture(core: Core, file: str | None) -> Updates:

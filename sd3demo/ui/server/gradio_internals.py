@@ -84,7 +84,7 @@ def bound_sketch(sheet: gr.Sketchpad) -> None:
 
     sheet.preprocess = bounded  # type: ignore[method-assign]
     sheet.convert_and_format_image = converted  # type: ignore[method-assign]
-    sheet.accept_blobs = accepted  # type: ignore[method-assign]
+    sheet.accept_blobs = accepted
 
 
 _WRITTEN: set[str] = set()
