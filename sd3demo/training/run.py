@@ -159,6 +159,7 @@ def _go_on(
         zeroed=(settings.zeroed,) * 3,
         zeroed_from=settings.zeroed_from,
         average=settings.average,
+        keep_weight=settings.keep_weight,
     )
     start = settings.resume or settings.out
     state = files.load_state(start)
@@ -183,7 +184,10 @@ def _go_on(
         transformer = files.read_transformer(shipped, settings.depth)
     else:
         transformer = mmdit(settings.depth)
-    training = FlowTraining(transformer, recipe, device)
+    kept = None
+    if settings.keep is not None:
+        kept = files.read_transformer(files.model_of(settings.keep), settings.depth, "keep")
+    training = FlowTraining(transformer, recipe, device, kept)
     if state is not None:
         training.load_state_dict(state)
     feed = _feeds(settings, training.examples, feed_of)
