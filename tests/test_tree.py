@@ -1,7 +1,4 @@
-"""The shape of the tree, read from its syntax: who imports whom, where a library lives, sizes and names.
-
-`python -m tests.test_tree` lists what the two lists of REMAINING names still cover.
-"""
+"""The shape of the tree, read from its syntax: who imports whom, where a library lives, sizes and names."""
 
 import ast
 import subprocess
@@ -14,10 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
-# Names that stand for two ideas today, and go as soon as one of the two is renamed.
-REMAINING_CLASSES: frozenset[str] = frozenset()
-REMAINING_MODULES: frozenset[str] = frozenset()
 
 # Who may import whom, by ARCHITECTURE's table. `engine.events` allows that module alone; the package's own
 # version may be imported anywhere.
@@ -277,14 +270,12 @@ def test_every_file_keeps_to_the_architecture(path: Path) -> None:
 
 
 def test_no_two_classes_have_one_name() -> None:
-    shared = {name: where for name, where in shared_classes(ROOT).items() if name not in REMAINING_CLASSES}
-    assert shared == {}
+    assert shared_classes(ROOT) == {}
 
 
 def test_no_two_modules_have_one_name_unless_it_is_one_idea() -> None:
     names = [module_name(path, ROOT) for path in sources(ROOT)]
-    shared = {name: where for name, where in shared_modules(names).items() if name not in REMAINING_MODULES}
-    assert shared == {}
+    assert shared_modules(names) == {}
 
 
 def test_two_classes_of_one_name_are_found(tmp_path: Path) -> None:
@@ -390,8 +381,3 @@ def test_a_heavy_library_is_seen_however_deep_it_is_imported(tmp_path: Path) -> 
     (tmp_path / "inner.py").write_text("import torch")
     (tmp_path / "outer.py").write_text("import inner")
     assert loaded_by("outer", tmp_path) == {"torch"}
-
-
-if __name__ == "__main__":
-    print("classes:", shared_classes(ROOT))
-    print("modules:", shared_modules([module_name(path, ROOT) for path in sources(ROOT)]))

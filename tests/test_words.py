@@ -1,58 +1,18 @@
 """Words that STYLE.md bans, kept out of names, docstrings, help and messages of the package.
 
-`python -m tests.test_words` lists all that REMAINING still covers.
+`python -m tests.test_words` lists those that it finds.
 """
 
 import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.test_tree import ROOT, module_name, sources
-
-# What is left of them today, as word -> modules; an entry goes with its word.
-REMAINING: Mapping[str, str] = {
-    "a run of your own takes its place": "ui.studies.recorded_view",
-    "abreast": "engine.run.batch models.protocol studies.grid.plan ui.context",
-    "attended": "models.sd3.token_words ui.trajectories.handlers ui.trajectories.tab",
-    "books": "ui.history.handlers ui.history.tab",
-    "doom": "ui.history.handlers",
-    "draw the trace before in grey": "ui.trajectories.tab",
-    "faces": "ui.controls.build ui.controls.labels ui.densities.tab ui.flow_lab.tab",
-    "foretold": "ui.extrapolate.plan_view",
-    "gridded": "ui.generate.image_grid",
-    "grudge": "ui.server.ports",
-    "in place of the native one": "ui.extrapolate.handlers ui.extrapolate.tab",
-    "made": (
-        "cli.verify engine.events engine.plan.advice engine.plan.plan engine.plan.to_json "
-        "engine.record.traces engine.run.engine engine.run.execute engine.run.prompts engine.run.state "
-        "history.store models.sd3.adapter models.sd3.attention_maps models.sd3.positions studies.depth "
-        "studies.exam_pictures studies.few_steps studies.grid.plan studies.path_length studies.score.score "
-        "studies.score_rows studies.velocity_loss training.pruning training.run ui.api.endpoints "
-        "ui.api.infer ui.context ui.densities.schedule_table ui.densities.settings ui.densities.tab "
-        "ui.extrapolate.handlers ui.extrapolate.plan_view ui.extrapolate.stream ui.extrapolate.tab "
-        "ui.extrapolate.xray ui.flow_lab.training ui.generate.image_grid ui.generate.image_grid_view "
-        "ui.generate.stream ui.generate.tab ui.history.tab ui.run.status ui.server.ports ui.studies.panel "
-        "ui.trajectories.handlers ui.verify.compare_view ui.verify.tab"
-    ),
-    "never asked for": "engine.run.engine flow.guidance",
-    "nobody looks": "ui.studies.panel",
-    "pathwords": "ui.trajectories.handlers",
-    "picture k of a batch": "engine.plan.plan settings.request",
-    "pictures at once": "ui.api.endpoints ui.controls.labels",
-    "remembered from before": "ui.run.status",
-    "size and number": "ui.controls.labels",
-    "spare": "history.export ui.history.handlers",
-    "times of the run": "ui.densities.schedule_table",
-    "times the way from one answer to the other": "ui.run.status",
-    "what was measured is kept": "studies.study ui.studies.handlers ui.studies.panel ui.text.trajectories",
-    "which eq. 23 gives for": "ui.controls.form",
-    "with the tick every run draws one": "ui.generate.tab",
-}
 
 IDENTIFIERS = {"made"}
 """No name of a result; it may be part of a longer one."""
@@ -142,15 +102,13 @@ def everything(root: Path) -> list[Path]:
     return sources(root) + sorted(static)
 
 
-def remaining(root: Path) -> dict[str, set[str]]:
-    found = {module_name(path, root): banned(path, root) for path in everything(root)}
-    return {module: words for module, words in found.items() if words}
+def found_in(root: Path) -> dict[str, set[str]]:
+    words_of = {module_name(path, root): banned(path, root) for path in everything(root)}
+    return {module: words for module, words in words_of.items() if words}
 
 
 def test_the_package_is_written_in_standard_terms() -> None:
-    known = {(module, word) for word, modules in REMAINING.items() for module in modules.split()}
-    found = {(module, word) for module, words in remaining(ROOT).items() for word in words}
-    assert found - known == set()
+    assert found_in(ROOT) == {}
 
 
 @pytest.mark.parametrize(
@@ -202,5 +160,5 @@ def test_plain_words_pass(source: str, tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for module, words in remaining(ROOT).items():
+    for module, words in found_in(ROOT).items():
         print(module, *sorted(words), sep="  ")

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sd3demo.flow.paths import Ends, beside
+from sd3demo.flow.paths import Ends, broadcast_time
 from sd3demo.flow.solvers import At
 
 
@@ -66,13 +66,13 @@ class Gaussian:
         return self.mean + self.std * noise.to(self.mean.device)
 
     def log_density(self, x: Tensor, t: Tensor | float) -> Tensor:
-        t = beside(x, t)
+        t = broadcast_time(x, t)
         variance = self._variance(x, t)
         away = x - (1 - t) * self.mean.to(x)
         return (-0.5 * (away**2 / variance + torch.log(2 * math.pi * variance))).flatten(1).sum(1)
 
     def posterior(self, x: Tensor, t: Tensor | float) -> Ends:
-        t = beside(x, t)
+        t = broadcast_time(x, t)
         mean, std = self.mean.to(x), _like(self.std, x)
         noise_share = (x - (1 - t) * mean) / self._variance(x, t)
         return Ends(mean + (1 - t) * std**2 * noise_share, t * noise_share)
@@ -82,7 +82,7 @@ class Gaussian:
 
     def transport(self, x: Tensor, start: float, end: float) -> Tensor:
         """Move x along the flow from the time `start` to `end`: its z-score stays the same along the path."""
-        t, s = beside(x, start), beside(x, end)
+        t, s = broadcast_time(x, start), broadcast_time(x, end)
         mean = self.mean.to(x)
         scale = (self._variance(x, s) / self._variance(x, t)).sqrt()
         return (1 - s) * mean + scale * (x - (1 - t) * mean)
@@ -122,7 +122,7 @@ class Mixture:
         shares = self._joint(x, t).softmax(0)  # (K, B): posterior probability of each component
         x0, eps = torch.zeros_like(x), torch.zeros_like(x)
         for share, component in zip(shares, self.components, strict=True):
-            share = beside(x, share)
+            share = broadcast_time(x, share)
             mean = component.posterior(x, t)
             x0, eps = x0 + share * mean.x0, eps + share * mean.eps
         return Ends(x0, eps)

@@ -4,7 +4,7 @@ Classifier-free guidance (Ho and Salimans, 2022) is v = v_u + w (v_c - v_u), her
 outside of which w = 1 (Kynkaanniemi et al., 2024), and with SD3.5's skip-layer guidance as a third branch:
 v += w_skip (v_c - v_s), where v_s is the conditional velocity with some of the network's layers left out.
 
-A branch that would be multiplied by zero is never asked for, so a plan can count the network's work exactly:
+A branch that would be multiplied by zero is not evaluated, so a plan can count the network's work exactly:
 sum(len(guidance.wanted(at)) for at in solver.visits(grid)).  No torch is needed for that.
 """
 

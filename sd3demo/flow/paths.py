@@ -168,7 +168,7 @@ class Ends(NamedTuple):
 
 def noised(path: Path, pair: Ends, t: Tensor | float) -> Tensor:
     """z_t = a_t x0 + b_t eps, of the shape of x0, (B, ...); t is one time, or one a sample, (B,)."""
-    t = beside(pair.x0, t)
+    t = broadcast_time(pair.x0, t)
     return path.a(t) * pair.x0 + path.b(t) * pair.eps
 
 
@@ -177,7 +177,7 @@ def ends(path: Path, z: Tensor, t: Tensor | float, *, given: Prediction, value: 
 
     x0 does not determine eps where b_t = 0, nor eps x0 where a_t = 0: there the result is not finite.
     """
-    t = beside(z, t)
+    t = broadcast_time(z, t)
     a, b = path.a(t), path.b(t)
     match given:
         case "x0":
@@ -198,11 +198,11 @@ def prediction(path: Path, pair: Ends, t: Tensor | float, *, wanted: Prediction)
         case "eps":
             return pair.eps
         case "v":
-            da, db = path.slopes(beside(pair.x0, t))
+            da, db = path.slopes(broadcast_time(pair.x0, t))
             return da * pair.x0 + db * pair.eps
 
 
-def beside(x: Tensor, t: Tensor | float) -> Tensor:
+def broadcast_time(x: Tensor, t: Tensor | float) -> Tensor:
     """t, one time or one a sample (B,), in the dtype of x (B, ...) and ready to broadcast against it."""
     t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
     return t.reshape(-1, *[1] * (x.dim() - 1)) if t.dim() else t

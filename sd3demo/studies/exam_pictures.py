@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, create_model
 
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, Plan, plan
@@ -96,6 +96,25 @@ class SamplingSettings(ExamSettings):
     shift: Shift | Literal["auto"] | None = request_field("shift")
     solver: Solver = request_field("solver")
     t5: T5Mode = request_field("t5")
+
+
+GIVEN_BY_THE_EXAM = frozenset({"prompt", "prompt_2", "prompt_3", "count"})
+"""The settings of a request that an exam's own prompt and picture leave no choice of."""
+
+S = TypeVar("S", bound=ExamSettings)
+
+
+def with_all_picture_settings(study: type[S]) -> type[S]:
+    """Decorate a study's settings: add each of a request's that it lacks and that the exam leaves open."""
+    known = GIVEN_BY_THE_EXAM | study.model_fields.keys()
+    fields: dict[str, Any] = {
+        name: (field.annotation, request_field(name))
+        for name, field in Request.model_fields.items()
+        if name not in known
+    }
+    return create_model(
+        study.__name__, __base__=study, __doc__=study.__doc__, __module__=study.__module__, **fields
+    )
 
 
 @cache

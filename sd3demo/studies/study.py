@@ -170,7 +170,7 @@ def run(
 ) -> Generator[StudyEvent, None, None]:
     """Each cell as it is measured, or found under `keep`, and at last the table.
 
-    To stop, close the generator: what was measured is kept. `anew` measures again what was kept. Raises
+    To stop, close the generator: results so far stay cached. `anew` measures cached cells again. Raises
     Refusal for what the models cannot do, before anything is measured where that can be known.
     """
     cells = study.cells(settings)
@@ -193,7 +193,7 @@ def run(
     yield study.table(settings, measured)
 
 
-def standing(study: Study, settings: Settings, keep: Path | None) -> tuple[int, int]:
+def cached_cells(study: Study, settings: Settings, keep: Path | None) -> tuple[int, int]:
     """How many cells of a study are kept already, and how many there are; nothing is measured."""
     cells = study.cells(settings)
     kept = _cached(keep, cells)

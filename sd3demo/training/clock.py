@@ -23,7 +23,7 @@ class TimeLimit:
         return (time.monotonic() - self.started) / (60 * self.minutes)
 
 
-def warm_and_cool(done: float, step: int) -> float:
+def learning_rate_factor(done: float, step: int) -> float:
     """The learning rate's factor at `step` when this share of the span has passed: up over a hundred steps,
     then down as the root of what is left."""
     return min(1.0, (step + 1) / 100) * max(0.0, 1 - done) ** 0.5

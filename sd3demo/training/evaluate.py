@@ -51,7 +51,7 @@ def sample(
     return (vae.decode(noise).sample / 2 + 0.5).clamp(0, 1)
 
 
-def sit(
+def run_exam(
     transformer: SD3Transformer2DModel,
     vae: AutoencoderKL,
     encoders: TextEncoders,

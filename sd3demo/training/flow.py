@@ -123,7 +123,7 @@ def _is_block_matrix(name: str, weight: Tensor) -> bool:
     return weight.ndim == 2 and "transformer_blocks" in name and "norm" not in name
 
 
-class Ledger:
+class RunningMeans:
     """Running sums of a run's figures, on its device, so that no step waits to read them."""
 
     def __init__(self, device: torch.device) -> None:
@@ -159,7 +159,7 @@ def train_flow(
     too, every 100 steps. The network is compiled into `cache`, and not at all for None."""
     recipe, device, module = training.recipe, training.device, training.module
     network = Compiled(module, cache) if cache else Eager(module)
-    ledger = Ledger(device)
+    figures = RunningMeans(device)
     module.train()
     while (done := clock.share()) < 1:
         zeroed = recipe.zeroed if training.examples >= recipe.zeroed_from else (0.0, 0.0, 0.0)
@@ -172,10 +172,10 @@ def train_flow(
         training.steps += 1
         training.examples += len(t)
         training.update_average()
-        ledger.note(size, t, error, naming, norm.detach())
+        figures.note(size, t, error, naming, norm.detach())
         if training.steps % 100 == 0 or clock.share() >= 1:
-            yield Progress("flow", training.examples, ledger.means())
-            ledger = Ledger(device)
+            yield Progress("flow", training.examples, figures.means())
+            figures = RunningMeans(device)
 
 
 def _descend(

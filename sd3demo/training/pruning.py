@@ -49,13 +49,15 @@ def prune(deep: SD3Transformer2DModel, depth: int, samples: Sequence[Sample]) ->
     if not 1 <= depth < len(blocks):
         raise ValueError(f"depth is {depth} and the transformer has {len(blocks)} blocks")
     try:
-        return _Cut(_with(deep, blocks, needed(deep, depth, samples)), depth, samples).made()
+        return _PrunedNetwork(
+            _with(deep, blocks, blocks_to_keep(deep, depth, samples)), depth, samples
+        ).result()
     finally:
         deep.transformer_blocks = blocks
 
 
 @torch.no_grad()
-def needed(deep: SD3Transformer2DModel, depth: int, samples: Sequence[Sample]) -> tuple[int, ...]:
+def blocks_to_keep(deep: SD3Transformer2DModel, depth: int, samples: Sequence[Sample]) -> tuple[int, ...]:
     """The `depth` blocks that do best without the others: the lowest loss, before anything is refitted."""
     blocks = deep.transformer_blocks
     choices = [(*first, len(blocks) - 1) for first in combinations(range(len(blocks) - 1), depth - 1)]
@@ -122,7 +124,7 @@ class Moments:
         return fitted[:, :-1], fitted[:, -1]
 
 
-class _Cut:
+class _PrunedNetwork:
     """One network with as many blocks as it will have, and what is kept of its channels."""
 
     def __init__(self, network: SD3Transformer2DModel, depth: int, samples: Sequence[Sample]) -> None:
@@ -136,46 +138,48 @@ class _Cut:
         # All four waves of a frequency stay or go: sine and cosine, of the column and of the row.
         frequencies = waves.unflatten(0, (4, -1)).sum(0).topk(self.width // 4).indices.sort().values
         self.image = torch.cat([frequencies + quarter * self.wide // 4 for quarter in range(4)])
-        self.text = self._best([name for name in layers if name.endswith(TEXT)])
-        self.time = self._best([name for name in layers if "norm" in name])
+        self.text = self._most_important([name for name in layers if name.endswith(TEXT)])
+        self.time = self._most_important([name for name in layers if "norm" in name])
 
-    def made(self) -> SD3Transformer2DModel:
+    def result(self) -> SD3Transformer2DModel:
         """The smaller network, its weights put in place."""
         full = self.network.state_dict()
         for name in ("weight", "bias"):
             self.state[f"pos_embed.proj.{name}"].copy_(full[f"pos_embed.proj.{name}"][self.image])
         self.state["pos_embed.pos_embed"].copy_(full["pos_embed.pos_embed"][..., self.image])
-        self._put("context_embedder", self.text)
+        self._replace_linear("context_embedder", self.text)
         for part in ("timestep", "text"):
             name = f"time_text_embed.{part}_embedder.linear_"
-            hidden = self._best([name + "2"])
-            self._put(name + "1", hidden)
-            self._put(name + "2", self.time, hidden)
+            hidden = self._most_important([name + "2"])
+            self._replace_linear(name + "1", hidden)
+            self._replace_linear(name + "2", self.time, hidden)
         for index in range(self.depth):
             self._block(f"transformer_blocks.{index}.", full, last=index == self.depth - 1)
-        self._put("norm_out.linear", self._parts(self.image, 2), self.time)
-        self._put("proj_out", None, self.image)
+        self._replace_linear("norm_out.linear", self._parts(self.image, 2), self.time)
+        self._replace_linear("proj_out", None, self.image)
         self.small.load_state_dict(self.state)
         return self.small
 
     def _block(self, block: str, full: dict[str, Tensor], *, last: bool) -> None:
-        self._put(block + "norm1.linear", self._parts(self.image, 6), self.time)
-        self._put(block + "norm1_context.linear", self._parts(self.text, 2 if last else 6), self.time)
+        self._replace_linear(block + "norm1.linear", self._parts(self.image, 6), self.time)
+        self._replace_linear(
+            block + "norm1_context.linear", self._parts(self.text, 2 if last else 6), self.time
+        )
         ends = {"attn.to_out.0": self.image} | ({} if last else {"attn.to_add_out": self.text})
         heads = self._heads([block + end for end in ends])
         for names, stream in ((IMAGE[:3], self.image), (TEXT[:3], self.text)):
             for name in names:
-                self._put(block + name, heads, stream)
+                self._replace_linear(block + name, heads, stream)
         for end, stream in ends.items():
-            self._put(block + end, stream, heads)
+            self._replace_linear(block + end, stream, heads)
         for norm in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
             self.state[f"{block}attn.{norm}.weight"].copy_(full[f"{block}attn.{norm}.weight"])
         parts = {"ff": self.image} | ({} if last else {"ff_context": self.text})
         for part, stream in parts.items():
             name = f"{block}{part}.net."
-            units = self._best([name + "2"], HIDDEN * self.width)
-            self._put(name + "0.proj", units, stream)
-            self._put(name + "2", stream, units)
+            units = self._most_important([name + "2"], HIDDEN * self.width)
+            self._replace_linear(name + "0.proj", units, stream)
+            self._replace_linear(name + "2", stream, units)
 
     def _heads(self, ends: Sequence[str]) -> Tensor:
         """The channels of the heads that matter most, each stream's share of them counting alike."""
@@ -184,7 +188,7 @@ class _Cut:
         heads = found.topk(self.depth).indices.sort().values
         return (heads[:, None] * HEAD + torch.arange(HEAD).to(heads)).flatten()
 
-    def _best(self, names: Sequence[str], count: int | None = None) -> Tensor:
+    def _most_important(self, names: Sequence[str], count: int | None = None) -> Tensor:
         """The inputs that matter most to these layers, in their order."""
         return self.moments.importance(names).topk(count or self.width).indices.sort().values
 
@@ -192,7 +196,7 @@ class _Cut:
         """The rows of a modulation, which holds as many shifts, scales and gates one after another."""
         return torch.cat([channels + part * self.wide for part in range(count)])
 
-    def _put(self, name: str, outputs: Tensor | None, inputs: Tensor | None = None) -> None:
+    def _replace_linear(self, name: str, outputs: Tensor | None, inputs: Tensor | None = None) -> None:
         """One linear layer with these of its outputs and inputs; None for all of them."""
         layer = self.moments.layers[name]
         fitted = (layer.weight, layer.bias) if inputs is None else self.moments.refitted(name, inputs)

@@ -26,7 +26,7 @@ from sd3demo.training.encoders import (
     train_clip,
     train_t5,
 )
-from sd3demo.training.evaluate import sit
+from sd3demo.training.evaluate import run_exam
 from sd3demo.training.flow import FlowTraining, Recipe, train_flow
 from sd3demo.training.letter_slots import teach_places
 from sd3demo.training.progress import Progress
@@ -69,7 +69,7 @@ def _stages(settings: TrainSettings, clock: TimeLimit, device: torch.device) -> 
     model = settings.out / "model"
     source = _source(settings)
     if source is not None and source != model:
-        _adopt(source, model)
+        _copy_components(source, model)
     if not (model / "vae").exists():
         yield from _make_autoencoder(settings, clock, model, device)
     if settings.stage == "autoencoder":
@@ -87,7 +87,7 @@ def _stages(settings: TrainSettings, clock: TimeLimit, device: torch.device) -> 
         files.write_encoders(encoders, model)
     if settings.stage in ("encoders", "spelling"):
         return
-    yield from _go_on(settings, clock, model, device)
+    yield from _continue_flow(settings, clock, model, device)
 
 
 def _source(settings: TrainSettings) -> Path | None:
@@ -110,7 +110,7 @@ def _source(settings: TrainSettings) -> Path | None:
     return model
 
 
-def _adopt(source: Path, model: Path) -> None:
+def _copy_components(source: Path, model: Path) -> None:
     names = [
         "vae",
         *(f"{kind}{suffix}" for kind in ("text_encoder", "tokenizer") for suffix in ("", "_2", "_3")),
@@ -144,7 +144,7 @@ def _make_encoders(
     files.write_encoders(TextEncoders(words, letters, clips[0], clips[1], encoder_of(t5)), model)
 
 
-def _go_on(
+def _continue_flow(
     settings: TrainSettings, clock: TimeLimit, model: Path, device: torch.device
 ) -> Iterator[Progress]:
     vae, encoders = files.read_autoencoder(model, device), files.read_encoders(model, device)
@@ -217,13 +217,13 @@ def _feeds(settings: TrainSettings, examples: int, feed_of: Callable[[int, int, 
 
 def _samples(feed: Feed, recipe: Recipe) -> list[Sample]:
     """What a network that is to be pruned is looked at with: SEEN examples as training draws them."""
-    made: list[Sample] = []
+    samples: list[Sample] = []
     for _ in range(SEEN // AT_ONCE):
         x0, _, context, pooled = feed.next(AT_ONCE, unconditional=recipe.unconditional, zeroed=recipe.zeroed)
         eps = torch.randn_like(x0)
         t = LogitNormal(*recipe.density).sample((len(x0),)).to(x0)
-        made.append(Sample(torch.lerp(x0, eps, t[:, None, None, None]), t, context, pooled, eps - x0))
-    return made
+        samples.append(Sample(torch.lerp(x0, eps, t[:, None, None, None]), t, context, pooled, eps - x0))
+    return samples
 
 
 def _checkpoint(
@@ -233,9 +233,9 @@ def _checkpoint(
     vae: AutoencoderKL,
     encoders: TextEncoders,
 ) -> Progress:
-    """Save the state and the averaged model, and let the saved model sit an exam."""
+    """Save the state and the averaged model, and run the exam on the saved model."""
     files.save_state(settings.out, training.state_dict())
     files.write_flow(training.module.transformer, training.average, model)
     transformer = files.read_transformer(model, settings.depth).to(training.device).eval()
-    scores = sit(transformer, vae, encoders, prompts=settings.exam_prompts)
+    scores = run_exam(transformer, vae, encoders, prompts=settings.exam_prompts)
     return Progress("exam", training.examples, scores)

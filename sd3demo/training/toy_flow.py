@@ -17,7 +17,7 @@ from sd3demo.errors import Failure
 from sd3demo.flow.densities import Density
 from sd3demo.flow.grids import time_grid
 from sd3demo.flow.path.lengths import PathLength, path_length
-from sd3demo.flow.paths import beside
+from sd3demo.flow.paths import broadcast_time
 from sd3demo.flow.solvers import SOLVERS, At, Step
 
 STRATA = 8  # levels of t at which the loss is told apart, the last of them t = 1
@@ -121,7 +121,7 @@ def train(
 
 def velocity_loss(flow: Flow, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     """The mean of || v(z_t, t) - (eps - x0) ||^2 over the batch; t is (B,)."""
-    along = beside(x0, t)
+    along = broadcast_time(x0, t)
     error = flow((1 - along) * x0 + along * eps, t) - (eps - x0)
     return error.square().sum(1).mean()
 

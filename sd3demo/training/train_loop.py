@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from sd3demo.training.clock import TimeLimit, warm_and_cool
+from sd3demo.training.clock import TimeLimit, learning_rate_factor
 from sd3demo.training.progress import Progress
 
 REPORT_EVERY = 50
@@ -32,7 +32,7 @@ def descend(
     optimiser = torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     step = 0
     while (done := clock.share()) < 1:
-        optimiser.param_groups[0]["lr"] = learning_rate * warm_and_cool(done, step)
+        optimiser.param_groups[0]["lr"] = learning_rate * learning_rate_factor(done, step)
         loss, figures = measure()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Events: TypeAlias = Generator[Event, None, None]
 Run: TypeAlias = Callable[..., Events]
-"""run(plan), or run(plan, own) with a picture of one's own in place of the native stage."""
+"""run(plan), or run(plan, own) with a picture of one's own as the native stage."""
 Together: TypeAlias = Callable[[Sequence[Plan]], Generator[BatchEvent, None, None]]
 
 
@@ -31,8 +31,8 @@ class Core:
     """`models` are names of the catalogue or folders, the first of them chosen at first.
 
     `history` keeps finished runs; None where visitors share the page, for it shows all of them to everybody.
-    `engine` is for studies, which ask more of it than runs. `together` makes a grid's cells abreast; they are
-    run one by one without it.
+    `engine` is for studies, which ask more of it than runs. `together` runs a grid's cells in batches; they
+    are run one by one without it.
     """
 
     models: tuple[str, ...]

@@ -18,11 +18,11 @@ from sd3demo.ui.densities.settings import TITLES, DensitySettings
 from tests.ui.fake_page import Rehearsal
 
 
-def moved(core: Core, m: float) -> object:
+def redrawn(core: Core, m: float) -> object:
     """A visitor's move of one control in the density lab, with every density drawn."""
     values = {name: field.default for name, field in DensitySettings.model_fields.items()}
     values |= {"densities": list(TITLES), "m": m}
-    return densities.moved(core, *(values[name] for name in densities.NAMES))
+    return densities.redrawn(core, *(values[name] for name in densities.NAMES))
 
 
 def bare(components: int) -> gr.Blocks:
@@ -42,10 +42,10 @@ def seconds(work: Callable[[], object]) -> float:
 def report(rounds: int) -> None:
     core = Core(("sd3-medium",), Rehearsal().run)
     components = len(build(core).blocks)
-    moved(core, 0.0)  # torch and plotly come in
+    redrawn(core, 0.0)  # torch and plotly come in
     cases: dict[str, Callable[[int], object]] = {
         "building the page": lambda _: build(core),
-        "a move in the density lab": lambda turn: moved(core, turn / 10),
+        "a move in the density lab": lambda turn: redrawn(core, turn / 10),
     }
     print(f"| what | {components} bare text boxes, s | sd3demo, s | ratio |\n|---|---|---|---|")
     for name, work in cases.items():

@@ -30,10 +30,10 @@ from sd3demo.studies.study import (
     Row,
     Study,
     Table,
+    cached_cells,
     find_study,
     keys_of,
     run,
-    standing,
 )
 
 
@@ -83,7 +83,7 @@ def test_the_cells_come_in_their_order_and_the_table_last() -> None:
 def test_what_was_kept_is_not_measured_again_and_another_n_extends_it(tmp_path: Path) -> None:
     study, taken = counted()
     first = ran(study, 3, tmp_path)
-    assert standing(study, Squares(n=5), tmp_path) == (3, 5)
+    assert cached_cells(study, Squares(n=5), tmp_path) == (3, 5)
     taken.clear()
     *measured, table = ran(study, 5, tmp_path)
     assert taken == [3, 4]
@@ -298,6 +298,6 @@ def test_cells_of_version_0_1_are_not_measured_again(tmp_path: Path) -> None:
         file.write_text(json.dumps(line) + "\n" + json.dumps({**line, "key": "0" * 32}) + "\n")
         assert key not in keys_of([cell]), cell.measurement.name
     study = replace(counted()[0], cells=lambda settings: cells)
-    assert standing(study, Squares(), tmp_path) == (5, 5)
+    assert cached_cells(study, Squares(), tmp_path) == (5, 5)
     other = [replace(cell, measurement=replace(cell.measurement, version=9)) for cell in cells]
-    assert standing(replace(study, cells=lambda settings: other), Squares(), tmp_path) == (0, 5)
+    assert cached_cells(replace(study, cells=lambda settings: other), Squares(), tmp_path) == (0, 5)

@@ -12,7 +12,7 @@ from sd3demo.models.sd3.positions import read_table
 from sd3demo.settings import parse
 from sd3demo.training.checkpoint import read_autoencoder, read_encoders, read_transformer
 from sd3demo.training.dataset import Feed
-from sd3demo.training.pruning import IMAGE, Moments, Sample, needed, prune
+from sd3demo.training.pruning import IMAGE, Moments, Sample, blocks_to_keep, prune
 from sd3demo.training.run import train
 from sd3demo.training.settings import TrainSettings
 from sd3demo.training.transformer import NATIVE, TABLE, mmdit
@@ -114,7 +114,7 @@ def test_a_block_that_does_nothing_is_left_out(idle: int) -> None:
             norm.linear.bias.zero_()
         answered = model(sample.z, sample.context, sample.pooled, sample.t * 1000, return_dict=False)[0]
     held = Sample(sample.z, sample.t, sample.context, sample.pooled, answered)
-    assert needed(model, 2, [held]) == tuple(index for index in range(3) if index != idle)
+    assert blocks_to_keep(model, 2, [held]) == tuple(index for index in range(3) if index != idle)
     assert len(model.transformer_blocks) == 3
 
 

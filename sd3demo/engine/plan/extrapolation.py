@@ -53,7 +53,7 @@ def resolve_large(
         "native_height": sizes.native[1],
         "scale": scale,
         "positions": positions,
-        "start": (request.start or method.start) if _held(request) else 1.0,
+        "start": (request.start or method.start) if _has_guide(request) else 1.0,
         "large_steps": request.large_steps or native.steps,
     }
     return parse(ResolvedExtrapolation, request.model_dump() | native.model_dump() | chosen)
@@ -73,7 +73,7 @@ def _check_capabilities(request: Extrapolation, spec: ModelSpec) -> None:
             raise Refusal(f"{name} is {given}, which {spec.name} cannot do; leave it at {neutral}")
 
 
-def _held(request: Extrapolation) -> bool:
+def _has_guide(request: Extrapolation) -> bool:
     """Whether there is a guide to start from: projected flow that is switched off is the direct run."""
     off = request.method == "projected" and request.strength == "off"
     return "guide" in METHODS[request.method].needs and not off

@@ -7,7 +7,6 @@ own Nyquist frequency: 1 is the finest grid wave, 0 keeps only the mean.
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -156,35 +155,24 @@ def _check_cutoff(cutoff: float) -> None:
         raise ValueError(f"cutoff is {cutoff}; it is a share of the Nyquist frequency, in [0, 1]")
 
 
-def _haar_for(scale: float) -> LowPass:
-    return partial(haar, level=max(1, round(math.log2(scale))))
-
-
-# For a guide that was enlarged by `scale`: above 1 / scale of the latent's Nyquist frequency, its own before,
-# it holds nothing to be guided by.  haar-1 is I-Max's release, whatever the scale.
-LOW_PASSES: Mapping[str, Callable[[float], LowPass]] = {
-    "haar-1": lambda scale: partial(haar, level=1),
-    "haar": _haar_for,
-    "radial": lambda scale: partial(radial, cutoff=1 / scale, border="mirror"),
-    "gaussian": lambda scale: partial(gaussian, cutoff=1 / scale, border="mirror"),
-    "dct": lambda scale: partial(dct, cutoff=1 / scale),
-    "bicubic": lambda scale: partial(bicubic, scale=scale),
+LOW_PASSES: Mapping[str, Callable[[Tensor, int, float], Tensor]] = {
+    "haar-1": lambda x, level, cutoff: haar(x, 1),  # I-Max's release, whatever the scale
+    "haar": lambda x, level, cutoff: haar(x, level),
+    "radial": lambda x, level, cutoff: radial(x, cutoff, border="mirror"),
+    "gaussian": lambda x, level, cutoff: gaussian(x, cutoff, border="mirror"),
+    "dct": lambda x, level, cutoff: dct(x, cutoff),
+    "bicubic": lambda x, level, cutoff: bicubic(x, 1 / max(cutoff, 1 / max(x.shape[-2:]))),
 }
+"""A name -> its operator on (x, level, cutoff). A guide that was enlarged by s holds little above the cut-off
+1 / s, and a block of s by s is haar's level log2 s."""
 
 
 def low_pass_named(x: Tensor, *, name: str, level: int, cutoff: float) -> Tensor:
-    """The operator of a name in LOW_PASSES, with the block or the cut-off chosen: `level` is haar's alone."""
-    match name:
-        case "haar-1":
-            return haar(x, 1)
-        case "haar":
-            return haar(x, level)
-        case "radial":
-            return radial(x, cutoff, border="mirror")
-        case "gaussian":
-            return gaussian(x, cutoff, border="mirror")
-        case "dct":
-            return dct(x, cutoff)
-        case "bicubic":
-            return bicubic(x, 1 / max(cutoff, 1 / max(x.shape[-2:])))
-    raise ValueError(f"unknown low-pass {name!r}; choose one of {', '.join(LOW_PASSES)}")
+    """Apply the operator of a name in LOW_PASSES: `level` is haar's alone, `cutoff` that of the others.
+
+    Raises:
+        ValueError: no such name, or what the operator itself refuses.
+    """
+    if name not in LOW_PASSES:
+        raise ValueError(f"unknown low-pass {name!r}; choose one of {', '.join(LOW_PASSES)}")
+    return LOW_PASSES[name](x, level, cutoff)

@@ -25,10 +25,10 @@ __all__ = [
     "Strength",
     "Watch",
     "haar",
+    "ignore_correction",
     "project",
     "projected",
     "radial",
-    "unwatched",
 ]
 
 
@@ -59,7 +59,7 @@ Watch: TypeAlias = Callable[[Correction], None]
 """A callback for each evaluation, before the solver continues; its tensors must not be changed."""
 
 
-def unwatched(correction: Correction) -> None:
+def ignore_correction(correction: Correction) -> None:
     """Ignore the correction: the default callback."""
 
 
@@ -87,7 +87,12 @@ def project(denoised: Tensor, guide: Tensor, low_pass: LowPass, strength: Pair) 
 
 
 def projected(
-    velocity: Velocity, guide: Tensor, *, low_pass: LowPass, strength: Strength, watch: Watch = unwatched
+    velocity: Velocity,
+    guide: Tensor,
+    *,
+    low_pass: LowPass,
+    strength: Strength,
+    watch: Watch = ignore_correction,
 ) -> Velocity:
     """Wrap a velocity so that its prediction is pulled towards the guide; apply CFG before it, inside.
 

@@ -57,7 +57,7 @@ def read(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> list
     )
     words = [(match.start(), match.end(), match.group()) for match in WORDS.finditer(text)]
     found: list[Token] = []
-    for index, ((start, end), special, attended) in enumerate(
+    for index, ((start, end), special, is_used) in enumerate(
         zip(
             encoded["offset_mapping"][0],
             encoded["special_tokens_mask"][0],
@@ -65,7 +65,7 @@ def read(tokenizer: CLIPTokenizer | T5Tokenizer, text: str, tokens: int) -> list
             strict=True,
         )
     ):
-        if not attended:
+        if not is_used:
             found.append((-1, PADDING))
         elif special or start == end:
             starts = index == 0 and tokenizer.bos_token_id is not None

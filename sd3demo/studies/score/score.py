@@ -10,23 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
 
-from sd3demo.flow.grids import Convention
-from sd3demo.settings import (
-    ClipMode,
-    LayerList,
-    Resolved,
-    Side,
-    SkipScale,
-    Text,
-    Time,
-    Tokens,
-    counted,
-    non_default_values,
-)
+from sd3demo.settings import Resolved, counted, non_default_values
 from sd3demo.studies.exam_pictures import (
     GENEVAL,
     KINDS,
@@ -39,9 +27,9 @@ from sd3demo.studies.exam_pictures import (
     indexed_exams,
     local_budget,
     plan_of,
-    request_field,
     resolved,
     single_model,
+    with_all_picture_settings,
 )
 from sd3demo.studies.score_rows import (
     BUILT_IN,
@@ -59,26 +47,12 @@ if TYPE_CHECKING:
     from sd3demo.engine import Engine
 
 
+@with_all_picture_settings
 class ScoreStudy(SamplingSettings):
     """Which prompts, and every setting of a picture but its text."""
 
     n: int = Field(100, ge=1, le=10_000, description=MORE)
     categories: Categories = Field("all", description=KINDS)
-    schedule: Convention | None = request_field("schedule")
-    clip_l: ClipMode = request_field("clip_l")
-    clip_g: ClipMode = request_field("clip_g")
-    negative: Text = request_field("negative")
-    cfg_from: Time = request_field("cfg_from")
-    cfg_to: Time = request_field("cfg_to")
-    width: Side | None = request_field("width")
-    height: Side | None = request_field("height")
-    max_sequence_length: Tokens | None = request_field("max_sequence_length")
-    skip_scale: SkipScale = request_field("skip_scale")
-    skip_layers: LayerList = request_field("skip_layers")
-    skip_from: Time = request_field("skip_from")
-    skip_to: Time = request_field("skip_to")
-    precision: Literal["auto", "float32", "bfloat16"] = request_field("precision")
-    placement: Literal["auto", "resident", "by-model", "streamed"] = request_field("placement")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def opening_of(kind: type[Settings], models: Sequence[str]) -> dict[str, Value]:
     return values | left_open | {"model": models[0]}
 
 
-def held(request: Request, spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
+def values_of(request: Request, spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
     """What the controls hold for a request."""
     given = {name: getattr(request, name, None) for name in kind.model_fields}
     return opening(spec, kind) | {name: value for name, value in given.items() if value is not None}
@@ -90,7 +90,7 @@ def control(
         text = f"{value:g}" if isinstance(value, float) else str(value)
         return gr.Dropdown(list(look.suggested), value=text, allow_custom_value=True, **shared)
     if is_dragged(name, value, kind=kind, spec=spec):
-        low, high = ends(name, value, kind=kind, spec=spec)
+        low, high = slider_range(name, value, kind=kind, spec=spec)
         step = step_of(name, kind=kind, spec=spec)
         return gr.Slider(low, high, float_or_int(value), step=step, buttons=[], **shared)
     if bounds_of(field):
@@ -107,12 +107,14 @@ def update(name: str, value: Value, spec: ModelSpec, kind: type[Settings] = Requ
     """A control's update to a value, with the ends that it needs for it."""
     if not is_dragged(name, value, kind=kind, spec=spec):
         return gr.update(value=value)
-    low, high = ends(name, value, kind=kind, spec=spec)
+    low, high = slider_range(name, value, kind=kind, spec=spec)
     step = step_of(name, kind=kind, spec=spec)
     return gr.update(value=value, minimum=low, maximum=high, step=step)
 
 
-def ends(name: str, value: object, *, kind: type[Settings], spec: ModelSpec | None) -> tuple[float, float]:
+def slider_range(
+    name: str, value: object, *, kind: type[Settings], spec: ModelSpec | None
+) -> tuple[float, float]:
     """The ends of a setting's slider: the usual range, its value, and what the model holds."""
     bounds = bounds_of(kind.model_fields[name])
     if bounds is None:
@@ -130,7 +132,7 @@ def is_dragged(name: str, value: object, *, kind: type[Settings], spec: ModelSpe
     """Whether a setting is a number on a slider; a very wide range is typed instead."""
     if label(name, kind).typed or not isinstance(value, int | float):
         return False
-    low, high = ends(name, value, kind=kind, spec=spec)
+    low, high = slider_range(name, value, kind=kind, spec=spec)
     return 0 < high - low <= TYPED_ABOVE
 
 

@@ -63,7 +63,7 @@ class Link:
     unfold: Callable[..., Values] | None = None
     """The settings that all controls together hold, where one control holds several of them."""
 
-    def held(self, values: Sequence[object]) -> Values:
+    def values_of(self, values: Sequence[object]) -> Values:
         """The settings that the values of the controls are."""
         return self.unfold(*values) if self.unfold else dict(zip(self.controls, values, strict=True))
 
@@ -176,7 +176,7 @@ def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[o
         if link.tab == tab:
             values, faults = read(link, given)
             updates += link.fill(values)
-            said = status_html(failed(told_of(faults))) if faults else ""
+            said = status_html(failed(unavailable_note(faults))) if faults else ""
         else:
             updates += [gr.skip() for _ in link.controls]
     updates += [str(time_ns()) if given and link.tab == tab else gr.skip() for link in stamped]
@@ -210,7 +210,7 @@ def read(link: Link, given: Values) -> tuple[dict[str, object], list[str]]:
 
 def address_of(link: Link, *values: object) -> str:
     """What stands behind the `#` for what the controls hold."""
-    return written(link.tab, link.held(values), link.start)
+    return written(link.tab, link.values_of(values), link.start)
 
 
 def written(tab: str, values: Values, start: Callable[[Values], Values], *, plain: str = PLAIN) -> str:
@@ -256,7 +256,7 @@ def _unfolded(kind: type[Settings], name: str, text: object) -> object:
     return text
 
 
-def told_of(faults: Sequence[str]) -> str:
+def unavailable_note(faults: Sequence[str]) -> str:
     """One sentence on the settings of a link that cannot be had."""
     more = f" ({len(faults) - 1} more of its settings cannot be had either)" if len(faults) > 1 else ""
     return f"{faults[0]}{more}; everything else of this link is set"

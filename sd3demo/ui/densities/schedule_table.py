@@ -54,7 +54,7 @@ def listing(planned: Plan) -> str:
     )
 
 
-def beside(core: Core, controls: Mapping[str, Control]) -> None:
+def schedule_panel(core: Core, controls: Mapping[str, Control]) -> None:
     """The list of the times beside a tab's own controls, folded away; `controls` hold those of ASKED.
 
     It is written when it is unfolded and whenever one of them changes.
@@ -67,7 +67,7 @@ def beside(core: Core, controls: Mapping[str, Control]) -> None:
 
 
 def listed(core: Core, *values: object) -> str:
-    """What `beside` shows: the times of the run that these values ask for, or what is wrong with them."""
+    """Return the sigma table for these values, or what is wrong with them."""
     try:
         return listing(schedule_plan(core, dict(zip(ASKED, values, strict=True))))
     except ValueError as error:

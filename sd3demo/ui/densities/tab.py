@@ -64,8 +64,8 @@ def densities(core: Core) -> None:
 def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     controls: dict[str, Control] = {}
     frames: dict[str, PlotPlace] = {}
-    said, sigmas, *plots = moved(core, *(values[name] for name in NAMES))
-    drawings = dict(zip((*MOVING, *STILL), (*plots, *stood()), strict=True))
+    said, sigmas, *plots = redrawn(core, *(values[name] for name in NAMES))
+    drawings = dict(zip((*MOVING, *STILL), (*plots, *fixed_plots()), strict=True))
     with gr.Column(elem_id="lab"):
         status = gr.HTML(said, elem_id="lab-status")
         for part in SECTIONS:
@@ -90,7 +90,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     named: dict[str, Control] = {name: controls[name] for name in NAMES}
     inputs = [*named.values()]
     outputs = [status, listing, *(frames[name].plot for name in MOVING)]
-    at_once([one.change for one in inputs], partial(moved, core), inputs, outputs, raw=True)
+    at_once([one.change for one in inputs], partial(redrawn, core), inputs, outputs, raw=True)
     sizes = [named["pixels"], named["native"]]
     at_once([size.input for size in sizes], shift_for, sizes, [named["shift"]], raw=True)
     at_once([presets.click], preset, [presets, named["densities"]], inputs[:4])
@@ -98,7 +98,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     return named
 
 
-def moved(core: Core, *values: object) -> list[Any]:
+def redrawn(core: Core, *values: object) -> list[Any]:
     """A status, the listed times and every plot that moves; after bad input the sentence alone."""
     try:
         lab = parse(DensitySettings, dict(zip(NAMES, values, strict=True)))
@@ -110,7 +110,7 @@ def moved(core: Core, *values: object) -> list[Any]:
         return [said, gr.skip(), *[gr.skip() for _ in MOVING]]
 
 
-def stood() -> list[Any]:
+def fixed_plots() -> list[Any]:
     """The plots that nothing moves."""
     return [drawn(one) for one in fixed().values()]
 

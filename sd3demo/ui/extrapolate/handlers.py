@@ -99,7 +99,7 @@ def plan_of(core: Core, own: Pixels | None, *held: object) -> str:
 
 
 def open_picture(file: str | None) -> Updates:
-    """A status, and the picture that stands in place of the native one from now on."""
+    """Return a status, and the uploaded picture that replaces the native stage."""
     if not file:
         return ["", None]
     shown = f"“{Path(file).name}”"
@@ -109,7 +109,7 @@ def open_picture(file: str | None) -> Updates:
     except Refusal as error:
         return [status_html(failed(str(error).replace(file, shown))), None]
     height, width, _ = pixels.shape
-    said = f"{escape(shown)}, {width} × {height} px, is used in place of the native picture."
+    said = f"{escape(shown)}, {width} × {height} px, replaces the native picture."
     return [status_html(finished(said)), pixels]
 
 
@@ -140,10 +140,13 @@ def model(name: str) -> Updates:
 
 def filled(values: Mapping[str, object]) -> Sequence[object]:
     """Every control's update, for a link."""
-    return [gr.update(value=typed(values[name]) if name in OPEN else _held(values[name])) for name in NAMES]
+    return [
+        gr.update(value=typed(values[name]) if name in OPEN else _control_value(values[name]))
+        for name in NAMES
+    ]
 
 
-def _held(value: object) -> object:
+def _control_value(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 

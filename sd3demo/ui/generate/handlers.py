@@ -93,7 +93,7 @@ class GenerateHandlers:
                 said = f"{escape(path.name)} is an extrapolation. {there}."
                 return [status_html(finished(said)), None, *skips]
             said = f"The settings are those of {escape(path.name)}. Generate makes the same picture again."
-            values = build.held(alone, spec, self.kind)
+            values = build.values_of(alone, spec, self.kind)
             return [status_html(finished(said)), None, *self._filled(values, spec)]
         except Refusal as error:
             said = sentence(error, titles(self.kind)).replace(str(path), shown)

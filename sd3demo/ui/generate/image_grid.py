@@ -70,7 +70,7 @@ def start(answers: GenerateHandlers, asked: Mapping[str, object]) -> dict[str, o
     return {**answers.start(asked), **plain, "grid_across": across, "grid_down": down}
 
 
-def beside(
+def grid_panel(
     answers: GenerateHandlers, settings: Mapping[str, Control]
 ) -> tuple[dict[str, Component], QueuedRun]:
     """The panel: what varies, and the grid, over the settings of the form. Its controls, and the run."""

@@ -63,7 +63,7 @@ def generate(core: Core, kind: type[Request] = Request) -> None:
     with gr.Row(elem_id="bench"):
         settings, actions = _asked(core, spec, kind)
         shown = _shown(spec)
-    grid = image_grid.beside(answers, settings)
+    grid = image_grid.grid_panel(answers, settings)
     _connect(answers, settings, actions, shown, grid)
 
 
@@ -117,7 +117,7 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
                 if "shift" in group.fields:
                     size = (int(values["width"]), int(values["height"]))
                     recommend = gr.Button(recommendation(spec, *size), size="sm", elem_id="suggest")
-        schedule_table.beside(core, settings)
+        schedule_table.schedule_panel(core, settings)
         receipt = gr.File(
             label="Settings from a PNG of this app", file_types=[".png"], height=128, elem_id="receipt"
         )

@@ -29,7 +29,7 @@ def free_port(host: str | None, port: int | None) -> int:
     name = (host or DEFAULT_HOST).removeprefix("[").removesuffix("]")
     candidates = DEFAULT_PORTS if port is None else (port,)
     for candidate in candidates:
-        why = hindrance(name, candidate)
+        why = why_unavailable(name, candidate)
         if why is None:
             return candidate
         if port is not None or why != WHY[errno.EADDRINUSE]:
@@ -49,7 +49,7 @@ def refuse_tools_without_package() -> None:
         )
 
 
-def hindrance(name: str, port: int) -> str | None:
+def why_unavailable(name: str, port: int) -> str | None:
     """Why nobody can listen there now; None where one can."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]

@@ -12,7 +12,7 @@ from sd3demo.catalogue import depths
 from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
 from sd3demo.studies.cache import kept_at_home
-from sd3demo.studies.study import Measured, Study, Table, find_study, run, standing
+from sd3demo.studies.study import Measured, Study, Table, cached_cells, find_study, run
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.plots import drawn
 from sd3demo.ui.run.run_status import RunStatus, finished, running
@@ -77,7 +77,7 @@ def button_text(core: Core, name: str, *values: object) -> str:
     study = find_study(name)
     try:
         settings = allowed_settings(core, study, _named(study, values))
-        done, count = standing(study, settings, kept_at_home())
+        done, count = cached_cells(study, settings, kept_at_home())
     except ValueError:
         return "Run"
     if done == count:

@@ -21,7 +21,7 @@ from sd3demo.settings import Settings, Text
 from sd3demo.studies.study import find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import opening_of
-from sd3demo.ui.controls.deep_links import PLAIN, Link, read, split, told_of, written
+from sd3demo.ui.controls.deep_links import PLAIN, Link, read, split, unavailable_note, written
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.controls.lazy_tab import OWN
 from sd3demo.ui.run.run_status import failed, status_html
@@ -134,7 +134,7 @@ def _build(
     core: Core, name: str, place: tuple[gr.Textbox, gr.State], more: Mapping[str, Any], text: str
 ) -> None:
     values, faults = unpacked(core, name, str(json.loads(text).get(name, "")))
-    error = status_html(failed(told_of(faults))) if faults else ""
+    error = status_html(failed(unavailable_note(faults))) if faults else ""
     controls = [*study_panel(core, name, values, error=error, **more).values()]
     changed = [one.change for one in controls]
     at_once(changed, partial(_kept, core, name), [*place, *controls], [*place], raw=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sd3demo.flow.exact import Gaussian
-from sd3demo.flow.extrapolation.lowpass import LOW_PASSES, dct, haar
+from sd3demo.flow.extrapolation.lowpass import LOW_PASSES, dct, haar, low_pass_named
 from sd3demo.flow.extrapolation.projection import STRENGTHS, project, projected
 from sd3demo.flow.grids import time_grid
 from sd3demo.flow.solvers import SOLVERS, At
@@ -18,7 +18,9 @@ SHAPE = (2, 4, 12, 10)
 IDEMPOTENT = [partial(haar, level=1), partial(haar, level=2), partial(dct, cutoff=0.5)]
 
 low_passes = pytest.mark.parametrize(
-    "low_pass", [make(2) for make in LOW_PASSES.values()], ids=LOW_PASSES.keys()
+    "low_pass",
+    [partial(low_pass_named, name=name, level=1, cutoff=0.5) for name in LOW_PASSES],
+    ids=LOW_PASSES,
 )
 solvers = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS.keys())
 

@@ -109,7 +109,7 @@ def test_the_untouched_form_asks_for_what_the_untouched_settings_do(spec: ModelS
 def test_a_request_goes_through_the_form_unchanged(spec: ModelSpec) -> None:
     asked = {"prompt": "two <b>rings</b>", "model": spec.name, "shift": 40, "seed": 2**32 - 1, "t5": "empty"}
     request = resolve(parse(Request, asked), spec, Budget())
-    assert parse(Request, build.held(request, spec)).model_dump() == request.model_dump()
+    assert parse(Request, build.values_of(request, spec)).model_dump() == request.model_dump()
 
 
 def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:

@@ -92,7 +92,7 @@ def cases(every: dict[str, Link]) -> list[tuple[Link, str]]:
 def set_by(link: Link, values: dict[str, object]) -> dict[str, str]:
     """The settings that the controls hold once they are updated to values."""
     updates = [one["value"] if isinstance(one, dict) else one for one in link.fill(values)]
-    return folded(dict(link.held(updates)))
+    return folded(dict(link.values_of(updates)))
 
 
 def test_the_tabs_with_settings_have_addresses(every: dict[str, Link]) -> None:
@@ -213,7 +213,7 @@ def test_a_bad_link_sets_what_it_can_and_gets_a_sentence(
             break
         before += len(one.controls)
     own = updates[before : before + len(link.controls)]
-    got = folded(dict(link.held([one["value"] if isinstance(one, dict) else one for one in own])))
+    got = folded(dict(link.values_of([one["value"] if isinstance(one, dict) else one for one in own])))
     assert folded(kept).items() <= got.items()
 
 

@@ -34,7 +34,7 @@ def held(**changed: object) -> list[object]:
 
 
 def answer(**changed: object) -> tuple[str, str, list[object]]:
-    status, listing, *plots = densities.moved(CORE, *held(**changed))
+    status, listing, *plots = densities.redrawn(CORE, *held(**changed))
     return str(status), str(listing), plots
 
 

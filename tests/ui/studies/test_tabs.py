@@ -92,4 +92,4 @@ def test_links_of_the_score_that_were_shared_before_still_open(
     (update,) = score.fill(values)
     held = json.loads(str(update))
     assert (held["study"], held["score"]) == (study, own)
-    assert written("score", score.held([update]), score.start).count("=") >= fragment.count("&") + 1
+    assert written("score", score.values_of([update]), score.start).count("=") >= fragment.count("&") + 1

@@ -235,7 +235,7 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     model = str(write_checkpoint(tmp_path / "model", KINDS["sd3-medium"]))
     page = core((model,), user_store())
     given = {"prompt": "a red circle", "model": model, "steps": 2, "count": 2, "seed": 5}
-    values = build.held(parse(Request, given), find(model))
+    values = build.values_of(parse(Request, given), find(model))
     answers = GenerateHandlers(page)
     list(answers.run(None, False, *[values[name] for name in answers.names]))
     (kept,) = user_store().runs()
