@@ -56,7 +56,7 @@ _TINY = ModelSpec(
 
 
 def _shallower(depth: int, note: str) -> ModelSpec:
-    """The embedded model at another depth, by the paper's rule (SD3, section 5.3); all else is shared."""
+    """The embedded model at another depth, by SD3's rule (end of section 4); all else is shared."""
     network = replace(_TINY_NETWORK, depth=depth, hidden=64 * depth, heads=depth)
     folder = f"transformer_depth_{depth}"
     return replace(_TINY, name=f"tiny-{depth}", network=network, transformer=folder, note=note)

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -22,7 +21,7 @@ from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.history import Run, RunStore, write_whole
 from sd3demo.history.store import picture_files, result_of
 from sd3demo.settings import Settings, counted
-from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms, with_preset
+from sd3demo.settings.extrapolation import COMPARED, Extrapolation, PresetName, method_arms, with_preset
 
 
 class ComparisonOptions(Settings):
@@ -38,9 +37,10 @@ class ComparisonOptions(Settings):
     own: Path | None = Field(
         None, description="Use your own picture, a PNG, JPEG or WebP file, instead of a native one."
     )
-    preset: Literal["paper", "release", "ours"] = Field(
-        "ours",
-        description="What applies where no flag says otherwise: the paper's, its release's or our choice.",
+    preset: PresetName = Field(
+        "tuned",
+        description="What applies where no flag says otherwise: the I-Max paper's settings for Lumina or for "
+        "Flux, its release's, or those tuned for the embedded model.",
     )
 
 

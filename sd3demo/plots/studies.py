@@ -10,16 +10,17 @@ from sd3demo.plots.chart import Axis, Chart, Curve
 from sd3demo.plots.tables import axis, curve, distinct, numbers, only, places, shade, title_of
 from sd3demo.studies.study import Table
 
+EXTENDED = "positions: extend; I-Max figure 9"
 TIME = Axis("time t  (0 data, 1 noise)", (0, 1.05))
 
 
 def path_length(table: Table) -> Chart:
-    """Plot length and chord against the varied setting, with the length of a straight flow."""
+    """Plot length and chord against the varied setting, with what bounds an unguided mean from above."""
     setting = table.columns[0].name
     along = axis(table, setting)
     x = places(table, setting, along.names)
     ends = np.array([x.min(), x.max()])
-    straight = np.full(2, numbers(table.column("straight"))[0])
+    bound = np.full(2, numbers(table.column("bound"))[0])
     return Chart(
         "path-length",
         f"Path length against {title_of(setting)}",
@@ -29,7 +30,7 @@ def path_length(table: Table) -> Chart:
         (
             curve("path", table, x, "length", "green", strong=True),
             curve("chord", table, x, "chord", "blue"),
-            Curve("straight, √(2D)", ends, straight, "grey", "dotted"),
+            Curve("√(2D), bound at CFG 1", ends, bound, "grey", "dotted"),
         ),
     )
 
@@ -41,7 +42,7 @@ def straightness(table: Table) -> Chart:
     return Chart(
         "straightness",
         f"Straightness against {title_of(setting)}",
-        "chord / path; 1 is straight, SD3 section 2",
+        "chord / path; 1 is straight; not in the paper",
         along,
         Axis("chord / path"),
         (
@@ -64,7 +65,7 @@ def velocity_loss(table: Table) -> Chart:
 
 def velocity_ratio(table: Table) -> Chart:
     """Plot the same relative to the loss at the native size."""
-    return _by_t(table, "velocity-ratio", "Loss over that at the native size", "ratio", "I-Max figure 9")
+    return _by_t(table, "velocity-ratio", "Loss over that at the native size", "ratio", EXTENDED)
 
 
 def few_steps(table: Table, measure: str, name: str, title: str, up: Axis) -> Chart:
@@ -149,8 +150,18 @@ CHARTS: Mapping[str, Callable[[Table], Chart]] = {
     ),
     "score": scores.score,
     "soft": scores.soft,
-    "score-steps": partial(scores.against, setting="steps", measure="score", source="SD3 figure 3"),
-    "soft-steps": partial(scores.against, setting="steps", measure="soft", source="SD3 figure 3"),
+    "score-steps": partial(
+        scores.against,
+        setting="steps",
+        measure="score",
+        source="of one formulation; SD3 figure 3 compares several",
+    ),
+    "soft-steps": partial(
+        scores.against,
+        setting="steps",
+        measure="soft",
+        source="of one formulation; SD3 figure 3 compares several",
+    ),
     "score-cfg": partial(scores.against, setting="cfg", measure="score", source=scores.SOURCE),
     "soft-cfg": partial(scores.against, setting="cfg", measure="soft", source=scores.SOURCE),
     "score-shift": partial(scores.by_size, measure="score"),

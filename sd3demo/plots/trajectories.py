@@ -47,12 +47,12 @@ def moves(trace: Trace, before: Trace | None = None) -> Chart:
 
 
 def travelled(trace: Trace, before: Trace | None = None) -> Chart:
-    """Plot the cumulative length, its chord, and the length of a straight flow of unit variance."""
+    """Plot the cumulative length, its chord, and what bounds an unguided mean length from above."""
     ends = np.array([1.0, 0.0])
     curves = [
         Curve("path so far", trace.sigmas, _cumulative(trace), "green", "dots", strong=True),
         Curve("its chord", ends, np.full(2, trace.shape.chord), "orange", "dashed"),
-        Curve("√(2D)", ends, np.full(2, straight_length(trace)), "violet", "dotted"),
+        Curve("√(2D)", ends, np.full(2, length_bound(trace)), "violet", "dotted"),
     ]
     if before is not None:
         curves.append(Curve(BEFORE, before.sigmas, _cumulative(before), "grey", "dots"))
@@ -138,8 +138,8 @@ def guidance_angle(trace: Trace, before: Trace | None = None) -> Chart:
     )
 
 
-def straight_length(trace: Trace) -> float:
-    """Return sqrt(2 D), about the length of a straight flow of unit variance."""
+def length_bound(trace: Trace) -> float:
+    """Return sqrt(2 D), above the mean length of a perfect flow of unit variance without guidance."""
     return math.sqrt(2 * trace.entries)
 
 
@@ -152,7 +152,7 @@ def _cumulative(trace: Trace) -> Numbers:
 
 
 def _longest(*traces: Trace | None) -> float:
-    lengths = [max(trace.shape.length, straight_length(trace)) for trace in traces if trace is not None]
+    lengths = [max(trace.shape.length, length_bound(trace)) for trace in traces if trace is not None]
     return max(lengths)
 
 

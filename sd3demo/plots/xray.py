@@ -61,8 +61,8 @@ def norms(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
     return chart, (
         f"In the native frequencies the correction is at most {share[most]:.2g} times as large as the "
         f"model's own velocity, at t = {run.at[most]:.2f}, and {share[0]:.2g} times at the start. "
-        f"{_percent((rest**2).sum() / (rest**2 + low**2).sum())} of its energy lies beyond them, where the "
-        "native picture holds nothing."
+        f"{_percent((rest**2).sum() / (rest**2 + low**2).sum())} of its energy lies beyond them, where "
+        f"{_guide_beyond(run)}."
     )
 
 
@@ -166,9 +166,16 @@ def ends(run: Xray, direct: Xray | None) -> tuple[Chart, str]:
     if direct is not None:
         beyond.append(f"{_over(_end(direct), guide, ~low)} for the direct run")
     return chart, (
-        f"In the native frequencies {' and '.join(sentences)}; beyond them, where that holds least, power is "
-        f"{' and '.join(beyond)}."
+        f"In the native frequencies {' and '.join(sentences)}; beyond them power is {' and '.join(beyond)}."
     )
+
+
+def _guide_beyond(run: Xray) -> str:
+    """How much of the enlarged guide, which was encoded anew, lies beyond the native frequencies."""
+    share = run.bands.beyond("target", run.scale)[-1]
+    if not np.isfinite(share):
+        return "the native picture holds no detail"
+    return f"the enlarged native picture holds {_percent(share)} of its own, and no detail"
 
 
 def _end(run: Xray) -> Numbers:

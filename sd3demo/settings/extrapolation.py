@@ -87,8 +87,10 @@ class Extrapolation(Request):
     tail: Annotated[int, Field(ge=0, le=8)] = Field(
         0, description="More steps near the data: each halves the last time before 0."
     )
-    reshift: Reshift | Literal["auto"] = Field(
-        "auto", description="The larger stages' shift over the native one's; auto is the scale (SD3, eq. 23)."
+    reshift: Reshift | Literal["auto", "1.5s"] = Field(
+        "auto",
+        description="The larger stages' shift over the native one's; auto is the scale s (SD3, eq. 23), 1.5s "
+        "half as much again (I-Max for Flux).",
     )
 
     lift: Kernel = Field(
@@ -99,11 +101,14 @@ class Extrapolation(Request):
     )
 
     positions: PositionsName = Field(
-        "interpolate", description="Where the larger picture's patches lie in the table of positions."
+        "interpolate",
+        description="Where the larger picture's patches lie in the table of positions; SD3's own rule is "
+        "interpolate, per-frequency is for rotary embeddings.",
     )
     attention: Literal["off", "log", "paper"] = Field(
         "off",
-        description="What attention logits are multiplied by: 1, sqrt(log_T L) of the keys, or the scale.",
+        description="What attention logits are multiplied by: 1, sqrt(log_T L) of the keys (Jin et al. and "
+        "I-Max's release), or the scale, as the I-Max paper prints it.",
     )
     text_copies: Copies | Literal["auto"] = Field(
         1.0, description="How many times each token of the text counts; auto is the scale squared."
@@ -158,19 +163,31 @@ PLAIN: Mapping[str, object] = {
 }
 """The network as it is, at a size that it was not trained at."""
 
+_PAPER: Mapping[str, object] = {
+    "method": "projected",
+    "start": 1.0,
+    "strength": "paper",
+    "low_pass": "haar-1",
+    "half_patch": False,
+    "tail": 0,
+    "posterior": "sample",
+}
+"""What both of the I-Max paper's configurations share; the low-pass and the posterior are the release's."""
+
 PRESETS: Mapping[str, Mapping[str, object]] = {
-    "paper": {
-        "method": "projected",
-        "start": 1.0,
-        "strength": "paper",
-        "low_pass": "haar-1",
+    "paper-lumina": {
+        **_PAPER,
         "positions": "per-frequency",
-        "attention": "paper",
-        "text_copies": "auto",
-        "half_patch": False,
         "reshift": "auto",
-        "tail": 0,
-        "posterior": "sample",
+        "attention": "log",
+        "text_copies": 1.0,
+    },
+    "paper-flux": {
+        **_PAPER,
+        "positions": "per-frequency-2.5",
+        "reshift": "1.5s",
+        "attention": "log",
+        "text_copies": "auto",
     },
     "release": {
         "method": "projected",
@@ -185,7 +202,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "tail": 0,
         "posterior": "sample",
     },
-    "ours": {
+    "tuned": {
         "method": "projected",
         "strength": "cosine-shift",
         "low_pass": "haar",
@@ -199,18 +216,56 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "posterior": "mean",
     },
 }
-"""Settings by name: the I-Max paper's, its authors' release's, and those that were measured best here.
+"""Settings by name: the two configurations of the I-Max paper, its authors' release's, and those that were
+measured best here.
 
-`ours` was chosen on the embedded model, at 665 thousand examples of its training, with n = 54 prompts, nine
-of each of GenEval's categories, and 8 steps. Its pictures obey as often as native ones upsampled (.65 and
-.63 at twice the side, .61 and .63 at four times), and their patches and spectra are nearer to real renders
-(patches 1.01 and 1.15, then 1.05 and 1.11; spectra 1.3 and 8.4, then 5.5 and 14.8). A start at t = 1, the
-paper's strength, per-frequency positions, no half-patch shift, no tail and a sampled posterior each made
-the patches no better on the whole and worse on most prompts. So did duplicated text, on 61% and 93% of the
-prompts, though its spectrum is nearer at four times (4.9). It takes half the calls, since it starts from
-the noised guide. Positions beyond the window that a model was trained in draw lines along the borders;
-interpolated ones do not.
+The paper (section 2.3) has the base b s and the shift s for Lumina-Next-2K, whose text is not in the sequence
+and so is not duplicated, and 2.5 b s, 1.5 s and s^2 copies for Flux.1-dev. Its attention is that of Jin et
+al., whose factor is sqrt(log_T L).
+
+`tuned` was chosen on the embedded model at 665 thousand examples of its training, with n = 54 prompts, nine
+of each of GenEval's categories, and 8 steps of the larger stage. The figures are of those weights: its
+pictures obeyed as often as native ones upsampled (.65 and .63 at twice the side, .61 and .63 at four times),
+and their patches and spectra were nearer to real renders (patches 1.01 and 1.15, then 1.05 and 1.11; spectra
+1.3 and 8.4, then 5.5 and 14.8). A start at t = 1, the paper's strength, per-frequency positions, no
+half-patch shift, no tail and a sampled posterior each made the patches no better on the whole and worse on
+most prompts. So did duplicated text, on 61% and 93% of the prompts, though its spectrum was nearer at four
+times (4.9). It takes half the calls, since it starts from the noised guide. Positions beyond the window that
+a model was trained in draw lines along the borders; interpolated ones do not.
 """
+
+FORMER: Mapping[str, Mapping[str, object]] = {
+    "paper": {
+        **_PAPER,
+        "positions": "per-frequency",
+        "reshift": "auto",
+        "attention": "paper",
+        "text_copies": "auto",
+    },
+    "ours": PRESETS["tuned"],
+}
+"""Names that older links, commands and recorded studies have: they open as they did.
+
+`paper` is neither of the paper's configurations: Lumina's base and shift with Flux's copies of the text, and
+attention times s.
+"""
+
+
+def _known_preset(name: str) -> str:
+    preset_of(name)
+    return "tuned" if name == "ours" else name
+
+
+def preset_of(name: str) -> Mapping[str, object]:
+    """The settings of a preset, by its name or a former one. Raises ValueError for an unknown one."""
+    if name not in PRESETS and name not in FORMER:
+        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name] if name in PRESETS else FORMER[name]
+
+
+PresetName = Annotated[str, OneOf(*PRESETS), AfterValidator(_known_preset)]
+RecordedPresetName = Annotated[str, OneOf(*PRESETS, "paper"), AfterValidator(_known_preset)]
+"""The presets and the former `paper`, so that a study that was recorded with it can be run again."""
 
 E = TypeVar("E", bound=Extrapolation)
 
@@ -218,7 +273,7 @@ E = TypeVar("E", bound=Extrapolation)
 def with_preset(request: Extrapolation, name: str) -> Extrapolation:
     """The request with a preset in place of what it does not say itself."""
     said = request.model_dump(include=request.model_fields_set)
-    return parse(Extrapolation, {**PRESETS[name], **said})
+    return parse(Extrapolation, {**preset_of(name), **said})
 
 
 def native_of(request: ResolvedExtrapolation) -> Resolved:

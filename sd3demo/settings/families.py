@@ -17,6 +17,7 @@ from sd3demo.settings.texts import Text
 
 T5Mode = Literal["on", "zeros", "omit", "empty"]
 ClipMode = Literal["on", "zeros"]
+Unconditional = Literal["encoded", "zeros"]
 Tokens = Annotated[int, Field(ge=1, le=512)]
 SkipScale = Annotated[float, Field(ge=0, le=10)]
 Time = Annotated[float, Field(ge=0, le=1)]
@@ -81,6 +82,11 @@ class SD3Options(FamilyOptions):
         "", description="A separate prompt for CLIP-G; the prompt when empty. CLIP-L always reads the prompt."
     )
     prompt_3: Text = Field("", description="A separate prompt for T5; the prompt when empty.")
+    uncond: Unconditional = Field(
+        "encoded",
+        description="What guidance leads away from: the encoded negative text, as diffusers has it, or zeros "
+        "of all encoders, as SD3 was trained (appendix B.3).",
+    )
     skip_layers: LayerList = Field(
         "",
         description="The blocks that skip-layer guidance leaves out, such as 7,8,9; empty: the model's.",
@@ -92,10 +98,16 @@ class SD3Options(FamilyOptions):
     skip_to: Time = Field(0.99, description="Skip-layer guidance acts while t is at most this.")
 
     def inputs(self, prompt: str, spec: ModelSpec, *, negative: bool) -> tuple[EncoderInput, ...]:
-        """CLIP-L reads the prompt, CLIP-G and T5 their own if they have one; all three the negative text."""
+        """CLIP-L reads the prompt, CLIP-G and T5 their own if they have one; all three the negative text.
+
+        Where the unconditional is zeros nothing is read for it; an encoder that is left out stays left out.
+        """
         own = {} if negative else {"clip_g": self.prompt_2, "t5": self.prompt_3}
         modes = {"clip_l": self.clip_l, "clip_g": self.clip_g, "t5": self.t5}
         tokens = self.max_sequence_length
+        if negative and self.uncond == "zeros":
+            prompt = ""
+            modes = {name: "omit" if mode == "omit" else "zeros" for name, mode in modes.items()}
         return tuple(
             EncoderInput(
                 each.name,
@@ -138,6 +150,10 @@ class SD3Options(FamilyOptions):
             reasons["prompt_2"] = "CLIP-G is off, so it reads no text."
         if values.get("t5") != "on":
             reasons["prompt_3"] = "T5 does not read the prompt now."
+        if values.get("cfg") == 1:
+            reasons["uncond"] = "CFG is off at scale 1."
+        elif values.get("uncond") == "zeros":
+            reasons["negative"] = "Zeros stand in place of the negative text."
         if values.get("t5") == "omit":
             reasons["max_sequence_length"] = "T5's tokens are left out, so their number changes nothing."
         if spec.components and not spec.has("t5"):

@@ -1,8 +1,8 @@
 """Path length, SD3 paper, table 6: how long the way from noise to picture is, and how straight.
 
-L = sum || v dt || over the steps, guided and unnormalised; the chord is || z_1 - z_0 ||; a straight flow
-between unit-variance ends of D numbers has about sqrt(2 D). Measured over prompts, each with a seed of its
-own, against one setting at a time.
+L = sum || v dt || over the steps, guided and unnormalised; the chord is || z_1 - z_0 ||; sqrt(2 D), for ends
+of D numbers of unit variance, bounds the mean length of a perfect flow without guidance from above. Measured
+over prompts, each with a seed of its own, against one setting at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,9 @@ COLUMNS = (
     Column("chord error"),
     Column("straightness", "", "chord / length; 1 is straight"),
     Column("straightness error"),
-    Column("straight", "", "sqrt(2 D), the length that a straight flow of unit variance would have"),
+    Column(
+        "bound", "", "sqrt(2 D), above the mean length of a perfect flow of unit variance without guidance"
+    ),
     Column("calls", "", "evaluations of the network for a picture"),
     Column("n", "", "pictures"),
 )
@@ -97,18 +99,18 @@ def _row(settings: PathLengthStudy, value: Scalar, found: list[Measured]) -> Row
     for values in (lengths, chords, straight):
         means += [mean(values), error(values)]
     return Row(
-        (value, *means, straight_length(found[0].cell.given), int(number(found[0], "calls")), len(found)),
+        (value, *means, bound_of(found[0].cell.given), int(number(found[0], "calls")), len(found)),
         again,
     )
 
 
-def straight_length(given: Mapping) -> float:
+def bound_of(given: Mapping) -> float:
     """sqrt(2 D) for the latent of a cell."""
-    from sd3demo.flow.path.lengths import expected_straight_length
+    from sd3demo.flow.path.lengths import mean_length_bound
 
     plan = plan_of(given)
     request = plan.request
-    return expected_straight_length(prod(plan.spec.latent.shape(request.width, request.height)))
+    return mean_length_bound(prod(plan.spec.latent.shape(request.width, request.height)))
 
 
 STUDY = Study(PathLengthStudy, models, cells, table, charts=("path-length", "straightness"))

@@ -40,7 +40,7 @@ STUDIES: Mapping[str, str] = {
     "velocity-loss": "Held-out loss by t, at the native size and larger (SD3, B.3; I-Max, figure 9).",
     "few-steps": "What few calls of the network cost, by solver (SD3, table 6).",
     "score": "How often pictures are what their prompts say, by category (SD3, table 5).",
-    "score-steps": "What fewer steps cost (SD3, figure 3).",
+    "score-steps": "What fewer steps cost the rectified flow; SD3's figure 3 compares formulations.",
     "score-cfg": "What guidance buys, and when it is too much.",
     "score-shift": "Which shift each size of picture wants (SD3, figure 6).",
     "t5-off": "What breaks without T5, in its three meanings (SD3, figures 7 and 9).",

@@ -107,7 +107,8 @@ def table(settings: VelocityLoss, measured: Sequence[Measured]) -> Table:
         ),
         tuple(rows),
         f"Velocity loss of {settings.model} by t on held-out scenes (SD3, B.3; I-Max, figure 9); standard "
-        "errors over scenes.",
+        "errors over scenes. Larger sizes keep the position table's own spacing (extend), as the network is "
+        "without any toolkit; I-Max, section 3.5, does not say which positions its curves have.",
     )
 
 

@@ -56,7 +56,7 @@ class Zeroed:
 
     @classmethod
     def draw(cls, rows: int, share: tuple[float, float, float], device: torch.device) -> Zeroed:
-        """Independently for each encoder with its own probability (SD3 section 5.2: 46.4% each)."""
+        """Independently for each encoder with its own probability (SD3 appendix B.3: 46.4% each)."""
         return cls(*(torch.rand(rows, device=device) < p for p in share))
 
     def __call__(self, context: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:

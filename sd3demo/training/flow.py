@@ -1,4 +1,4 @@
-"""Stage 3: conditional flow matching of the MM-DiT (SD3 eq. 13-14, timesteps by section 3.1).
+"""Stage 3: conditional flow matching of the MM-DiT (SD3 eq. 8 and 13, timesteps by section 3.1).
 
 `z_t = (1 - t) x0 + t eps`, the target is `eps - x0`, t follows a logit-normal density.
 """
@@ -49,7 +49,7 @@ class Recipe:
     """How much of ln(S / native) is added to that mean at a size S: 1 is the shift of SD3 eq. 23."""
     unconditional: float = 0.1
     zeroed: tuple[float, float, float] = (0.464, 0.464, 0.464)
-    """Probability of zeroing CLIP-L, CLIP-G, T5 (SD3 section 5.2)."""
+    """Probability of zeroing CLIP-L, CLIP-G, T5 (SD3 appendix B.3; section 5.3.3 prints 46.3%)."""
     zeroed_from: int = 0
     """Examples before which no encoder is zeroed."""
     average: float = 0.999

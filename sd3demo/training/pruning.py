@@ -1,7 +1,7 @@
 """A shallower MM-DiT out of a trained one, to go on training from.
 
-Blocks are left out, and channels, heads and hidden units with them, so that the paper's rule (SD3 section
-5.3: hidden 64 x depth, heads = depth) holds again; what reads fewer inputs is refitted to them by least
+Blocks are left out, and channels, heads and hidden units with them, so that the paper's rule (SD3, end of
+section 4: hidden 64 x depth, heads = depth) holds again; what reads fewer inputs is refitted to them by least
 squares (channel pruning, arXiv 1707.06168). Training heals the rest with a few percent of the examples
 that a start from nothing takes (Minitron, arXiv 2407.14679).
 """
@@ -78,7 +78,7 @@ def _answers(network: SD3Transformer2DModel, sample: Sample) -> Tensor:
 
 
 def _loss(network: SD3Transformer2DModel, samples: Sequence[Sample]) -> float:
-    """The mean velocity loss (SD3 eq. 13)."""
+    """The mean velocity loss (SD3 eq. 8 on the path of eq. 13)."""
     losses = [(_answers(network, sample) - sample.velocity).square().mean() for sample in samples]
     return float(torch.stack(losses).mean())
 

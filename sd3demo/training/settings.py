@@ -72,7 +72,10 @@ class TrainSettings(Settings):
         "below 0 is less noise at larger sizes, for detail.",
     )
     zeroed: float = Field(
-        0.464, ge=0, le=1, description="Probability of zeroing each text encoder by itself (SD3 section 5.2)."
+        0.464,
+        ge=0,
+        le=1,
+        description="Probability of zeroing each text encoder by itself (SD3 appendix B.3).",
     )
     zeroed_from: int = Field(0, ge=0, description="Examples to train before encoders are zeroed.")
     label_weight: float = Field(

@@ -1,6 +1,6 @@
 """The MM-DiT of the embedded model, and the forward pass that trains it.
 
-Sized by the paper's rule (SD3 section 5.3: hidden 64 x depth, heads = depth). diffusers leaves torch's
+Sized by the paper's rule (SD3, end of section 4: hidden 64 x depth, heads = depth). diffusers leaves torch's
 default initialisation in place, so weights are set here: Xavier, and zeros where a block's change
 should start at nothing (adaLN-zero, arXiv 2212.09748).
 """

@@ -141,7 +141,7 @@ def test_nothing_sticks_out_of_the_screen(shown: Page) -> None:
 def test_a_preset_sets_its_parts(lasting: Page) -> None:
     page = lasting
     opened(page)
-    page.locator("#large-preset").get_by_label("The paper").check()
+    page.locator("#large-preset").get_by_label("The paper, for Lumina").check()
     expect(page.locator("#large-use_half_patch input")).not_to_be_checked()
     page.locator("#large-preset").get_by_label("Authors’ release").check()
     expect(page.locator("#large-use_half_patch input")).to_be_checked()

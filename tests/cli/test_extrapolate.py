@@ -95,7 +95,10 @@ def test_a_switch_that_is_off_gives_the_direct_picture(
         (["--method", "magic"], "unknown method 'magic'; choose one of projected, direct"),
         (["--methods", "direct,magic"], "unknown method 'magic'; choose one of projected, direct"),
         (["--strength", "hard"], "unknown strength 'hard'; choose one of paper"),
-        (["--preset", "theirs"], "unknown preset 'theirs'; choose one of paper, release, ours"),
+        (
+            ["--preset", "theirs"],
+            "unknown preset 'theirs'; choose one of paper-lumina, paper-flux, release, tuned",
+        ),
         (["--method", "super-resolution"], "upscaler is missing"),
         (["--text-copies", "0"], "text_copies is 0; it must lie in [0.01, 256] or be auto"),
         (["--out", "a.jpg"], "out is a.jpg; pictures are PNG files"),

@@ -14,6 +14,9 @@ from sd3demo.ui import build, core
 from sd3demo.ui.controls.deep_links import _LINKS, Link, read, split
 from sd3demo.ui.studies.tabs import unpacked
 
+RENAMED = {"tuned": "ours", "paper-lumina": "paper"}
+"""Presets whose names have changed since."""
+
 
 @cache
 def _page() -> tuple[dict[str, Link], tuple[str, ...]]:
@@ -52,7 +55,10 @@ def study_opened(name: str, text: str) -> dict[str, object]:
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
     """Settings as the texts that a link holds: 3 and "3" are the same there."""
-    return {name: _text(value) for name, value in sorted(values.items())}
+    named = dict(values)
+    if "preset" in named:
+        named["preset"] = RENAMED.get(str(named["preset"]), named["preset"])
+    return {name: _text(value) for name, value in sorted(named.items())}
 
 
 def _text(value: object) -> str:

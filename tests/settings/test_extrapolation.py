@@ -8,7 +8,7 @@ from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.lowpass import LOW_PASSES
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.flow.extrapolation.strengths import STRENGTHS
-from sd3demo.flow.extrapolation.tuning import ATTENTION, POSITIONS
+from sd3demo.flow.extrapolation.tuning import ATTENTION, BASES, POSITIONS
 from sd3demo.settings import Request, Resolved, bounds_of, choices_of, identity, parse
 from sd3demo.settings.extrapolation import (
     COMPARED,
@@ -17,8 +17,10 @@ from sd3demo.settings.extrapolation import (
     LowPassName,
     ResolvedExtrapolation,
     method_arms,
+    preset_of,
     with_preset,
 )
+from tests.paper_tables import PAPER_TABLES
 
 OWN = {name: field for name, field in Extrapolation.model_fields.items() if name not in Request.model_fields}
 BOUNDED = {name: bounds for name, field in OWN.items() if (bounds := bounds_of(field))}
@@ -93,10 +95,37 @@ def test_a_preset_gives_way_to_what_was_said(name: str) -> None:
             assert getattr(made, field) == value
 
 
-def test_the_presets_are_three_different_things() -> None:
+def test_the_presets_are_four_different_things() -> None:
     made = {identity(with_preset(Extrapolation(prompt="a"), name)) for name in PRESETS}
-    assert set(PRESETS) == {"paper", "release", "ours"}
-    assert len(made) == 3
+    assert set(PRESETS) == {"paper-lumina", "paper-flux", "release", "tuned"}
+    assert len(made) == 4
+
+
+FACTORS = PAPER_TABLES["imax_defaults"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "copies"),
+    [("paper-lumina", "lumina_next_2k", 1.0), ("paper-flux", "flux1_dev", "auto")],
+)
+def test_the_papers_presets_have_its_factors(preset: str, model: str, copies: object) -> None:
+    """I-Max, section 2.3: the base, the shift, the copies of the text, and the attention of Jin et al."""
+    said = PRESETS[preset]
+    factor = {"s": 1.0, "1.5*s": 1.5, "2.5*s": 2.5}
+    assert BASES.get(str(said["positions"]), 1.0) == factor[FACTORS[model]["rope_base_factor"]]
+    assert {"auto": 1.0, "1.5s": 1.5}[str(said["reshift"])] == factor[FACTORS[model]["time_shift_factor"]]
+    assert said["text_copies"] == copies
+    assert said["attention"] == "log"
+    assert (said["strength"], said["start"], said["half_patch"]) == ("paper", 1.0, False)
+
+
+def test_former_names_of_presets_open_as_they_did() -> None:
+    assert with_preset(Extrapolation(prompt="a"), "ours") == with_preset(Extrapolation(prompt="a"), "tuned")
+    before = with_preset(Extrapolation(prompt="a"), "paper")
+    assert (before.attention, before.text_copies, before.reshift) == ("paper", "auto", "auto")
+    assert before.positions == "per-frequency"
+    with pytest.raises(ValueError, match="unknown preset 'mine'; choose one of paper-lumina, paper-flux"):
+        preset_of("mine")
 
 
 def test_a_resolved_extrapolation_leaves_nothing_open() -> None:

@@ -182,12 +182,39 @@ def test_counts_are_told_as_people_tell_them(number: int, said: str) -> None:
     assert counted(number, "step") == said
 
 
+@pytest.mark.parametrize(("t5", "mode"), [("on", "zeros"), ("empty", "zeros"), ("omit", "omit")])
+def test_the_papers_unconditional_is_all_encoders_zeroed(t5: str, mode: str) -> None:
+    """SD3, appendix B.3; what is left out of the prompt stays left out, so that both have one length."""
+    from sd3demo.catalogue import CATALOGUE
+    from sd3demo.settings import text_inputs
+
+    spec = CATALOGUE["sd3-medium"]
+    request = Request.model_validate({"prompt": "a", "negative": "b", "uncond": "zeros", "t5": t5})
+    modes = {one.encoder: one.mode for one in text_inputs(request, spec, negative=True)}
+    assert modes == {"clip_l": "zeros", "clip_g": "zeros", "t5": mode}
+    conditional = text_inputs(request, spec)
+    assert conditional == text_inputs(request.model_copy(update={"uncond": "encoded"}), spec)
+    encoded = text_inputs(request.model_copy(update={"uncond": "encoded"}), spec, negative=True)
+    assert {one.text for one in encoded} == {"b"}
+
+
+def test_the_unconditional_is_encoded_unless_it_is_said_otherwise() -> None:
+    """As diffusers has it, and as every receipt from before the setting was made."""
+    assert Request(prompt="a").uncond == "encoded"
+    assert identity(Request(prompt="a")) == identity(Request(prompt="a", uncond="encoded"))
+
+
 @pytest.mark.parametrize(
     ("settings", "notes"),
     [
         ({}, []),
         ({"cfg": 1, "negative": "blurry"}, ["negative changes nothing here: CFG is off at scale 1"]),
         ({"cfg": 4, "negative": "blurry"}, []),
+        ({"cfg": 1, "uncond": "zeros"}, ["uncond changes nothing here: CFG is off at scale 1"]),
+        (
+            {"negative": "blurry", "uncond": "zeros"},
+            ["negative changes nothing here: Zeros stand in place of the negative text"],
+        ),
         (
             {"t5": "zeros", "prompt_3": "a"},
             ["prompt_3 changes nothing here: T5 does not read the prompt now"],

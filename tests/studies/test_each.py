@@ -132,7 +132,7 @@ def test_a_straight_flow_is_as_long_as_its_chord() -> None:
     for one in measured:
         assert one.raw["length"] == pytest.approx(one.raw["chord"], rel=1e-6)
     assert all(value == pytest.approx(1, abs=1e-6) for value in table.column("straightness"))
-    assert table.column("straight") == (pytest.approx((2 * 3 * 16 * 16) ** 0.5),) * 2
+    assert table.column("bound") == (pytest.approx((2 * 3 * 16 * 16) ** 0.5),) * 2
 
 
 def test_a_mixtures_length_is_that_of_a_fine_integration() -> None:

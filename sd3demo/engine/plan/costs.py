@@ -7,7 +7,7 @@ added up.
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from sd3demo.catalogue import ModelSpec
+from sd3demo.catalogue import EncoderInput, ModelSpec
 from sd3demo.engine.plan.memory import PHASES, Demand, Phase
 from sd3demo.engine.plan.stages import FlowStage, LiftStage, Stage
 from sd3demo.settings import Resolved, text_inputs
@@ -59,25 +59,30 @@ def is_guided(stages: Stages) -> bool:
     return any(isinstance(stage, FlowStage) and "unconditional" in stage.branches for stage in stages)
 
 
+def _inputs_read(request: Resolved, spec: ModelSpec, stages: Stages) -> list[EncoderInput]:
+    """What is read by text encoders that run: for the prompt, and for the unconditional where it is asked."""
+    branches = (False, True) if is_guided(stages) else (False,)
+    inputs = [one for negative in branches for one in text_inputs(request, spec, negative=negative)]
+    return [each for each in inputs if each.runs and spec.has(each.encoder)]
+
+
 def encoder_calls(request: Resolved, spec: ModelSpec, stages: Stages) -> int:
     """Text encoders that will run, at most."""
-    running = sum(each.runs and spec.has(each.encoder) for each in text_inputs(request, spec))
-    return running * (2 if is_guided(stages) else 1)
+    return len(_inputs_read(request, spec, stages))
 
 
 def operations(request: Resolved, spec: ModelSpec, stages: Stages) -> dict[Phase, float]:
     """Operations of each phase; lifts count with the autoencoder's other work."""
-    count, texts = request.count, 2 if is_guided(stages) else 1
+    count = request.count
     encoded = sum(
         2.0 * spec.components[spec.encoder(each.encoder).folder].parameters * each.tokens
-        for each in text_inputs(request, spec)
-        if each.runs and spec.has(each.encoder)
+        for each in _inputs_read(request, spec, stages)
     )
     flows = [stage for stage in stages if isinstance(stage, FlowStage)]
     decoded = sum(stage.width * stage.height for stage in flows)
     lifted = sum(stage.flops for stage in stages if isinstance(stage, LiftStage))
     return {
-        "encode": encoded * texts,
+        "encode": encoded,
         "flow": sum(stage.flops for stage in flows) * count,
         "decode": (decoder_flops(decoded) * decoder_scale(spec) + lifted) * count,
     }

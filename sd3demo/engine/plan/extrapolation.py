@@ -159,7 +159,10 @@ def _flow(
 ) -> FlowStage:
     """The solver's run at one size, `scale` times the one that it starts from."""
     native = (request.native_width, request.native_height)
-    reshift = scale_of(native, size) if request.reshift == "auto" else request.reshift
+    own = {"auto": 1.0, "1.5s": 1.5}
+    reshift = (
+        own[request.reshift] * scale_of(native, size) if isinstance(request.reshift, str) else request.reshift
+    )
     sigmas = grid_from(request, request.shift * reshift)
     guidance = guidance_of(request)
     visits = SOLVERS[request.solver].visits(sigmas)

@@ -6,6 +6,11 @@ picture at the larger size, and P a low-pass, the prediction of the data becomes
     x0~ = x0 + full (g - x0) + low P(g - x0),        v~ = (z - x0~) / t
 
 for a strength (full, low).  The paper has (0, alpha), and so v~ = v + (alpha / t) P(z - t v - g).
+
+As printed, eq. 7 has the native prediction itself in place of P g: it takes that to be the projection of the
+larger picture, P(X1) (section 2.2).  The enlarged guide need not lie in P's range: 42% of its energy without
+the mean is outside of Haar-1's at 2x on the embedded model.  P(g) is the reading of I-Max's release, and the
+one here; the two are equal where P g = g.
 """
 
 from collections.abc import Callable

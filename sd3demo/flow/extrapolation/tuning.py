@@ -1,6 +1,9 @@
 """I-Max's changes to a network beyond its native size (section 2.3), as numbers. No torch.
 
-They apply to the larger stages; `NEUTRAL` is the network as it was trained.
+They apply to the larger stages; `NEUTRAL` is the network as it was trained. The paper's positions are for
+rotary embeddings, whose phases are relative: NTK-aware scaling keeps what a patch sees of its neighbours.
+SD3's table is absolute, added to the input once, and a phase beyond it is one that the network never saw. SD3
+itself spaces a larger grid by 256 / S (SD3, section 5.3.2), which is `interpolate` here.
 """
 
 import math
@@ -52,8 +55,8 @@ NEUTRAL = Toolkit()
 def attention_scale(policy: str, native_keys: float, keys: float, scale: float) -> float:
     """Return the factor of the attention logits under one of ATTENTION's policies.
 
-    `log` is sqrt(log_T L) for T native keys and L present ones (I-Max's release, after Jin et al., 2024),
-    `paper` the s of the I-Max paper as printed.
+    `log` is sqrt(log_T L) for T native keys and L present ones, the factor of Jin et al. (2024) and of
+    I-Max's release; `paper` the s that the I-Max paper prints in its place while it cites them.
     """
     return {
         "off": 1.0,
@@ -68,7 +71,10 @@ def _interpolate(t: float, rank: float) -> float:
 
 
 def _per_frequency(t: float, rank: float) -> float:
-    """NTK-aware scaling, base b' = b s: the highest frequency as it is, the lowest interpolated."""
+    """NTK-aware scaling, base b' = b s: the highest frequency as it is, the lowest interpolated.
+
+    On a table as SD3's it is nearly as far from training as `extend`.
+    """
     return rank
 
 
@@ -91,9 +97,12 @@ POSITIONS: Mapping[str, Exponent] = {
     "extend": _extend,
     "interpolate": _interpolate,
     "per-frequency": _per_frequency,
+    "per-frequency-2.5": _per_frequency,
     "scheduled": _scheduled,
     "time-aware": _time_aware,
 }
+BASES: Mapping[str, float] = {"per-frequency-2.5": 2.5}
+"""What the base is multiplied by beside the scale, b' = 2.5 b s for Flux (I-Max, section 2.3); else 1."""
 ATTENTION = ("off", "log", "paper")
 VARYING = ("scheduled", "time-aware")
 """The policies of positions that change with t."""

@@ -80,10 +80,12 @@ def path_length(steps: Iterable[Step]) -> PathLength:
     return recorder.result()
 
 
-def expected_straight_length(entries: int) -> float:
-    """Return sqrt(2 D), about the length of a straight flow of unit-variance latents with D entries.
+def mean_length_bound(entries: int) -> float:
+    """Return sqrt(2 D), which the mean length of a perfect flow without guidance cannot exceed.
 
-    It is the root mean square of || eps - x0 ||, when the noise and the data are independent.
+    For D entries of unit variance it is the root mean square of || eps - x0 || over independent pairs. The
+    marginal velocity is the mean of eps - x0 at a point, so that by Jensen's inequality its norm is no larger
+    on average; how much smaller depends on the data. Guidance may exceed it.
     """
     return math.sqrt(2 * entries)
 

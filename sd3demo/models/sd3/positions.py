@@ -16,7 +16,7 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
 from sd3demo.errors import Refusal
-from sd3demo.flow.extrapolation.tuning import POSITIONS, VARYING, Toolkit
+from sd3demo.flow.extrapolation.tuning import BASES, POSITIONS, VARYING, Toolkit
 
 SEPARABLE = 2e-2  # how far rows of a table may differ that should be equal: more than half precision rounds
 
@@ -143,11 +143,13 @@ class PositionCache:
     def _along(self, axis: TableAxis, count: int, native: int, t: float, shifted: bool) -> Tensor:
         """Positions (N, K) of `count` patches along an axis, in entries, about the native middle.
 
-        The spacing of frequency k is s^-e_k. At the table's own spacing the middle is the stock crop's, which
-        rounds where a whole number of patches is left over on neither side.
+        The spacing of frequency k is s^-e_k, with a multiple of s where the base has a factor. At the table's
+        own spacing the middle is the stock crop's, which rounds where a whole number of patches is left over
+        on neither side.
         """
         exponent, side = POSITIONS[self._toolkit.positions], self._table.side
-        spacing = [(count / native) ** -exponent(t, rank) for rank in axis.ranks]
+        scale = BASES.get(self._toolkit.positions, 1.0) * count / native
+        spacing = [scale ** -exponent(t, rank) for rank in axis.ranks]
         own = count if self._toolkit.positions == "extend" else native
         middle = (side - own) // 2 + (own - 1) / 2
         numbers = torch.arange(count + shifted, dtype=torch.float64) - (count - 1) / 2 - shifted / 2

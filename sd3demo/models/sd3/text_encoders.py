@@ -3,6 +3,8 @@
 As `StableDiffusion3Pipeline` does it: the second-last layer of both CLIPs side by side, padded to T5's width,
 then T5's tokens; the CLIPs' pooled vectors side by side. An encoder whose mode is `zeros` computes nothing
 and need not be loaded: the network was trained with each encoder zeroed now and then (SD3, appendix B.3).
+What guidance leads away from is the encoded negative text, "" by default, as in that pipeline; the paper's
+own unconditional is all three encoders zeroed, which the setting `uncond` offers.
 """
 
 from collections.abc import Mapping

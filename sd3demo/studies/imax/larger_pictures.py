@@ -19,8 +19,8 @@ from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.plan.device import Device
 from sd3demo.errors import Refusal
-from sd3demo.settings import Scale, Steps, non_default_values, parse
-from sd3demo.settings.extrapolation import PLAIN, PRESETS, Extrapolation
+from sd3demo.settings import Scale, Steps, counted, non_default_values, parse
+from sd3demo.settings.extrapolation import PLAIN, Extrapolation, RecordedPresetName, preset_of
 from sd3demo.studies.exam_pictures import (
     MORE,
     ExamSettings,
@@ -30,7 +30,7 @@ from sd3demo.studies.exam_pictures import (
     request_field,
     run_to_end,
 )
-from sd3demo.studies.study import Cell, Json, Measurement, Raw
+from sd3demo.studies.study import Cell, Json, Measured, Measurement, Raw
 from sd3demo.studies.value_lists import between, numbers_of
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ class ImaxSettings(ExamSettings):
     scales: Annotated[str, between(1, 16)] = Field(
         "2, 4", description="How many times larger than the native picture, with commas between."
     )
-    preset: Literal["paper", "release", "ours"] = Field(
-        "paper", description="Which settings of the projected flow are looked at."
+    preset: RecordedPresetName = Field(
+        "paper-lumina",
+        description="Which settings of the projected flow are looked at; paper is the mixture of the I-Max "
+        "paper's two configurations that older tables were recorded with.",
     )
     steps: Steps | None = request_field("steps")
     large_steps: Steps = Field(
@@ -70,7 +72,32 @@ def full(settings: ImaxSettings) -> dict[str, object]:
     """The preset's settings, the defaults among them."""
     said = ("method", "start", *PLAIN)
     defaults = {name: Extrapolation.model_fields[name].default for name in said}
-    return defaults | dict(PRESETS[settings.preset])
+    return defaults | dict(preset_of(settings.preset))
+
+
+def preset_title(settings: ImaxSettings) -> str:
+    """The preset's name; of the former `paper` also what it is."""
+    if settings.preset == "paper":
+        return (
+            "paper, which is neither of the paper's two configurations: base and shift as for Lumina, copies "
+            "of the text as for Flux, attention times s"
+        )
+    return settings.preset
+
+
+def steps_note(measured: Sequence[Measured]) -> str:
+    """How many steps the larger stage has, and at which t its last one starts, by scale."""
+    first = {cast(float, one.cell.arm["scale"]): one.cell for one in reversed(measured)}
+    last_steps: list[str] = []
+    steps = 0
+    for scale, cell in sorted(first.items()):
+        planned = plan_of(cell)
+        flows = (planned.flow_of(planned.stage(arm.stage)) for arm in planned.arms[1:])
+        stage = next(stage for stage in flows if stage.kind == "flow")
+        steps = len(stage.sigmas) - 1
+        last_steps.append(f"{stage.sigmas[-2]:.2f} ({scale:g}x)")
+    starts = " and ".join(last_steps)
+    return f"The larger stage has {counted(steps, 'step')}; the last one starts at t = {starts}."
 
 
 def cells_of(settings: ImaxSettings, arms: Callable[[float], Arms]) -> list[Cell]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.studies.exam_pictures import single_model
-from sd3demo.studies.imax.larger_pictures import ImaxSettings, cells_of, full
+from sd3demo.studies.imax.larger_pictures import ImaxSettings, cells_of, full, preset_title, steps_note
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import among, words_of
@@ -47,8 +47,9 @@ def table(settings: ImaxMethods, measured: Sequence[Measured]) -> Table:
         measured,
         compared=OURS,
         named=Column("arm", "", "the method"),
-        caption=f"Ways to a larger picture on {settings.model}, the network turned as {settings.preset} has "
-        "it, as in I-Max, figures 7 and 8. Distances are to real renders of the same captions at that size.",
+        caption=f"Ways to a larger picture on {settings.model}, with the network as in "
+        f"{preset_title(settings)}, as in I-Max, figures 7 and 8. Distances are to real renders of the same "
+        f"captions at that size. {steps_note(measured)}",
     )
 
 

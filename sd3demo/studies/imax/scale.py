@@ -11,7 +11,14 @@ from typing import Annotated
 from pydantic import Field
 
 from sd3demo.studies.exam_pictures import single_model
-from sd3demo.studies.imax.larger_pictures import UPSAMPLE, ImaxSettings, cells_of, full
+from sd3demo.studies.imax.larger_pictures import (
+    UPSAMPLE,
+    ImaxSettings,
+    cells_of,
+    full,
+    preset_title,
+    steps_note,
+)
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import between
@@ -38,8 +45,9 @@ def table(settings: ImaxScale, measured: Sequence[Measured]) -> Table:
         measured,
         compared=UPSAMPLE,
         named=Column("arm", "", "the method"),
-        caption=f"Larger pictures by scale on {settings.model} ({settings.preset}), as in I-Max, figure 6. "
-        "Distances are to real renders of the same captions at that size.",
+        caption=f"Larger pictures by scale on {settings.model} ({preset_title(settings)}), as in I-Max, "
+        "figure 6. Distances are to real renders of the same captions at that size. "
+        f"{steps_note(measured)}",
     )
 
 

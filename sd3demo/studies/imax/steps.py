@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sd3demo.studies.exam_pictures import single_model
-from sd3demo.studies.imax.larger_pictures import UPSAMPLE, ImaxSettings, cells_of, full
+from sd3demo.studies.imax.larger_pictures import UPSAMPLE, ImaxSettings, cells_of, full, preset_title
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import between, numbers_of
@@ -44,8 +44,8 @@ def table(settings: ImaxSteps, measured: Sequence[Measured]) -> Table:
         compared=UPSAMPLE,
         named=Column("steps", "", "of the larger stage"),
         value=counts,
-        caption=f"Projected flow ({settings.preset}) on {settings.model} in few steps, as in I-Max, figure "
-        "10. Distances are to real renders of the same captions at that size.",
+        caption=f"Projected flow ({preset_title(settings)}) on {settings.model} in few steps, as in I-Max, "
+        "figure 10. Distances are to real renders of the same captions at that size.",
     )
 
 

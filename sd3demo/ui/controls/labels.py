@@ -95,6 +95,7 @@ LABELS: Mapping[str, Label] = {
     ),
     "clip_l": Label("CLIP-L", names=ON_OR_ZEROS),
     "clip_g": Label("CLIP-G", names=ON_OR_ZEROS),
+    "uncond": Label("Unconditional", names={"encoded": "Encoded text", "zeros": "Zeros"}),
     "prompt_2": Label("Own text for CLIP-G", hint="the prompt"),
     "prompt_3": Label("Own text for T5", hint="the prompt"),
     "max_sequence_length": Label("T5 tokens"),
@@ -102,7 +103,14 @@ LABELS: Mapping[str, Label] = {
     "placement": Label("Weights placement"),
     # of an extrapolation
     "preset": Label(
-        "Preset", names={"paper": "The paper", "release": "Authors’ release", "ours": "Tuned for this model"}
+        "Preset",
+        names={
+            "paper-lumina": "The paper, for Lumina",
+            "paper-flux": "The paper, for Flux",
+            "release": "Authors’ release",
+            "tuned": "Tuned for this model",
+            "paper": "Lumina’s and Flux’s mixed, as before",
+        },
     ),
     "size": Label("Size", names={"2": "2×", "4": "4×", "own": "Own size"}),
     "compare": Label("Compare with"),
@@ -117,7 +125,7 @@ LABELS: Mapping[str, Label] = {
     "cascade": Label("Cascade", suggested=("straight", "doubling", "2,4")),
     "large_steps": Label("Steps at the larger size"),
     "tail": Label("More steps near data"),
-    "reshift": Label("Shift over the native one", suggested=("auto", "1", "1.5", "2", "4")),
+    "reshift": Label("Shift over the native one", suggested=("auto", "1.5s", "1", "1.5", "2", "4")),
     "lift": Label("Upscaled by"),
     "posterior": Label("Posterior"),
     "positions": Label("Positions"),
@@ -185,7 +193,7 @@ HEADING = ("prompt", "seed")
 
 GROUPS = (
     Group("Sampling", ("steps", "cfg", "shift", "solver", "schedule"), open=True),
-    Group("Text", ("t5", "clip_l", "clip_g", "negative", "prompt_2", "prompt_3")),
+    Group("Text", ("t5", "clip_l", "clip_g", "negative", "uncond", "prompt_2", "prompt_3")),
     Group("Size and batch", ("width", "height", "count")),
 )
 LAST = Group(

@@ -4,28 +4,42 @@ Each part of the method has a switch beside its setting: switched off, the netwo
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.settings import parse
-from sd3demo.settings.extrapolation import COMPARED, PLAIN, PRESETS, Extrapolation, method_arms
+from sd3demo.settings.extrapolation import (
+    COMPARED,
+    PLAIN,
+    PRESETS,
+    Extrapolation,
+    PresetName,
+    method_arms,
+    preset_of,
+)
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import label
-
-Preset = Literal["paper", "release", "ours"]
 
 OWN = "own"
 SHOWN = tuple(name for name, method in METHODS.items() if name != "super-resolution")
 
 
+def _offered(name: str) -> str:
+    """A preset that the form offers: links from before the paper's two configurations say `paper`."""
+    return "paper-lumina" if name == "paper" else name
+
+
+FormPreset = Annotated[PresetName, AfterValidator(_offered)]
+
+
 class ExtrapolationForm(Extrapolation):
     """An extrapolation as the tab holds it: its parts behind switches."""
 
-    preset: Preset = Field("ours", description="Sets every part and the folded settings.")
+    preset: FormPreset = Field("tuned", description="Sets every part and the folded settings.")
     size: Literal["2", "4", "own"] = Field("2", description="How many times larger each side becomes.")
     use_flow: bool = Field(True, description="Holds the large picture to the native one (section 2.2).")
     use_positions: bool = Field(True, description="Positions beyond the trained table.")
@@ -69,7 +83,7 @@ NAMES = (*HEAD, *SWITCHES, *LAST, *(name for group in GROUPS.values() for name i
 PRESET_SETS = (*SWITCHES, *(name for name in ("strength", "low_pass", "tail", "posterior")))
 
 
-def opening(spec: ModelSpec, preset: str = "ours") -> dict[str, object]:
+def opening(spec: ModelSpec, preset: str = "tuned") -> dict[str, object]:
     """What every control holds at first."""
     plain = parse(ExtrapolationForm, {"prompt": "-", "seed": 0, "preset": preset})
     values = {name: getattr(plain, name) for name in NAMES}
@@ -82,7 +96,7 @@ def opening(spec: ModelSpec, preset: str = "ours") -> dict[str, object]:
 def preset_values(preset: str) -> dict[str, object]:
     """The values that a preset gives: its parts' switches, their settings, and the rest of it."""
     said = {name: Extrapolation.model_fields[name].default for name in PRESET_SETTINGS} | dict(
-        PRESETS[preset]
+        preset_of(preset)
     )
     found: dict[str, object] = {}
     for switch, (name, off, on) in PARTS.items():

@@ -84,7 +84,8 @@ def _path(plan: Plan, finished: Finished) -> str:
     bent = "straight" if excess <= STRAIGHT else f"{100 * excess:.0f}% longer than straight"
     return (
         f"The path through latent space is {length:.1f} long and its chord {chord:.1f}: {bent}. "
-        f"A straight path of unit variance would measure √(2<i>D</i>) ≈ {sqrt(2 * _entries(plan)):.1f}."
+        f"Without CFG a perfect flow of unit variance measures at most √(2<i>D</i>) ≈ "
+        f"{sqrt(2 * _entries(plan)):.1f} on average."
     )
 
 

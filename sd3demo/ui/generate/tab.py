@@ -186,7 +186,7 @@ def _connect(
     )
     at_once([model.input], answers.model, [model], controls)
     at_once(
-        [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "schedule")],
+        [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "uncond", "schedule")],
         answers.inactive,
         controls,
         controls,

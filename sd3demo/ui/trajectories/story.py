@@ -12,7 +12,7 @@ from sd3demo.ui.controls.labels import label
 TABLE_6 = ((15, 191.13), (30, 187.96), (38, 185.96))
 """SD3 paper, table 6: depth and path length at 50 steps."""
 PAPER_ENTRIES = 32 * 32 * 16
-"""Of its latents, at 256 x 256 px."""
+"""Of its latents if they are of 256 x 256 px: the table names no size, its lengths fit this one."""
 EVEN = 0.005  # how much longer than its chord a path may be to be called straight
 
 
@@ -50,9 +50,9 @@ def context(trace: Trace) -> str:
         for depth, length in TABLE_6
     )
     return (
-        "<div class='listing'><table><caption>SD3, table 6: 50 steps at 256 × 256 px, "
-        f"<i>D</i> = {PAPER_ENTRIES:,}, where √(2<i>D</i>) = {expected:.2f}. Lengths grow with √<i>D</i>, so "
-        "these compare with each other and not with the path above, whose <i>D</i> is "
+        "<div class='listing'><table><caption>SD3, table 6: 50 steps. The table names no size; these lengths "
+        f"fit 256 × 256 px, <i>D</i> = {PAPER_ENTRIES:,}, where √(2<i>D</i>) = {expected:.2f}. Lengths grow "
+        "with √<i>D</i>, so these compare with each other and not with the path above, whose <i>D</i> is "
         f"{trace.entries:,}.</caption>"
         "<thead><tr>"
         "<th scope='col'>depth</th><th scope='col'>path length</th><th scope='col'>above √(2<i>D</i>)</th>"
@@ -87,12 +87,10 @@ def _length(trace: Trace) -> str:
     shape, expected = trace.shape, _expected(trace)
     excess = shape.length / shape.chord - 1 if shape.chord else 0.0
     how = "straight" if excess <= EVEN else f"{100 * excess:.1f}% longer than straight"
-    beside = shape.chord / expected - 1
-    side = "shorter" if beside < 0 else "longer"
     return (
-        f"The path is {shape.length:.1f} long and its chord {shape.chord:.1f}: <b>{how}</b>. A straight flow "
-        f"between noise and data of unit variance would measure √(2<i>D</i>) = {expected:.1f} on average; "
-        f"this chord is {100 * abs(beside):.0f}% {side}."
+        f"The path is {shape.length:.1f} long and its chord {shape.chord:.1f}: <b>{how}</b>. Without "
+        f"CFG, a perfect flow between noise and data of unit variance measures at most √(2<i>D</i>) = "
+        f"{expected:.1f} on average; CFG may exceed it."
     )
 
 

@@ -179,6 +179,14 @@ def test_a_release_shift_is_six_whatever_the_scale() -> None:
         assert sigmas == pytest.approx([float(t) for t in time_grid(10, 6.0, "uniform")])
 
 
+@pytest.mark.parametrize(("reshift", "factor"), [("auto", 1.0), ("1.5s", 1.5)])
+def test_a_papers_shift_follows_the_scale(reshift: str, factor: float) -> None:
+    """I-Max, section 2.3: s* = s for Lumina and 1.5 s for Flux."""
+    for scale in (2, 3):
+        sigmas = made(scale=scale, schedule="uniform", steps=10, shift=3.0, reshift=reshift).stages[-1].sigmas
+        assert sigmas == pytest.approx([float(t) for t in time_grid(10, 3 * factor * scale, "uniform")])
+
+
 @pytest.mark.parametrize("start", [1.0, 0.7, 0.05])
 @pytest.mark.parametrize("tail", [0, 3])
 def test_a_stage_begins_at_its_start_and_ends_with_its_tail(start: float, tail: int) -> None:

@@ -55,6 +55,14 @@ def test_without_t5_it_is_neither_read_nor_counted(name: str) -> None:
     assert alone.components == {"transformer", "vae"}
 
 
+@pytest.mark.parametrize(("settings", "calls"), [({}, 6), ({"uncond": "zeros"}, 3), ({"cfg": 1}, 3)])
+def test_an_unconditional_of_zeros_runs_no_encoder(settings: dict[str, object], calls: int) -> None:
+    found = planned("sd3-medium", Budget("cuda", 80 * GIB, 1e14), **settings)
+    assert found.encoder_calls == calls
+    whole = planned("sd3-medium", Budget("cuda", 80 * GIB, 1e14))
+    assert found.flops["encode"] == pytest.approx(whole.flops["encode"] * calls / 6)
+
+
 def test_an_encoder_that_is_loaded_stays_counted_while_there_is_room_for_it() -> None:
     first = planned("sd3-medium", Budget("cuda", 24 * GIB, 1e14))
     later = planned("sd3-medium", holding(first), t5="zeros")

@@ -108,6 +108,22 @@ def test_by_frequency_the_highest_keeps_its_spacing_and_the_lowest_spans_the_nat
     assert (np.diff(ratios) < 0).all()
 
 
+def test_a_multiple_of_the_base_divides_the_lowest_frequency_by_as_much(
+    network: SD3Transformer2DModel,
+) -> None:
+    """b' = 2.5 b s (I-Max, section 2.3): the lowest of the frequencies b^-rank becomes 1 / (2.5 s) of it."""
+    table = with_table(network, waves(ENTRIES, ENTRIES, FREQUENCIES))
+    steps = []
+    for name in ("per-frequency", "per-frequency-2.5"):
+        found = PositionCache(table, Toolkit(name, native=(8, 8)))(32, 8, 0.5, False).reshape(16, 4, WIDTH)
+        angles = np.unwrap(
+            np.arctan2(*(part.numpy() for part in found[:, 0, WIDTH // 2 :].chunk(2, dim=1))), axis=0
+        )
+        steps.append(angles[1] - angles[0])
+    np.testing.assert_allclose(steps[1][0], steps[0][0])
+    np.testing.assert_allclose(steps[1][-1], steps[0][-1] / 2.5)
+
+
 def test_half_precision_tables_are_read_all_the_same(network: SD3Transformer2DModel) -> None:
     analytic = torch.as_tensor(get_2d_sincos_pos_embed(WIDTH, SIDE, base_size=8, output_type="pt"))
     exact = PositionCache(with_table(network, analytic.double()), Toolkit("interpolate", native=(8, 8)))

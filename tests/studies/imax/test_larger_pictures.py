@@ -8,10 +8,12 @@ import pytest
 from sd3demo.engine import Engine
 from sd3demo.engine.events import ArmFinished, Finished
 from sd3demo.errors import Refusal
+from sd3demo.flow.grids import shift
 from sd3demo.settings import parse
 from sd3demo.settings.extrapolation import PLAIN, PRESETS
 from sd3demo.studies.imax import larger_pictures as imax
 from sd3demo.studies.imax.ablation import ALL, PARTS, ImaxAblation, arms_of, cells, parts_of, table
+from sd3demo.studies.imax.larger_pictures import preset_title
 from sd3demo.studies.imax.methods import HERE, ImaxMethods
 from sd3demo.studies.imax.methods import arms_of as methods_of
 from sd3demo.studies.imax.table import table_of
@@ -61,8 +63,26 @@ def test_each_part_of_a_preset_is_taken_away_alone_and_one_after_another(preset:
 
 def test_the_papers_preset_has_every_part_that_the_paper_names() -> None:
     ours = ("half-patch shift", "noised start")  # the paper begins at t = 1
-    assert list(parts_of(settings())) == [name for name in PARTS if name not in ours]
+    assert list(parts_of(settings(preset="paper-flux"))) == [name for name in PARTS if name not in ours]
+    lumina = (*ours, "text duplication")  # its text is not in the sequence
+    assert list(parts_of(settings())) == [name for name in PARTS if name not in lumina]
     assert list(parts_of(settings(preset="release"))) == [name for name in PARTS if name != "noised start"]
+
+
+def test_the_caption_says_how_many_steps_the_larger_stage_has_and_where_the_last_one_starts(
+    engine: Engine,
+) -> None:
+    """From t = .22 at 2x and .36 at 4x with the paper's 8 steps, which is S(1/8) of eq. 23."""
+    found = measured(engine)
+    steps, scale = settings().large_steps, float(table(settings(), found).rows[0].values[0])  # type: ignore[arg-type]
+    last = shift(1 / steps, scale)
+    assert f"has {steps} step" in table(settings(), found).caption
+    assert f"the last one starts at t = {last:.2f} ({scale:g}x)" in table(settings(), found).caption
+
+
+def test_the_former_papers_preset_says_what_it_was() -> None:
+    assert preset_title(settings(preset="paper")).startswith("paper, which is neither of the paper's two")
+    assert preset_title(settings(preset="ours")) == "tuned"
 
 
 def test_a_prompt_has_one_native_stage_for_all_of_its_arms(engine: Engine) -> None:

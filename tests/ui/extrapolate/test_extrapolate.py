@@ -51,7 +51,7 @@ def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sd3demo.ui.extrapolate.plan_view.here", lambda: Budget("cpu", 2**40))
 
 
-def held(preset: str = "ours", **changed: object) -> dict[str, object]:
+def held(preset: str = "tuned", **changed: object) -> dict[str, object]:
     few = {"prompt": "a red circle", "steps": 3, "large_steps": 3, "start": "1", "tail": 0}
     return {**opening(SPEC, preset), **few, **changed}
 
@@ -77,7 +77,7 @@ def test_the_controls_of_a_preset_ask_for_that_preset(preset: str) -> None:
     meant = with_preset(
         parse(Extrapolation, {"prompt": "a red circle", "model": "sd3-medium", "scale": 2}), preset
     )
-    for name in PRESETS["paper"] | dict.fromkeys(PLAIN):
+    for name in PRESETS["paper-flux"] | dict.fromkeys(PLAIN):
         assert getattr(last, name) == getattr(meant, name), name
 
 
@@ -108,7 +108,7 @@ def test_every_control_opens_with_what_its_setting_can_be() -> None:
     for name in OPEN:
         for choice in set(label(name).suggested) - {"2,4"}:
             requested(held(**{name: choice}))
-    assert set(preset_values("paper")) == set(preset_values("ours"))
+    assert set(preset_values("paper-flux")) == set(preset_values("tuned"))
     assert set(NAMES) <= set(ExtrapolationForm.model_fields)
 
 

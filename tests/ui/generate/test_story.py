@@ -39,7 +39,10 @@ def told(before: Plan | None = None, **values: object) -> str:
         ),
         ({"t5": "zeros", "clip_l": "zeros", "clip_g": "zeros"}, "Text encoding by no encoder"),
         ({}, "75.0 long and its chord 70.0: 7% longer than straight"),
-        ({}, "√(2<i>D</i>) ≈ 724.1"),  # D = 16 x 128 x 128
+        (
+            {},
+            "Without CFG a perfect flow of unit variance measures at most √(2<i>D</i>) ≈ 724.1",
+        ),  # D = 16 x 128 x 128
     ],
 )
 def test_the_story_tells_what_was_done(values: dict[str, object], sentence: str) -> None:

@@ -19,7 +19,7 @@ from sd3demo.ui.studies.recorded_view import recorded_view
 from tests.ui.fake_page import Rehearsal, write_model
 
 NAME = "path-length"
-NUMBERS = ("length", "length error", "chord", "straightness", "straightness error", "straight", "n")
+NUMBERS = ("length", "length error", "chord", "straightness", "straightness error", "bound", "n")
 
 
 @pytest.fixture(autouse=True)

@@ -188,7 +188,7 @@ def test_the_papers_values_stand_with_their_own_resolution() -> None:
     for depth, length in story.TABLE_6:
         assert f">{depth}<" in context
         assert f"{length:.2f}" in context
-    assert "256 × 256 px" in context
+    assert "names no size; these lengths fit 256 × 256 px" in context
     assert "5.6%" in context
     assert "2.7%" in context
 
