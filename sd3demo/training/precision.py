@@ -6,7 +6,7 @@ import torch
 
 
 def mixed(device: torch.device) -> torch.autocast:
-    """A context of bfloat16 products, or of none: a CPU without them emulates each, some fifty times slower."""
+    """A context of bfloat16 products, or of none: a CPU without them is many times slower at them."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" or multiplies_bfloat16())
 
 

@@ -152,6 +152,7 @@ def _continue_flow(
         batch=settings.batch,
         learning_rate=settings.learning_rate,
         matrix_rate=settings.matrix_rate,
+        warm_up=settings.warm_up,
         cool_down=settings.cool_down,
         label_weight=settings.label_weight,
         density=(settings.density_mean, settings.density_spread),

@@ -57,6 +57,7 @@ class TrainSettings(Settings):
     matrix_rate: float = Field(
         2e-3, ge=1e-6, le=1, description="Of Muon: attention and feed-forward matrices."
     )
+    warm_up: int = Field(200, ge=1, le=1_000_000, description="Steps over all runs until the rates are full.")
     cool_down: float = Field(
         0.0, ge=0, le=1, description="Last share of the run in which the rates fall to a tenth."
     )
