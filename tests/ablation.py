@@ -23,6 +23,8 @@ SHOWN: Mapping[str, tuple[str, int]] = {
     "drift": ("drift, of 255", 1),
     "spectrum": ("spectrum, dB", 1),
     "excess": ("excess, dB", 1),
+    "paired patches": ("paired patches, of 255", 2),
+    "paired wins": ("paired wins", 2),
     "patches": ("patches, of 255", 2),
     "wins": ("wins", 2),
 }
