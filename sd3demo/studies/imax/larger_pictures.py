@@ -25,6 +25,7 @@ from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
 from sd3demo.engine.input_image import InputImage, own_of
 from sd3demo.engine.plan.device import Device
+from sd3demo.engine.plan.stages import FlowStage
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, Scale, Steps, counted, non_default_values, parse
 from sd3demo.settings.extrapolation import PLAIN, Extrapolation, RecordedPresetName, preset_of
@@ -116,8 +117,8 @@ def steps_note(measured: Sequence[Measured]) -> str:
     steps = 0
     for scale, cell in sorted(first.items()):
         planned = plan_of(cell)
-        flows = (planned.flow_of(planned.stage(arm.stage)) for arm in planned.arms[1:])
-        stage = next(stage for stage in flows if stage.kind == "flow")
+        stages = (planned.stage(arm.stage) for arm in planned.arms[1:])
+        stage = next(stage for stage in stages if isinstance(stage, FlowStage))
         steps = len(stage.sigmas) - 1
         last_steps.append(f"{stage.sigmas[-2]:.2f} ({scale:g}x)")
     starts = " and ".join(last_steps)
