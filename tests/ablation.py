@@ -23,20 +23,27 @@ SHOWN: Mapping[str, tuple[str, int]] = {
     "drift": ("drift, of 255", 1),
     "spectrum": ("spectrum, dB", 1),
     "excess": ("excess, dB", 1),
+    "paired patches": ("paired patches, of 255", 2),
+    "paired wins": ("paired wins", 2),
     "patches": ("patches, of 255", 2),
     "wins": ("wins", 2),
 }
-"""Columns of the README's table: what they are called there, and their digits."""
+"""Columns of the README's table, where they hold anything: what they are called there, and their digits."""
 
 
 def markdown(table: Table) -> str:
     """The table for people, a value beside its standard error."""
-    heads = ["", *(title for title, _ in SHOWN.values())]
-    lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * len(SHOWN)}"]
     names = [column.name for column in table.columns]
+    shown = {
+        name: how
+        for name, how in SHOWN.items()
+        if name in names and any(value is not None for value in table.column(name))
+    }
+    heads = ["", *(title for title, _ in shown.values())]
+    lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * len(shown)}"]
     for row in table.rows:
         values = dict(zip(names, row.values, strict=True))
-        cells = [_cell(values[name], values[f"{name} error"], digits) for name, (_, digits) in SHOWN.items()]
+        cells = [_cell(values[name], values[f"{name} error"], digits) for name, (_, digits) in shown.items()]
         lines.append(f"| {values['scale']}×, {values['arm']} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"{table.caption} n = {table.column('n')[0]}; ± is the standard error."])
 

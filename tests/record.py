@@ -35,6 +35,8 @@ PLAN: Mapping[str, int] = {
     "imax-scale": 2,
 }
 """How much of each study is recorded by default, the ones that most visitors see first."""
+MODELS = dict.fromkeys((name for name in PLAN if name.startswith("imax-")), "tiny-sizes")
+"""Studies of another model than the default one."""
 COUNTS = ("n", "scenes")
 MOST = 40_000  # bytes of a file
 
@@ -79,9 +81,10 @@ def record(name: str, n: int, engine: Engine, keep: Path) -> Path:
 
 
 def counted(name: str, n: int) -> Settings:
-    """A study's defaults, with so much of each kind."""
+    """A study's defaults, of its model and with so much of each kind."""
     kind = find_study(name).settings
-    return parse(kind, {one: n for one in COUNTS if one in kind.model_fields})
+    model = {"model": MODELS[name]} if name in MODELS else {}
+    return parse(kind, model | {one: n for one in COUNTS if one in kind.model_fields})
 
 
 def _asked(text: str) -> tuple[str, int]:

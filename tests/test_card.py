@@ -47,6 +47,14 @@ def test_the_scores_told_are_those_that_were_measured(card) -> None:
     assert set(told) == set(CATEGORIES)
 
 
+def test_the_scores_of_the_model_of_several_sizes_are_those_that_were_measured() -> None:
+    text = CARDS[0].read_text()
+    for name, file in (("tiny", SCORES), ("tiny-sizes", MODEL / "scores_sizes.json")):
+        found = json.loads(file.read_text())
+        right = " | ".join(str(round(rate["n"] * rate["rate"])) for rate in found["scores"].values())
+        assert f"\n| `{name}` | {right} |\n" in text
+
+
 def test_the_card_tells_of_every_depth_what_was_recorded() -> None:
     text = CARDS[0].read_text()
     assert blocks(text, {"depths": depths()}) == text, "run `python -m tests.record depth`"

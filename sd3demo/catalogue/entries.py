@@ -79,10 +79,19 @@ def _shallower(depth: int, note: str) -> ModelSpec:
     return replace(_TINY, name=f"tiny-{depth}", network=network, transformer=folder, note=note)
 
 
-_EMBEDDED = (
+_DEPTHS = (
     _TINY,
     _shallower(3, "It errs far more often than tiny: to compare depths with."),
     _shallower(2, "Backgrounds and colours come right, few shapes come whole: to compare depths with."),
+)
+_EMBEDDED = (
+    *_DEPTHS,
+    replace(
+        _TINY,
+        name="tiny-sizes",
+        transformer="transformer_sizes",
+        note="tiny, trained on at 48 to 128 px and in other proportions: for larger pictures.",
+    ),
 )
 
 _LATENT = Latent()
@@ -403,7 +412,7 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
 
 def depths() -> tuple[str, ...]:
     """The names of the embedded model's depths that are here, the shallowest first."""
-    found = [find(spec.name) for spec in _EMBEDDED]
+    found = [find(spec.name) for spec in _DEPTHS]
     return tuple(spec.name for spec in sorted(found, key=lambda spec: spec.network.depth) if spec.folder)
 
 

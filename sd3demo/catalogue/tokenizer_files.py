@@ -4,8 +4,8 @@
 put together from its parts as transformers puts it together.
 """
 
-import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,25 +39,33 @@ def folder_of_tokenizer(encoder_folder: str) -> str:
 def cut_text(folder: Path, text: str, tokens: int) -> CutText | None:
     """Return what an encoder with so many tokens does not read of a text; None without a usable tokenizer."""
     stamp = _stamp(folder)
-    tokenizer = _tokenizer(folder, stamp) if stamp else None
+    return _cut_text(folder, stamp, text, tokens) if stamp else None
+
+
+@lru_cache(maxsize=1024)
+def _cut_text(folder: Path, stamp: float, text: str, tokens: int) -> CutText | None:
+    tokenizer = _tokenizer(folder, stamp)
     if tokenizer is None:
         return None
     encoding = tokenizer.encode(text)
+    ids, offsets = encoding.ids, encoding.offsets  # each is built anew whenever it is asked for
     content = [k for k, special in enumerate(encoding.special_tokens_mask) if not special]
-    room = max(tokens - (len(encoding.ids) - len(content)), 0)
+    room = max(tokens - (len(ids) - len(content)), 0)
     end = len(text)
     if len(content) > room:
-        end = encoding.offsets[content[room]][0]
+        end = offsets[content[room]][0]
         while end and not text[end - 1].isspace():  # a word of which some pieces are cut is not read
             end -= 1
     unknown = _unknown_id(tokenizer)
-    missing = [encoding.offsets[k] for k in content if encoding.ids[k] == unknown]
-    words = [
-        word.group()
-        for word in re.finditer(r"\S+", text[:end])
-        if any(start < word.end() and stop > word.start() for start, stop in missing)
-    ]
+    missing = sorted(offsets[k][0] for k in content if ids[k] == unknown)
+    words = [word.group() for word in re.finditer(r"\S+", text[:end]) if _any_within(missing, word.span())]
     return CutText(text[end:].strip(), tuple(dict.fromkeys(words)))
+
+
+def _any_within(places: list[int], span: tuple[int, int]) -> bool:
+    """Whether one of these places, in order, lies within a span."""
+    at = bisect_left(places, span[0])
+    return at < len(places) and places[at] < span[1]
 
 
 def whole_words(folder: Path) -> frozenset[str] | None:
@@ -121,9 +129,9 @@ def _clip(folder: Path) -> "Tokenizer":
 
 
 def _unknown_id(tokenizer: "Tokenizer") -> int | None:
-    model = json.loads(tokenizer.to_str())["model"] if tokenizer.get_vocab_size() < CLOSED else {}
-    name = model.get("unk_token")
-    return tokenizer.token_to_id(name) if name else tokenizer.token_to_id("<unk>")
+    """The id of a piece that is not known: CLIP's byte pairs take their end of text for it."""
+    unknown = tokenizer.token_to_id("<unk>")
+    return tokenizer.token_to_id("<|endoftext|>") if unknown is None else unknown
 
 
 @lru_cache(maxsize=16)

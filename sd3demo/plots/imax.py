@@ -17,7 +17,17 @@ SOURCES: Mapping[str, str] = {
     "imax-steps": "I-Max figure 10",
 }
 MEASURES: Mapping[str, tuple[str, str, Axis]] = {
-    "patches": ("Patches, distance to real renders", "lower is truer", Axis("W₁ of patches, of 255")),
+    "paired patches": (
+        "Patches, distance to the same scene drawn at that size",
+        "lower is truer",
+        Axis("W₁ of patches, of 255"),
+    ),
+    "paired wins": (
+        "Prompts won against the compared arm, by the same scene",
+        "dotted: even",
+        Axis("share", (0, 1.02)),
+    ),
+    "patches": ("Patches, distance to other scenes", "lower is truer", Axis("W₁ of patches, of 255")),
     "spectrum": ("Spectrum, distance to real renders", "lower is truer", Axis("root mean square, dB")),
     "excess": (
         "Power beyond the native frequencies",
@@ -31,7 +41,7 @@ MEASURES: Mapping[str, tuple[str, str, Axis]] = {
     ),
     "obeyed": ("Pictures that are what was asked for", "by the judge", Axis("share", (0, 1.02))),
     "wins": (
-        "Prompts won against the compared arm",
+        "Prompts won against the compared arm, by other scenes",
         "dotted: even",
         Axis("share", (0, 1.02)),
     ),
@@ -50,10 +60,15 @@ def measured(table: Table, measure: str) -> Chart:
         across, curves = _along(table, measure, "scale", "arm", Axis("scale"))
     else:
         across, curves = _along(table, measure, "steps", "scale", Axis("steps of the larger stage", log=True))
-    if measure == "wins":
+    if measure.endswith("wins"):
         ends = np.array(across.shown or [curves[0].x.min(), curves[0].x.max()])
         curves = (*curves, Curve("even", ends, np.full(2, 0.5), "grey", "dotted"))
-    return Chart(f"{table.study}-{measure}", title, source, across, up, curves)
+    return Chart(f"{table.study}-{named(measure)}", title, source, across, up, curves)
+
+
+def named(measure: str) -> str:
+    """A measure's column as a part of a chart's name."""
+    return measure.replace(" ", "-")
 
 
 def _by_arm(table: Table, measure: str) -> tuple[Axis, tuple[Curve, ...]]:
@@ -78,6 +93,6 @@ def _along(table: Table, measure: str, along: str, by: str, across: Axis) -> tup
 
 
 CHARTS: Mapping[str, Callable[[Table], Chart]] = {
-    f"imax-{measure}": partial(measured, measure=measure) for measure in MEASURES
+    f"imax-{named(measure)}": partial(measured, measure=measure) for measure in MEASURES
 }
 """Chart by name, as the studies of extrapolation name them."""

@@ -189,9 +189,17 @@ def exam_of(given: Mapping[str, Json]) -> Exam:
     return Exam(**values | {"items": tuple(Item(**item) for item in values["items"])})
 
 
-def run_to_end(engine: Engine, request_plan: Plan, watch: Callable[[Step], None] | None = None) -> Finished:
-    """The end of a run. Raises Failure where it has none, and Refusal for a model that is not here."""
-    for event in engine.run(request_plan, recorders=[watch] if watch else []):
+def run_to_end(
+    engine: Engine,
+    request_plan: Plan,
+    watch: Callable[[Step], None] | None = None,
+    own: Pixels | None = None,
+) -> Finished:
+    """The end of a run. Raises Failure where it has none, and Refusal for a model that is not here.
+
+    `own` is the picture that the plan has in place of its native stage.
+    """
+    for event in engine.run(request_plan, recorders=[watch] if watch else [], own=own):
         if isinstance(event, Finished):
             return event
     raise Failure("the run stopped before it was finished")

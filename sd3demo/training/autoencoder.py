@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from sd3demo.training.clock import TimeLimit
 from sd3demo.training.optimiser import MuonWithAdamW
+from sd3demo.training.precision import mixed
 from sd3demo.training.progress import Progress
 from sd3demo.world.render import render
 from sd3demo.world.scenes import Scene, draw
@@ -142,7 +143,7 @@ def train_autoencoder(
         size, count = rng.choice((64, 64, 128, 256)), batch if early else max(1, batch // 4)
         pictures = windows(rng, count, size=size, window=32 if early else 64, device=device)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             full, small = module(pictures, noise=LATENT_NOISE)
         return full, small, pictures
 
@@ -169,7 +170,7 @@ def finish_decoder(
         size = rng.choice((64, 64, 64, 128, 256))
         pictures = windows(rng, batch, size=size, window=64, device=device, mix=FINISHING_MIX)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             with torch.no_grad():
                 z = vae.encode(pictures * 2 - 1).latent_dist.mean.float()
                 half = functional.avg_pool2d(z, 2)

@@ -20,6 +20,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderMo
 
 from sd3demo.training.autoencoder import CHANNELS
 from sd3demo.training.encoders import CLIP_L_WIDTH
+from sd3demo.training.precision import mixed
 from sd3demo.training.sizes import OWN, UNIT, PictureSize, fitted, rows_of
 from sd3demo.training.tokenizers import LENGTH, tokens
 from sd3demo.world.captions import caption
@@ -76,7 +77,7 @@ def embed(encoders: TextEncoders, texts: list[str]) -> tuple[Tensor, Tensor]:
     device = encoders.t5.device
     words = tokens(encoders.clip_tokenizer, texts, device)
     letters = tokens(encoders.t5_tokenizer, texts, device)
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed(device):
         said = [clip(words, output_hidden_states=True) for clip in (encoders.clip_l, encoders.clip_g)]
         spelt = encoders.t5(letters).last_hidden_state.float()
     pooled = torch.cat([out.text_embeds.float() for out in said], 1)
@@ -120,7 +121,7 @@ class Feed:
         ring = len(self.latents)
         scenes = [draw(self.rng, self.mix) for _ in range(count)]
         pictures = draw_at(scenes, self.size, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed(self.device):
             latents = self.vae.encode(
                 pictures.contiguous(memory_format=torch.channels_last) * 2 - 1
             ).latent_dist.mean

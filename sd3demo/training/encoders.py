@@ -25,6 +25,7 @@ from transformers import (
 
 from sd3demo.training.clock import TimeLimit
 from sd3demo.training.letter_slots import Places, slot_directions, slot_loss
+from sd3demo.training.precision import mixed
 from sd3demo.training.progress import Progress
 from sd3demo.training.tokenizers import LENGTH, piece_ids, tokens
 from sd3demo.training.train_loop import descend
@@ -155,7 +156,7 @@ def train_clip(
     def contrast() -> tuple[Tensor, dict[str, Tensor]]:
         scenes, texts = _batch(rng, batch)
         views = torch.tensor([attributes(scene) for scene in scenes], device=device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             said = functional.normalize(model(tokens(tokenizer, texts, device)).text_embeds.float(), dim=1)
             shown = functional.normalize(other(views).float(), dim=1)
         logits = temperature.exp() * said @ shown.T
@@ -189,7 +190,7 @@ def train_t5(
         told = clean != tokenizer.pad_token_id
         hidden = (torch.rand(clean.shape, device=device) < hidden_share) & told
         noisy = clean.masked_fill(hidden, tokenizer.unk_token_id)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             # Padding is not masked in serving, so neither is it here.
             out = model(input_ids=noisy, labels=clean.masked_fill(~told, -100))
         return out.loss + slot_loss(out.encoder_last_hidden_state, places(clean), directions), {}

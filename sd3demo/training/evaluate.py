@@ -12,6 +12,7 @@ from sd3demo.flow.grids import time_grid
 from sd3demo.flow.guidance import Branch, Guidance, guided
 from sd3demo.flow.solvers import SOLVERS, At
 from sd3demo.training.dataset import TextEncoders, embed
+from sd3demo.training.precision import mixed
 from sd3demo.world.exam import CATEGORIES, Mark, exams, mark
 from sd3demo.world.judge import read
 
@@ -40,7 +41,7 @@ def sample(
         context, pooled = (torch.cat([texts[name][part] for name in wanted]) for part in (0, 1))
         rows = x.repeat(len(wanted), 1, 1, 1)
         time = torch.full((len(rows),), 1000 * at.t, device=device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             v = transformer(rows, context, pooled, time, return_dict=False)[0]
         return v.float().chunk(len(wanted))
 

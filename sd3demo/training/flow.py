@@ -21,8 +21,9 @@ from sd3demo.training.clock import TimeLimit
 from sd3demo.training.compiled import Compiled, Eager, Forward
 from sd3demo.training.dataset import LABELS, Feed, Feeds
 from sd3demo.training.optimiser import MuonWithAdamW
+from sd3demo.training.precision import mixed
 from sd3demo.training.progress import Progress
-from sd3demo.training.sizes import PictureSize, Positions
+from sd3demo.training.sizes import OWN, PictureSize, Positions
 from sd3demo.training.transformer import PlainAttention, Trained
 
 STRATA = 8
@@ -53,17 +54,27 @@ class Recipe:
     """Examples before which no encoder is zeroed."""
     average: float = 0.999
     """Decay of the weights' exponential moving average."""
+    keep_weight: float = 1.0
+    """Weight of the distance from a kept network's velocity, where there is one."""
 
 
 class FlowTraining:
     """Everything that a run must keep to go on exactly: weights, average, optimiser, counts and random
     states."""
 
-    def __init__(self, transformer: SD3Transformer2DModel, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self,
+        transformer: SD3Transformer2DModel,
+        recipe: Recipe,
+        device: torch.device,
+        kept: SD3Transformer2DModel | None = None,
+    ) -> None:
+        """`kept`: a network whose velocity is the target at the native size, in place of `eps - x0`."""
         self.recipe, self.device = recipe, device
         if device.type == "cpu":
             transformer.set_attn_processor(PlainAttention())
         self.module = Trained(transformer, LABELS).to(device)
+        self.kept = None if kept is None else frozen(kept, device)
         self.positions = Positions(transformer)
         self.average = {name: value.detach().clone() for name, value in transformer.state_dict().items()}
         self.optimiser = MuonWithAdamW(
@@ -98,6 +109,13 @@ class FlowTraining:
         new = self.module.transformer.state_dict()
         floating = [name for name, value in new.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.average[n] for n in floating], [new[n] for n in floating], 1 - decay)
+
+
+def frozen(network: SD3Transformer2DModel, device: torch.device) -> Trained:
+    """A network as it is in training, that does not learn; its head says nothing."""
+    if device.type == "cpu":
+        network.set_attn_processor(PlainAttention())
+    return Trained(network, 1).to(device).eval().requires_grad_(False)
 
 
 def _is_block_matrix(name: str, weight: Tensor) -> bool:
@@ -172,11 +190,16 @@ def _descend(
     z = torch.lerp(x0, eps, t[:, None, None, None])
     places = training.positions(PictureSize.of_latent(*x0.shape[-2:]))
     training.optimiser.zero_grad()
-    with torch.autocast(training.device.type, torch.bfloat16):
+    with mixed(training.device):
         v, named = forward(z, t, context, pooled, places)
     error = (v.float() - (eps - x0)).square().mean((1, 2, 3))
     naming = functional.binary_cross_entropy_with_logits(named.float(), labels)
-    (error.mean() + training.recipe.label_weight * naming).backward()
+    loss = error.mean()
+    if training.kept is not None and PictureSize.of_latent(*x0.shape[-2:]) == OWN:
+        with torch.no_grad(), mixed(training.device):
+            wanted, _ = training.kept(z, t, context, pooled, places)
+        loss = training.recipe.keep_weight * functional.mse_loss(v.float(), wanted.float())
+    (loss + training.recipe.label_weight * naming).backward()
     return error.detach(), naming.detach()
 
 

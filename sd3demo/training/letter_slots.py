@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import T5EncoderModel, T5Tokenizer
 
 from sd3demo.training.clock import TimeLimit
+from sd3demo.training.precision import mixed
 from sd3demo.training.progress import Progress
 from sd3demo.training.tokenizers import tokens
 from sd3demo.training.train_loop import descend
@@ -88,7 +89,7 @@ def teach_places(
         texts = [caption(rng, draw(rng, MIX)) for _ in range(batch)]
         ids = tokens(tokenizer, texts, device)
         slots = places(ids)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             now = model(ids).last_hidden_state.float()
             with torch.no_grad():
                 then = before(ids).last_hidden_state.float()

@@ -6,11 +6,14 @@ over the same memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from sd3demo.training.precision import multiplies_bfloat16
 
 
 class Optimiser(Protocol):
@@ -20,6 +23,40 @@ class Optimiser(Protocol):
     def zero_grad(self) -> None: ...
     def state_dict(self) -> dict[str, object]: ...
     def load_state_dict(self, state: dict[str, object]) -> None: ...
+
+
+class Muon32(torch.optim.Muon):
+    """torch's Muon in float32, for CPUs without bfloat16 products, on which its own takes most of a step."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update; the state is kept as torch's own keeps it."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight.grad)
+                mean = state["momentum_buffer"].lerp_(weight.grad, 1 - group["momentum"])
+                update = weight.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
+                size = 0.2 * math.sqrt(max(weight.shape))  # match_rms_adamw
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(
+                    orthogonal(update, group["ns_coefficients"], group["ns_steps"]), alpha=-group["lr"] * size
+                )
+
+
+def orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """Nearly the nearest matrix with orthonormal rows or columns, by Newton and Schulz's iteration."""
+    a, b, c = coefficients
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
 
 
 class MuonWithAdamW:
@@ -43,7 +80,8 @@ class MuonWithAdamW:
         others = [weight for name, weight in pairs if not is_matrix(name, weight)]
         self._others = others
         self._rates = (matrix_rate, learning_rate)
-        self._muon = torch.optim.Muon(
+        narrow = pairs[0][1].device.type != "cpu" or multiplies_bfloat16()
+        self._muon = (torch.optim.Muon if narrow else Muon32)(
             self._views,
             lr=matrix_rate,
             weight_decay=weight_decay,

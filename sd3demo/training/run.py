@@ -152,6 +152,7 @@ def _continue_flow(
         batch=settings.batch,
         learning_rate=settings.learning_rate,
         matrix_rate=settings.matrix_rate,
+        warm_up=settings.warm_up,
         cool_down=settings.cool_down,
         label_weight=settings.label_weight,
         density=(settings.density_mean, settings.density_spread),
@@ -159,6 +160,7 @@ def _continue_flow(
         zeroed=(settings.zeroed,) * 3,
         zeroed_from=settings.zeroed_from,
         average=settings.average,
+        keep_weight=settings.keep_weight,
     )
     start = settings.resume or settings.out
     state = files.load_state(start)
@@ -183,7 +185,10 @@ def _continue_flow(
         transformer = files.read_transformer(shipped, settings.depth)
     else:
         transformer = mmdit(settings.depth)
-    training = FlowTraining(transformer, recipe, device)
+    kept = None
+    if settings.keep is not None:
+        kept = files.read_transformer(files.model_of(settings.keep), settings.depth, "keep")
+    training = FlowTraining(transformer, recipe, device, kept)
     if state is not None:
         training.load_state_dict(state)
     feed = _feeds(settings, training.examples, feed_of)

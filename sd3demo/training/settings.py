@@ -57,6 +57,7 @@ class TrainSettings(Settings):
     matrix_rate: float = Field(
         2e-3, ge=1e-6, le=1, description="Of Muon: attention and feed-forward matrices."
     )
+    warm_up: int = Field(200, ge=1, le=1_000_000, description="Steps over all runs until the rates are full.")
     cool_down: float = Field(
         0.0, ge=0, le=1, description="Last share of the run in which the rates fall to a tenth."
     )
@@ -66,9 +67,10 @@ class TrainSettings(Settings):
     density_spread: float = Field(1.0, ge=0.1, le=4, description="s of logit-normal(m, s).")
     density_by_size: float = Field(
         0.0,
-        ge=0,
-        le=2,
-        description="How much of ln(S / native) is added to that m at a size S: 1 is SD3's shift (eq. 23).",
+        ge=-4,
+        le=4,
+        description="How much of ln(S / native) is added to that m at a size S: 1 is SD3's shift (eq. 23); "
+        "below 0 is less noise at larger sizes, for detail.",
     )
     zeroed: float = Field(
         0.464,
@@ -79,6 +81,14 @@ class TrainSettings(Settings):
     zeroed_from: int = Field(0, ge=0, description="Examples to train before encoders are zeroed.")
     label_weight: float = Field(
         0.5, ge=0, le=100, description="Weight of naming each patch beside the velocity loss."
+    )
+    keep: Path | None = Field(
+        None,
+        description="A model whose velocity is what the flow learns at the native size, so that other sizes "
+        "are learnt and what it does there is kept.",
+    )
+    keep_weight: float = Field(
+        1.0, ge=0, le=1000, description="Weight of the distance from that velocity in the loss."
     )
     average: float = Field(
         0.999, ge=0, le=0.99999, description="Decay of the weights' moving average, which is what ships."

@@ -380,7 +380,7 @@ def test_a_blob_of_the_hubs_cache_is_known_by_its_name(tmp_path: Path) -> None:
     assert weights_hash(tmp_path, ["vae"]) != weights_hash(tmp_path / "plain", ["vae"])
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny-3", "tiny-2"])
+@pytest.mark.parametrize("name", ["tiny", "tiny-3", "tiny-2", "tiny-sizes"])
 def test_the_embedded_model_is_what_its_entry_says(name: str) -> None:
     spec, entry = find(name), CATALOGUE[name]
     assert spec.folder
@@ -403,6 +403,14 @@ def test_the_depths_share_all_but_the_transformer() -> None:
     ]
     assert all(parts == shared[0] for parts in shared)
     assert len({fingerprint(spec) for spec in specs}) == len(specs)
+
+
+def test_the_model_of_several_sizes_is_tiny_with_other_weights() -> None:
+    sizes, tiny = find("tiny-sizes"), find("tiny")
+    assert sizes.name not in depths()
+    assert sizes.network == tiny.network
+    assert sizes.components["transformer"].parameters == tiny.components["transformer"].parameters
+    assert fingerprint(sizes) != fingerprint(tiny)
 
 
 def test_a_depth_that_is_not_here_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

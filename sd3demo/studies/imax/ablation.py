@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from sd3demo.settings.extrapolation import PLAIN
 from sd3demo.studies.exam_pictures import single_model
-from sd3demo.studies.imax.larger_pictures import ImaxSettings, cells_of, full, preset_title, steps_note
+from sd3demo.studies.imax.larger_pictures import (
+    ImaxSettings,
+    cells_of,
+    full,
+    preset_title,
+    steps_note,
+    true_note,
+)
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 
@@ -61,9 +68,8 @@ def table(settings: ImaxAblation, measured: Sequence[Measured]) -> Table:
         compared=ALL,
         named=Column("arm", "", "what is taken away; '… and' takes away one more than the row above"),
         caption=f"Ablation of projected flow ({preset_title(settings)}) on {settings.model}, as in I-Max, "
-        "figures 4 and 5. Distances are to real renders of the same captions at that size; renders against "
-        "renders show how near a set of this size can come, and the autoencoder's row what no method can "
-        f"pass. {steps_note(measured)}",
+        f"figures 4 and 5. {true_note(settings)} The renders' row shows how near a set of this size can "
+        f"come, and the autoencoder's what no method can pass. {steps_note(measured)}",
     )
 
 
@@ -72,5 +78,13 @@ STUDY = Study(
     single_model,
     cells,
     table,
-    charts=("imax-patches", "imax-spectrum", "imax-drift", "imax-obeyed", "imax-wins"),
+    charts=(
+        "imax-paired-wins",
+        "imax-paired-patches",
+        "imax-patches",
+        "imax-spectrum",
+        "imax-drift",
+        "imax-obeyed",
+        "imax-wins",
+    ),
 )

@@ -1,8 +1,14 @@
 """What the studies of extrapolation measure: a prompt's larger pictures from one native picture and noise.
 
-Every arm of a prompt is made in one run, which encodes the text and makes the native picture once. The world
-is exact at every size, so each picture is compared with real renders of its own caption at that size, beside
-renders that no model has touched, and renders through the model's autoencoder and back.
+Every arm of a prompt is made in one run, which encodes the text and has the native picture once. That picture
+is drawn: a scene of the caption, rendered at the native size. The world is exact at every size, so a larger
+picture of it is compared with **the same scene** drawn at the larger size, by patches (`paired patches` and
+`paired wins`): what a perfect method would make is known, up to detail that the native pixels do not hold.
+Beside that, all are compared with real renders of other scenes of the caption (`patches`, `wins`), by which
+the true scene itself is no sure winner. Two rows that no method made say what can be reached: the true scene,
+and the same through the model's autoencoder and back.
+
+A native picture that the model makes from the caption has no true larger one: the paired columns are empty.
 """
 
 from __future__ import annotations
@@ -17,10 +23,11 @@ from pydantic import Field
 
 from sd3demo.catalogue import find
 from sd3demo.engine import Plan, plan
+from sd3demo.engine.input_image import InputImage, own_of
 from sd3demo.engine.plan.device import Device
 from sd3demo.engine.plan.stages import FlowStage
 from sd3demo.errors import Refusal
-from sd3demo.settings import Scale, Steps, counted, non_default_values, parse
+from sd3demo.settings import Request, Scale, Steps, counted, non_default_values, parse
 from sd3demo.settings.extrapolation import PLAIN, Extrapolation, RecordedPresetName, preset_of
 from sd3demo.studies.exam_pictures import (
     MORE,
@@ -36,9 +43,10 @@ from sd3demo.studies.value_lists import between, numbers_of
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine
-    from sd3demo.engine.events import Finished
+    from sd3demo.engine.events import Finished, Pixels
     from sd3demo.studies.imax.measures import Picture
     from sd3demo.world.exam import Exam
+    from sd3demo.world.scenes import Scene
 
 RENDERS, AUTOENCODER, UPSAMPLE = "renders", "autoencoder", "upsample"
 REFERENCES = (RENDERS, AUTOENCODER)
@@ -56,8 +64,13 @@ class ImaxSettings(ExamSettings):
     scales: Annotated[str, between(1, 16)] = Field(
         "2, 4", description="How many times larger than the native picture, with commas between."
     )
+    native: Literal["drawn", "made"] = Field(
+        "drawn",
+        description="What is enlarged: a render of the caption, whose larger render is known, or a picture "
+        "that the model makes.",
+    )
     preset: RecordedPresetName = Field(
-        "paper-lumina",
+        "tuned",
         description="Which settings of the projected flow are looked at; paper is the mixture of the I-Max "
         "paper's two configurations that older tables were recorded with.",
     )
@@ -86,6 +99,17 @@ def preset_title(settings: ImaxSettings) -> str:
     return settings.preset
 
 
+def true_note(settings: ImaxSettings) -> str:
+    """What the pictures are compared with."""
+    others = "other scenes of their captions, drawn at that size"
+    if settings.native == "made":
+        return f"Distances are to {others}."
+    return (
+        "What is enlarged is a true native picture: paired distances and wins are to the same scene, drawn "
+        f"at the larger size, all others to {others}."
+    )
+
+
 def steps_note(measured: Sequence[Measured]) -> str:
     """How many steps the larger stage has, and at which t its last one starts, by scale."""
     first = {cast(float, one.cell.arm["scale"]): one.cell for one in reversed(measured)}
@@ -108,7 +132,10 @@ def cells_of(settings: ImaxSettings, arms: Callable[[float], Arms]) -> list[Cell
     """
     scales = [(scale, arms(scale)) for scale in numbers_of(settings.scales)]
     for scale, chosen in scales:
-        _planned({name: _asked(settings, scale, change) for name, change in chosen.items()}, settings.device)
+        asked = {name: _asked(settings, scale, change) for name, change in chosen.items()}
+        side = find(settings.model).native
+        stands_for = InputImage("0" * 64, side, side) if settings.native == "drawn" else None
+        _planned(asked, settings.device, stands_for)
     return [
         _cell(settings, exam, index, scale, chosen)
         for index, exam in indexed_exams(settings)
@@ -127,6 +154,7 @@ def _cell(settings: ImaxSettings, exam: Exam, index: int, scale: float, arms: Ar
         "arms": requests,
         "order": list(requests),  # the arms' own order is lost in a key
         "real": REAL,
+        "native": settings.native,
         "device": local_budget(settings.device).device,
     }
     return Cell(LARGER, settings.model, given, {"category": exam.category, "scale": scale})
@@ -138,21 +166,37 @@ def _asked(settings: ImaxSettings, scale: float, changed: Mapping[str, object]) 
     return parse(Extrapolation, {"prompt": "-", **held, "scale": scale, **changed})
 
 
-def _planned(arms: Mapping[str, Extrapolation], device: Device) -> Plan:
+def _planned(arms: Mapping[str, Extrapolation], device: Device, own: InputImage | None) -> Plan:
     *_, last = arms.values()
-    return plan(last, find(last.model), local_budget(device), arms=arms)
+    return plan(last, find(last.model), local_budget(device), arms=arms, own=own)
 
 
 def plan_of(cell: Cell) -> Plan:
     """The plan of a cell: all of its arms."""
     requests = cast("Mapping[str, Mapping[str, object]]", cell.given["arms"])
     arms = {name: parse(Extrapolation, requests[name]) for name in cast("list[str]", cell.given["order"])}
-    return _planned(arms, cast("Device", cell.given["device"]))
+    drawn = drawn_of(cell)
+    return _planned(arms, cast("Device", cell.given["device"]), None if drawn is None else own_of(drawn))
+
+
+def drawn_of(cell: Cell) -> Pixels | None:
+    """The true render that stands for a cell's native picture; None where the model makes it."""
+    if not is_paired(cell):
+        return None
+    requests = cast("Mapping[str, Mapping[str, object]]", cell.given["arms"])
+    request = parse(Extrapolation, next(iter(requests.values())))
+    scene, side = _scenes(exam_of(cell.given), request, 1), find(request.model).native
+    return _bytes(scene, side)[0]
+
+
+def is_paired(cell: Cell) -> bool:
+    """Whether a cell's native picture has a true larger one."""
+    return cell.given.get("native") == "drawn"
 
 
 def _larger(cell: Cell, engine: Engine) -> Raw:
     plans, exam = plan_of(cell), exam_of(cell.given)
-    finished = run_to_end(engine, plans)
+    finished = run_to_end(engine, plans, own=drawn_of(cell))
     native = finished.arms["native"].pictures[0] / 255
     real = list(_renders(exam, plans, REAL + 1))
     again = _through_autoencoder(real[0], plans, engine)
@@ -200,16 +244,30 @@ def _features(pictures: Sequence[Picture]) -> dict[str, Json]:
 
 
 def _renders(exam: Exam, plan: Plan, count: int) -> Iterator[Picture]:
-    """Real pictures of a caption at the target size, in bytes as made pictures are."""
-    from sd3demo.world.exam import truth
-    from sd3demo.world.render import render
+    """Real pictures of a caption at the target size, in bytes as made pictures are.
 
+    The first is of the scene that a drawn native picture shows.
+    """
     request = plan.request
     if request.width != request.height:
         raise Refusal(f"the world is square; {request.width} x {request.height} has no true pictures in it")
+    for picture in _bytes(_scenes(exam, request, count), request.width):
+        yield picture / 255
+
+
+def _scenes(exam: Exam, request: Request, count: int) -> list[Scene]:
+    """Scenes of a caption, the same ones for the same caption and seed."""
+    from sd3demo.world.exam import truth
+
     rng = random.Random(f"imax/{exam.prompt}/{request.seed}")
-    for picture in render([truth(exam, rng) for _ in range(count)], request.width):
-        yield (picture.permute(1, 2, 0) * 255).round().numpy() / 255
+    return [truth(exam, rng) for _ in range(count)]
+
+
+def _bytes(scenes: list[Scene], side: int) -> list[Pixels]:
+    """Renders (side, side, 3) in bytes."""
+    from sd3demo.world.render import render
+
+    return [(picture.permute(1, 2, 0) * 255).round().byte().numpy() for picture in render(scenes, side)]
 
 
 def _through_autoencoder(picture: Picture, plan: Plan, engine: Engine) -> Picture:

@@ -1,6 +1,6 @@
 """Gains by size, I-Max paper, figure 6: up to which scale a larger picture is truer than the upsampled one.
 
-A win is a prompt on which a method comes nearer to real renders than the upsampled native picture.
+A win is a prompt on which a method comes nearer to true pictures than the upsampled native picture.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sd3demo.studies.imax.larger_pictures import (
     full,
     preset_title,
     steps_note,
+    true_note,
 )
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
@@ -46,8 +47,7 @@ def table(settings: ImaxScale, measured: Sequence[Measured]) -> Table:
         compared=UPSAMPLE,
         named=Column("arm", "", "the method"),
         caption=f"Larger pictures by scale on {settings.model} ({preset_title(settings)}), as in I-Max, "
-        "figure 6. Distances are to real renders of the same captions at that size. "
-        f"{steps_note(measured)}",
+        f"figure 6. {true_note(settings)} {steps_note(measured)}",
     )
 
 
@@ -56,5 +56,12 @@ STUDY = Study(
     single_model,
     cells,
     table,
-    charts=("imax-patches", "imax-spectrum", "imax-obeyed", "imax-wins"),
+    charts=(
+        "imax-paired-wins",
+        "imax-paired-patches",
+        "imax-patches",
+        "imax-spectrum",
+        "imax-obeyed",
+        "imax-wins",
+    ),
 )

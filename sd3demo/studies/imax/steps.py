@@ -1,6 +1,6 @@
 """Few steps at the larger size, I-Max paper, figure 10: what they cost and how true the picture is.
 
-A win is a prompt on which so many steps come nearer to real renders than the upsampled native picture.
+A win is a prompt on which so many steps come nearer to true pictures than the upsampled native picture.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import Annotated
 from pydantic import Field
 
 from sd3demo.studies.exam_pictures import single_model
-from sd3demo.studies.imax.larger_pictures import UPSAMPLE, ImaxSettings, cells_of, full, preset_title
+from sd3demo.studies.imax.larger_pictures import (
+    UPSAMPLE,
+    ImaxSettings,
+    cells_of,
+    full,
+    preset_title,
+    true_note,
+)
 from sd3demo.studies.imax.table import table_of
 from sd3demo.studies.study import Cell, Column, Measured, Study, Table
 from sd3demo.studies.value_lists import between, numbers_of
@@ -45,7 +52,7 @@ def table(settings: ImaxSteps, measured: Sequence[Measured]) -> Table:
         named=Column("steps", "", "of the larger stage"),
         value=counts,
         caption=f"Projected flow ({preset_title(settings)}) on {settings.model} in few steps, as in I-Max, "
-        "figure 10. Distances are to real renders of the same captions at that size.",
+        f"figure 10. {true_note(settings)}",
     )
 
 
@@ -54,5 +61,12 @@ STUDY = Study(
     single_model,
     cells,
     table,
-    charts=("imax-patches", "imax-spectrum", "imax-wins", "imax-operations"),
+    charts=(
+        "imax-paired-wins",
+        "imax-paired-patches",
+        "imax-patches",
+        "imax-spectrum",
+        "imax-wins",
+        "imax-operations",
+    ),
 )

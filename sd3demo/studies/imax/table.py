@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from sd3demo.studies.imax.larger_pictures import REFERENCES, ImaxSettings
+from sd3demo.studies.imax.larger_pictures import REFERENCES, RENDERS, ImaxSettings, is_paired
 from sd3demo.studies.statistics import error, grouped, mean, rate_error
 from sd3demo.studies.study import Column, Measured, Row, Scalar, Table
 
@@ -20,9 +20,26 @@ COLUMNS = (
     Column("spectrum error", "dB"),
     Column("excess", "dB", "power beyond the native frequencies over that of real renders; below 0 is soft"),
     Column("excess error", "dB"),
-    Column("patches", "of 255", "distance of the patches of 7 x 7 pixels to those of real renders"),
+    Column(
+        "paired patches",
+        "of 255",
+        "distance of the patches of 7 x 7 pixels to those of the same scene, drawn at that size",
+    ),
+    Column("paired patches error", "of 255"),
+    Column(
+        "paired wins",
+        "",
+        "share of prompts whose patches are nearer to the same scene's than the compared arm's",
+    ),
+    Column("paired wins error"),
+    Column("patches", "of 255", "distance of all patches to those of other scenes of the captions"),
     Column("patches error", "of 255"),
-    Column("wins", "", "share of prompts whose patches are nearer to real ones than the compared arm's"),
+    Column(
+        "wins",
+        "",
+        "share of prompts whose patches are nearer to those of other scenes of the caption than the compared "
+        "arm's",
+    ),
     Column("wins error"),
     Column("operations", "GFLOP", "of the network at the larger size, counted from shapes"),
     Column("n", "", "prompts"),
@@ -74,7 +91,7 @@ def _row(
     drifts = [raw["drift"] for raw in raws if raw["drift"] is not None]
     spectra = _features(found, arm, "spectrum")
     patches = _features(found, arm, "patches")
-    wins = _wins(found, arm, compared)
+    pairs = [one for one in found if is_paired(one.cell)]
     values: list[Scalar] = [
         scale,
         arm if value is None else value[arm],
@@ -84,8 +101,10 @@ def _row(
         *(_mean(drifts) if drifts else (None, None)),
         *between(*spectra, spectral_distance),
         *between(*spectra, lambda a, b: detail_excess(a, b, float(cast("float", scale)))),
+        *(_mean(_to_same(pairs, arm)) if pairs else (None, None)),
+        *_rate(_wins(pairs, arm, compared, _same)),
         *between(*patches, patch_distance),
-        *((None, None) if wins is None else (wins, rate_error(wins, n))),
+        *_rate(_wins(found, arm, compared, _others)),
         None if arm in REFERENCES else raws[0]["operations"] / 1e9,
         n,
     ]
@@ -100,8 +119,13 @@ def _raw(one: Measured, arm: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Mapping[str, Any]]", one.raw["arms"])[arm]
 
 
+def _rate(points: Sequence[float]) -> tuple[float | None, float | None]:
+    """A share and its standard error; neither of nothing."""
+    return (mean(points), rate_error(mean(points), len(points))) if points else (None, None)
+
+
 def _features(found: Sequence[Measured], arm: str, name: str) -> tuple[list[Any], list[Any]]:
-    """An arm's features and the real ones, prompt by prompt."""
+    """An arm's features and those of other scenes of the captions, prompt by prompt."""
     import numpy as np
 
     return (
@@ -110,16 +134,34 @@ def _features(found: Sequence[Measured], arm: str, name: str) -> tuple[list[Any]
     )
 
 
-def _wins(found: Sequence[Measured], arm: str, compared: str) -> float | None:
-    """The share of prompts on which an arm's patches are nearer to real ones; one half for a tie."""
+def _same(one: Measured) -> Sequence[float]:
+    """The patches of the same scene, drawn at the larger size."""
+    return cast("Sequence[float]", _raw(one, RENDERS)["patches"])
+
+
+def _others(one: Measured) -> Sequence[float]:
+    """The patches of other scenes of the caption."""
+    return cast("Sequence[float]", cast("Mapping[str, Any]", one.raw["real"])["patches"])
+
+
+def _distance(one: Measured, arm: str, true: Sequence[float]) -> float:
+    import numpy as np
+
     from sd3demo.studies.imax.measures import patch_distance
 
+    return patch_distance(np.array(_raw(one, arm)["patches"]), np.array(true))
+
+
+def _to_same(pairs: Sequence[Measured], arm: str) -> list[float]:
+    """How far an arm's patches are from the same scene's, prompt by prompt."""
+    return [_distance(one, arm, _same(one)) for one in pairs]
+
+
+def _wins(
+    found: Sequence[Measured], arm: str, compared: str, true: Callable[[Measured], Sequence[float]]
+) -> list[float]:
+    """For each prompt 1 where an arm's patches are nearer to the true ones, else 0; one half for a tie."""
     if arm == compared:
-        return None
-    ours, real = _features(found, arm, "patches")
-    theirs, _ = _features(found, compared, "patches")
-    points = []
-    for one, other, true in zip(ours, theirs, real, strict=True):
-        gap = patch_distance(other, true) - patch_distance(one, true)
-        points.append(0.5 if gap == 0 else float(gap > 0))
-    return mean(points)
+        return []
+    gaps = [_distance(one, compared, true(one)) - _distance(one, arm, true(one)) for one in found]
+    return [0.5 if gap == 0 else float(gap > 0) for gap in gaps]
