@@ -63,10 +63,10 @@ def test_a_plan_needs_no_weights(model: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_copies_of_the_text_are_one_sentence(
-    checkpoint: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    checkpoint: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--model", str(checkpoint("lumina-next")), "--scale", "2", "--text-copies", "auto"]
-    code = main(["extrapolate", "a", *words, "--runs", "off"])
+    code = main(["extrapolate", "a", *words, "--runs", "off", "--out", str(tmp_path / "a.png")])
     said = capsys.readouterr()
     assert (code, said.out) == (2, "")
     assert said.err.strip().count("\n") == 0

@@ -12,7 +12,7 @@ from sd3demo.ui import Core
 from tests.ui.fake_page import Rehearsal, serving, write_model
 
 
-def test_both_endpoints_keep_their_runs_and_say_that_they_go_to_their_end(
+def test_both_endpoints_keep_their_runs_and_say_how_they_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
@@ -31,4 +31,4 @@ def test_both_endpoints_keep_their_runs_and_say_that_they_go_to_their_end(
     for file, seed in ((plain, 5), (large, 6)):
         assert read_receipt(Path(file)).request == kept[seed].request
     for name in ("/infer", "/extrapolate"):
-        assert "goes to its end" in told[name]["description"]
+        assert "stops within a step of being cancelled" in told[name]["description"]

