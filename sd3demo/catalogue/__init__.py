@@ -4,8 +4,8 @@
 or a folder in diffusers format anywhere on the disk.
 """
 
+from sd3demo.catalogue.checkpoints import CATALOGUE
 from sd3demo.catalogue.entries import (
-    CATALOGUE,
     assets,
     depths,
     find,
