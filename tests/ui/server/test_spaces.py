@@ -162,4 +162,4 @@ def test_a_run_goes_through_the_package_and_asks_for_the_seconds_of_its_plan(
     asked = dict(found.asked)
     assert set(asked) == {"/startup-report", "/schedule", "/allow", "/release"}
     assert int(asked["/schedule"]["durationSeconds"]) >= 8
-    assert "fail" not in asked["/release"]
+    assert asked["/release"]["fail"] == "false"
