@@ -39,7 +39,9 @@ try:
     print("SAID", f"seed {seed}", flush=True)
 except Exception as error:
     print("SAID", error, flush=True)
-import os
+import multiprocessing, os
+for worker in multiprocessing.active_children():  # it waits for its next call, and holds the output open
+    worker.kill()
 sys.stderr.flush()
 os._exit(0)
 """
@@ -160,4 +162,4 @@ def test_a_run_goes_through_the_package_and_asks_for_the_seconds_of_its_plan(
     asked = dict(found.asked)
     assert set(asked) == {"/startup-report", "/schedule", "/allow", "/release"}
     assert int(asked["/schedule"]["durationSeconds"]) >= 8
-    assert "fail" not in asked["/release"]
+    assert asked["/release"]["fail"] == "false"
