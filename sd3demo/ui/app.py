@@ -178,7 +178,7 @@ def launch(
         page,
         outer_layers(served.operations, allowed_hosts(host, options.allowed_hosts)),
         [admission, Middleware(PageGzip, compresslevel=6), Middleware(OneLineErrors)],
-        health_routes(page, served.operations, work.history),
+        health_routes(page, served.operations, work.history, work.line),
     )
     logins = options.logins
     try:
@@ -212,7 +212,7 @@ def launch(
     if options.preload and served.core:
         threading.Thread(target=load_and_check, args=(served.core, served.operations), daemon=True).start()
     if wait:
-        serve_until_signal(page, served.operations, options.grace)
+        serve_until_signal(page, served.operations, work.line, options.grace)
     return address
 
 

@@ -158,7 +158,7 @@ def test_a_picture_of_ones_own_changes_the_plan_at_once(lasting: Page, tmp_path:
     Image.new("RGB", (300, 200), "red").save(tmp_path / "own.png")
     page.locator("#large-set button", has_text="Your own picture").click()
     page.locator("#large-own input[type=file]").set_input_files(tmp_path / "own.png")
-    expect(page.locator("#large-status .done")).to_contain_text("own.png”, 300 × 200 px, is used in place of")
+    expect(page.locator("#large-status .done")).to_contain_text("own.png”, 300 × 200 px, replaces the native")
     expect(page.locator("#large-plan")).to_contain_text("Your picture")
     expect(page.locator("#large-plan tbody tr").first).not_to_contain_text("64 × 64")
     page.locator("#large-own button").first.click()  # taken away again

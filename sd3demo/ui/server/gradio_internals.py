@@ -184,11 +184,6 @@ def has_undelivered(page: gr.Blocks) -> bool:
     return any(not messages.empty() for messages in [*page._queue.pending_messages_per_session.values()])
 
 
-def queue_length(page: gr.Blocks) -> int:
-    """How many events wait in the queue."""
-    return len(page._queue)
-
-
 def session_count(page: gr.Blocks) -> int:
     """How many sessions gradio keeps the state of."""
     return len(page.state_holder.session_data)

@@ -17,7 +17,8 @@ from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.ui.server import metrics
 from sd3demo.ui.server.access import HEALTH_PATHS
-from sd3demo.ui.server.gradio_internals import queue_length, session_count
+from sd3demo.ui.server.gradio_internals import session_count
+from sd3demo.ui.server.line import Line
 from sd3demo.ui.server.operations import Operations
 
 
@@ -38,8 +39,10 @@ def not_ready(operations: Operations, history: RunStore | None) -> list[str]:
     return reasons
 
 
-def health_routes(page: gr.Blocks, operations: Operations, history: RunStore | None) -> Sequence[BaseRoute]:
-    """Return the routes."""
+def health_routes(
+    page: gr.Blocks, operations: Operations, history: RunStore | None, line: Line
+) -> Sequence[BaseRoute]:
+    """Return the routes; `line` is where runs wait for their turn."""
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -50,7 +53,7 @@ def health_routes(page: gr.Blocks, operations: Operations, history: RunStore | N
         return JSONResponse(found | {"weights": operations.weights}, 503 if reasons else 200)
 
     def figures(request: Request) -> Response:
-        metrics.QUEUE_LENGTH.set(queue_length(page))
+        metrics.QUEUE_LENGTH.set(line.waiting)
         metrics.SESSIONS.set(session_count(page))
         metrics.READY.set(not not_ready(operations, history))
         return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)

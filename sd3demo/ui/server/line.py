@@ -104,6 +104,12 @@ class Line:
             return len(self._everybody())
 
     @property
+    def waiting(self) -> int:
+        """The runs that wait."""
+        with self.changed:
+            return len(self._waiting)
+
+    @property
     def seconds(self) -> float:
         """The planned seconds until the queue is empty."""
         with self.changed:

@@ -14,6 +14,7 @@ from types import FrameType
 import gradio as gr
 
 from sd3demo.ui.server.gradio_internals import has_undelivered, pending_jobs
+from sd3demo.ui.server.line import Line
 from sd3demo.ui.server.operations import Operations
 from sd3demo.ui.server.run_log import write_line
 
@@ -23,7 +24,7 @@ QUIET = 1.0  # seconds without a request after which nobody fetches a result any
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve_until_signal(page: gr.Blocks, operations: Operations, grace: float) -> None:
+def serve_until_signal(page: gr.Blocks, operations: Operations, line: Line, grace: float) -> None:
     """Return when the page is ended: by one of SIGNALS, or by whoever closes the page.
 
     A second signal ends the process at once, and so does a run that does not come to its end.
@@ -43,7 +44,7 @@ def serve_until_signal(page: gr.Blocks, operations: Operations, grace: float) ->
         while page.is_running and not asked.wait(0.1):
             pass
         if asked.is_set():
-            ended = drain(operations, lambda: pending_jobs(page) > 0, grace)
+            ended = drain(operations, lambda: pending_jobs(page) > 0 or line.count > 0, grace, line.close)
             operations.wait_until_idle(LAST, lambda: has_undelivered(page), QUIET)  # or its client has gone
             if not ended:
                 _leave(1)  # a thread that cannot be ended would keep the process for ever
@@ -53,13 +54,22 @@ def serve_until_signal(page: gr.Blocks, operations: Operations, grace: float) ->
             signal.signal(each, handler)
 
 
-def drain(operations: Operations, pending: Callable[[], bool], grace: float) -> bool:
-    """Take nothing more and wait for what goes on; return whether all of it ended."""
+def drain(
+    operations: Operations,
+    pending: Callable[[], bool],
+    grace: float,
+    let_go: Callable[[], None] = lambda: None,
+) -> bool:
+    """Take nothing more and wait for what goes on; return whether all of it ended.
+
+    What is not done after `grace` seconds is asked to end, and `let_go` ends what waits.
+    """
     operations.close()
     write_line("closing", grace=grace)
     finished = operations.wait_until_idle(grace, pending)
     if not finished:
         operations.cut_off()
+        let_go()
     idle = finished or operations.wait_until_idle(LAST, pending)
     write_line("closed", outcome="finished" if finished else "cut off" if idle else "killed")
     return idle
