@@ -18,16 +18,16 @@ SOURCES: Mapping[str, str] = {
 }
 MEASURES: Mapping[str, tuple[str, str, Axis]] = {
     "paired patches": (
-        "Patches, distance to the same scene drawn at that size",
+        "Distance of patches to the same scene",
         "lower is truer",
         Axis("W₁ of patches, of 255"),
     ),
     "paired wins": (
-        "Prompts won against the compared arm, by the same scene",
+        "Prompts won, judged by the same scene",
         "dotted: even",
         Axis("share", (0, 1.02)),
     ),
-    "patches": ("Patches, distance to other scenes", "lower is truer", Axis("W₁ of patches, of 255")),
+    "patches": ("Distance of patches to other scenes", "lower is truer", Axis("W₁ of patches, of 255")),
     "spectrum": ("Spectrum, distance to real renders", "lower is truer", Axis("root mean square, dB")),
     "excess": (
         "Power beyond the native frequencies",
@@ -41,7 +41,7 @@ MEASURES: Mapping[str, tuple[str, str, Axis]] = {
     ),
     "obeyed": ("Pictures that are what was asked for", "by the judge", Axis("share", (0, 1.02))),
     "wins": (
-        "Prompts won against the compared arm, by other scenes",
+        "Prompts won, judged by other scenes",
         "dotted: even",
         Axis("share", (0, 1.02)),
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from sd3demo.engine import Engine, Plan
-    from sd3demo.engine.events import Event
+    from sd3demo.engine.events import Event, Pixels
     from sd3demo.engine.run.state import LoadedModel
     from sd3demo.flow.solvers import Step
 
@@ -22,9 +22,13 @@ class StoppableEngine:
     stop: Callable[[], bool]
 
     def run(
-        self, plan: Plan, *, recorders: Sequence[Callable[[Step], None]] = ()
+        self,
+        plan: Plan,
+        *,
+        recorders: Sequence[Callable[[Step], None]] = (),
+        own: Pixels | None = None,
     ) -> Generator[Event, None, None]:
-        yield from self.engine.run(plan, recorders=recorders, stop=self.stop)
+        yield from self.engine.run(plan, recorders=recorders, stop=self.stop, own=own)
 
     def hold(self, plan: Plan) -> AbstractContextManager[LoadedModel]:
         return self.engine.hold(plan)

@@ -181,8 +181,8 @@ def test_enter_in_the_prompt_starts_a_run(page: Page) -> None:
 
 
 def test_a_dropped_picture_brings_its_settings_back(page: Page, tmp_path: Path) -> None:
-    page.get_by_role("button", name="Four steps only").click()
-    expect(page.locator("#set-steps input[type=number]")).to_have_value("4")
+    page.locator(PROMPT_BOX).fill(PROMPT)
+    page.locator("#set-steps input[type=number]").fill("4")
     page.locator("#set-seed input").fill("77")
     page.click("#generate")
     until_done(page)

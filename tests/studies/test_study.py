@@ -265,7 +265,9 @@ def test_a_new_setting_leaves_the_keys_of_old_cells(monkeypatch: pytest.MonkeyPa
     assert len(set(before)) == 5
     monkeypatch.setattr(resolving, "Resolved", grown(resolving.Resolved))
     monkeypatch.setattr(imax_prompts, "Extrapolation", grown(Extrapolation))
-    monkeypatch.setattr(imax_prompts, "_planned", lambda arms, device: None)  # it knows the other kind alone
+    monkeypatch.setattr(
+        imax_prompts, "_planned", lambda arms, device, *given: None
+    )  # it knows the other kind alone
     assert keys_of(picture_cells()) == before
 
 

@@ -71,7 +71,7 @@ def test_the_papers_preset_has_every_part_that_the_paper_names() -> None:
 
 def test_the_caption_says_how_many_steps_the_larger_stage_has_and_where_the_last_one_starts() -> None:
     """From t = .22 at 2x and .36 at 4x with 8 steps, which is S(1/8) of eq. 23."""
-    asked = settings(model="tiny", scales="2, 4", large_steps=8, steps=28, n=1)
+    asked = settings(model="tiny", scales="2, 4", large_steps=8, steps=28, n=1, preset="paper-lumina")
     found = [Measured(cell, {}, 1, 1, True, 0.0, 0.0) for cell in cells(asked)]
     starts = [shift(1 / 8, scale) for scale in (2, 4)]
     assert starts == pytest.approx([0.22, 0.36], abs=5e-3)
@@ -80,7 +80,8 @@ def test_the_caption_says_how_many_steps_the_larger_stage_has_and_where_the_last
 
 
 def test_a_caption_ends_with_the_steps_of_the_larger_stage(engine: Engine) -> None:
-    assert "The larger stage has 2 steps" in table(settings(), measured(engine)).caption
+    caption = table(settings(), measured(engine)).caption
+    assert "The larger stage has 4 steps" in caption  # two from the start on, and a tail of two
 
 
 def test_the_former_papers_preset_says_what_it_was() -> None:
