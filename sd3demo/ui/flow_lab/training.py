@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STEPS = (1, 2, 5, 50)
 """Of the samplers whose samples are shown."""
 SHOWN, FOLLOWED, MEASURED = 700, 60, 512  # points of a cloud, paths that are drawn, paths that are measured
-PAUSE = 0.4  # seconds between two pictures of a training
+PAUSE = 1.5  # seconds between two pictures of a training: a slow browser takes one to draw them
 SEED = 7
 
 
