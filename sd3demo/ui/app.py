@@ -112,7 +112,7 @@ def _built(work: Core, operations: Operations) -> gr.Blocks:
         title=TITLE, analytics_enabled=False, delete_cache=(CLEARING, KEPT), fill_width=True
     ) as page:
         gr.HTML(HEADER, elem_id="header")
-        notice = gr.HTML(elem_id="notice")
+        notice = gr.HTML(elem_id="damage")
         at_once([page.load], partial(_notice, operations), [], [notice])
         with gr.Tabs() as tabs:
             for title, tab in TABS:
