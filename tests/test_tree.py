@@ -96,6 +96,7 @@ ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
         ("sizes", "engine.plan.sizes training.sizes", "those of a run, and those of training"),
         ("flux", "catalogue.flux models.flux", "the family as data, and its models"),
         ("sd3", "catalogue.sd3 models.sd3", "the family as data, and its models"),
+        ("lumina", "catalogue.lumina models.lumina", "the families as data, and their models"),
         (
             "extrapolation",
             "flow.extrapolation settings.extrapolation engine.plan.extrapolation",

@@ -1,6 +1,8 @@
 """A folder in diffusers format as a ModelSpec, from its own configs: nothing assumed, nothing loaded."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sd3demo.catalogue.flux import (
@@ -35,7 +37,7 @@ from sd3demo.catalogue.networks import FluxShape, Lumina2Shape, LuminaNextShape,
 from sd3demo.catalogue.schedulers import read_scheduler
 from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
 from sd3demo.catalogue.shifts import ConstantShift
-from sd3demo.catalogue.spec import COMPONENTS, Defaults, Latent, ModelSpec, Size
+from sd3demo.catalogue.spec import COMPONENTS, Capabilities, Defaults, Family, Latent, ModelSpec, Size
 from sd3demo.catalogue.weight_files import measure, read_json, single_files_in
 from sd3demo.errors import Refusal
 
@@ -136,51 +138,42 @@ def _flux(
     )
 
 
-def _lumina_next(
-    folder: Path, index: Mapping[str, object], transformer: str, elsewhere: frozenset[str]
+@dataclass(frozen=True)
+class LuminaKind:
+    """How the folders of one of the two Lumina families differ from the other's."""
+
+    family: Family
+    transformer: str
+    """The class of its network."""
+    network: Callable[[dict, Path], LuminaNextShape | Lumina2Shape]
+    can: Callable[[], Capabilities]
+    defaults: Defaults
+
+
+def _lumina(
+    kind: LuminaKind,
+    folder: Path,
+    index: Mapping[str, object],
+    transformer: str,
+    elsewhere: frozenset[str],
 ) -> ModelSpec:
     present = _present(index)
     _check_present(folder, present, "", ONE_ENCODER)
-    config = check_class(folder, transformer, "LuminaNextDiT2DModel")
-    network = _lumina_next_network(config, folder / transformer)
+    config = check_class(folder, transformer, kind.transformer)
+    network = kind.network(config, folder / transformer)
     latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
     return ModelSpec(
         name=str(folder),
-        family="lumina-next",
+        family=kind.family,
         licence="as the folder says",
         native=int(config.get("sample_size", 128)) * latent.factor,
         latent=latent,
         network=network,
         encoders=gemma_encoders(tokens=min(token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
         components=_components(folder, present, transformer, elsewhere),
-        can=lumina_next_capabilities(),
+        can=kind.can(),
         shift=read_scheduler(folder, index, latent.multiple),
-        defaults=LUMINA_NEXT_DEFAULTS,
-        folder=str(folder),
-        transformer=transformer,
-    )
-
-
-def _lumina2(
-    folder: Path, index: Mapping[str, object], transformer: str, elsewhere: frozenset[str]
-) -> ModelSpec:
-    present = _present(index)
-    _check_present(folder, present, "", ONE_ENCODER)
-    config = check_class(folder, transformer, "Lumina2Transformer2DModel")
-    network = _lumina2_network(config, folder / transformer)
-    latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
-    return ModelSpec(
-        name=str(folder),
-        family="lumina2",
-        licence="as the folder says",
-        native=int(config.get("sample_size", 128)) * latent.factor,
-        latent=latent,
-        network=network,
-        encoders=gemma_encoders(tokens=min(token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
-        components=_components(folder, present, transformer, elsewhere),
-        can=lumina2_capabilities(),
-        shift=read_scheduler(folder, index, latent.multiple),
-        defaults=LUMINA2_DEFAULTS,
+        defaults=kind.defaults,
         folder=str(folder),
         transformer=transformer,
     )
@@ -189,25 +182,13 @@ def _lumina2(
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """What diffusers calls a LoRA's file."""
 
-READERS: Mapping[str, Callable[[Path, Mapping[str, object], str, frozenset[str]], ModelSpec]] = {
-    "StableDiffusion3Pipeline": _sd3,
-    "StableDiffusion3Img2ImgPipeline": _sd3,
-    "StableDiffusion3InpaintPipeline": _sd3,
-    "FluxPipeline": _flux,
-    "LuminaPipeline": _lumina_next,
-    "LuminaText2ImgPipeline": _lumina_next,
-    "Lumina2Pipeline": _lumina2,
-    "Lumina2Text2ImgPipeline": _lumina2,
-}
-"""The pipelines whose folders can be run here: each gives a spec, from model_index.json."""
-
 
 def _not_a_model(folder: Path) -> str:
     """What a folder without model_index.json seems to be, and what to give instead."""
     if not folder.is_dir():
         return "is no folder; give one in diffusers format"
     if (folder / LORA_FILE).is_file():
-        return "holds a LoRA, which changes a model and is none: give it to --lora beside a --model"
+        return "holds a LoRA, which is part of no model and is not read here; fuse it into a model first"
     if (folder / "config.json").is_file():
         name = read_json(folder / "config.json").get("_class_name", "part of a model")
         return f"holds a {name} alone and has no model_index.json; give the folder that it lies in"
@@ -344,3 +325,26 @@ def _network(config: dict, folder: Path) -> MMDiTShape:
         raise Refusal(
             f"{folder}/config.json is not an SD3Transformer2DModel's: {error} is missing"
         ) from error
+
+
+LUMINA_NEXT = LuminaKind(
+    "lumina-next",
+    "LuminaNextDiT2DModel",
+    _lumina_next_network,
+    lumina_next_capabilities,
+    LUMINA_NEXT_DEFAULTS,
+)
+LUMINA_2 = LuminaKind(
+    "lumina2", "Lumina2Transformer2DModel", _lumina2_network, lumina2_capabilities, LUMINA2_DEFAULTS
+)
+READERS: Mapping[str, Callable[[Path, Mapping[str, object], str, frozenset[str]], ModelSpec]] = {
+    "StableDiffusion3Pipeline": _sd3,
+    "StableDiffusion3Img2ImgPipeline": _sd3,
+    "StableDiffusion3InpaintPipeline": _sd3,
+    "FluxPipeline": _flux,
+    "LuminaPipeline": partial(_lumina, LUMINA_NEXT),
+    "LuminaText2ImgPipeline": partial(_lumina, LUMINA_NEXT),
+    "Lumina2Pipeline": partial(_lumina, LUMINA_2),
+    "Lumina2Text2ImgPipeline": partial(_lumina, LUMINA_2),
+}
+"""The pipelines whose folders can be run here: each gives a spec, from model_index.json."""

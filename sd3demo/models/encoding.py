@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from sd3demo.catalogue import EncoderInput, ModelSpec, TextEncoder
+from sd3demo.catalogue.tokenizer_files import folder_of_tokenizer
 from sd3demo.models.offloading import works_on
+from sd3demo.models.reading import read_configured
+from sd3demo.models.single_file import read_component
 
 Encoder = TypeVar("Encoder")
 
@@ -34,6 +38,24 @@ class T5Encoder:
     def __call__(self, text: str, tokens: int) -> Tensor:
         """(1, tokens, D), padding included: the transformer attends to it."""
         return self.model(token_ids(self.tokenizer, text, tokens).to(works_on(self.model)))[0]
+
+
+def text_modules(spec: ModelSpec, encoders: Mapping[str, LoadedModule]) -> nn.ModuleList:
+    """The text encoders that are loaded, in the order of the spec."""
+    return nn.ModuleList(encoders[each.name].model for each in spec.encoders if each.name in encoders)
+
+
+def loaded_components(spec: ModelSpec, encoders: Mapping[str, LoadedModule]) -> frozenset[str]:
+    """The components of a model whose text encoders may come later."""
+    texts = {each.folder for each in spec.encoders if each.name in encoders}
+    return frozenset({"transformer", "vae"} | texts)
+
+
+def read_t5(spec: ModelSpec, folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> T5Encoder:
+    """The T5 of a checkpoint with its tokenizer, on the CPU. Raises Refusal for files that cannot be read."""
+    model = read_component(T5EncoderModel, spec, folder, encoder.folder, dtype)
+    tokenizer = read_configured(T5Tokenizer, folder / folder_of_tokenizer(encoder.folder))
+    return T5Encoder(cast(T5EncoderModel, model), cast(T5Tokenizer, tokenizer))
 
 
 def running(spec: ModelSpec, given: EncoderInput) -> bool:

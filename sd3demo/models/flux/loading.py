@@ -6,10 +6,11 @@ from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
-from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from sd3demo.catalogue import ModelSpec, TextEncoder
-from sd3demo.models.encoding import T5Encoder
+from sd3demo.catalogue.tokenizer_files import folder_of_tokenizer
+from sd3demo.models.encoding import read_t5
 from sd3demo.models.flux.adapter import Flux
 from sd3demo.models.flux.text_encoders import FluxEncoder, PooledClip
 from sd3demo.models.reading import read_configured, without_progress_bars
@@ -37,10 +38,9 @@ def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozense
 def read_encoder(spec: ModelSpec, folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> FluxEncoder:
     """One text encoder of a checkpoint with its tokenizer, on the CPU. Raises Refusal as `load` does."""
     part = encoder.folder
-    words = folder / part.replace("text_encoder", "tokenizer")
+    words = folder / folder_of_tokenizer(part)
     with without_progress_bars():
         if encoder.name == "t5":
-            t5 = cast(T5EncoderModel, read_component(T5EncoderModel, spec, folder, part, dtype))
-            return T5Encoder(t5, cast(T5Tokenizer, read_configured(T5Tokenizer, words)))
+            return read_t5(spec, folder, dtype, encoder)
         clip = cast(CLIPTextModel, read_component(CLIPTextModel, spec, folder, part, dtype))
         return PooledClip(clip, cast(CLIPTokenizer, read_configured(CLIPTokenizer, words)))

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, SD3Transformer2DModel
 from torch import Tensor, nn
 
 from sd3demo.catalogue import EncoderInput, ModelSpec, Part, TextEncoder
-from sd3demo.models.encoding import load_missing, loaded, running, text_of
+from sd3demo.models.encoding import load_missing, loaded, loaded_components, running, text_modules, text_of
 from sd3demo.models.lora import lora_state
 from sd3demo.models.offloading import bring, stays, streaming_hook
 from sd3demo.models.protocol import Conditioning, Dials, Rows, TokenWords
@@ -39,15 +39,12 @@ class SD3:
 
     @property
     def parts(self) -> Mapping[Part, nn.Module]:
-        text = nn.ModuleList(
-            self.encoders[each.name].model for each in self.spec.encoders if each.name in self.encoders
-        )
+        text = text_modules(self.spec, self.encoders)
         return {"text": text, "flow": self.transformer, "vae": self.vae}
 
     @property
     def components(self) -> frozenset[str]:
-        encoders = {each.folder for each in self.spec.encoders if each.name in self.encoders}
-        return frozenset({"transformer", "vae"} | encoders)
+        return loaded_components(self.spec, self.encoders)
 
     def load(self, components: Iterable[str]) -> Mapping[str, nn.Module]:
         return load_missing(self.spec, components, self.encoders, self.read_encoder)

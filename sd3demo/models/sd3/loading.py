@@ -10,12 +10,11 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
-    T5EncoderModel,
-    T5Tokenizer,
 )
 
 from sd3demo.catalogue import ModelSpec, TextEncoder
-from sd3demo.models.encoding import T5Encoder
+from sd3demo.catalogue.tokenizer_files import folder_of_tokenizer
+from sd3demo.models.encoding import read_t5
 from sd3demo.models.reading import read_configured, without_progress_bars
 from sd3demo.models.sd3.adapter import SD3
 from sd3demo.models.sd3.text_encoders import CLIPS, ClipEncoder, ClipWidths, LoadedEncoder
@@ -46,11 +45,10 @@ def load(spec: ModelSpec, folder: Path, dtype: torch.dtype, components: frozense
 def read_encoder(spec: ModelSpec, folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> LoadedEncoder:
     """One text encoder of a checkpoint with its tokenizer, on the CPU. Raises Refusal as `load` does."""
     part = encoder.folder
-    words = folder / part.replace("text_encoder", "tokenizer")
+    words = folder / folder_of_tokenizer(part)
     with without_progress_bars():
         if encoder.name == "t5":
-            t5 = cast(T5EncoderModel, read_component(T5EncoderModel, spec, folder, part, dtype))
-            return T5Encoder(t5, cast(T5Tokenizer, read_configured(T5Tokenizer, words)))
+            return read_t5(spec, folder, dtype, encoder)
         clip = cast(
             CLIPTextModelWithProjection,
             read_component(CLIPTextModelWithProjection, spec, folder, part, dtype),

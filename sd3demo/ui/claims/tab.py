@@ -9,6 +9,8 @@ from sd3demo.studies.claims.claim_rows import ClaimRow, claim_rows
 from sd3demo.studies.claims.verdicts import State
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.markdown import section, text_file
+from sd3demo.ui.run.wiring import at_once
+from sd3demo.ui.server.gradio_internals import current_tab
 
 TEXT = text_file("claims")
 HEADS = ("#", "claim", "state", "paper", "here", "n")
@@ -16,11 +18,13 @@ STATES: tuple[State, ...] = ("holds", "partly", "no", "not measured")
 
 
 def claims(core: Core) -> None:
-    """The whole tab."""
-    rows = claim_rows()
+    """The whole tab. Its table is read when it is opened: the weights are hashed for it."""
+    tab = current_tab()
     with gr.Column(elem_id="claims"):
         section(TEXT, "Claims")
-        gr.HTML(claims_html(rows))
+        table = gr.HTML()
+    if tab is not None:
+        at_once([tab.select], lambda: claims_html(claim_rows()), [], [table])
 
 
 def claims_html(rows: list[ClaimRow]) -> str:

@@ -15,7 +15,7 @@ from sd3demo.engine.run.offload import place
 from sd3demo.flow.extrapolation.tuning import POSITIONS, Toolkit
 from sd3demo.flow.solvers import At
 from sd3demo.models import load
-from sd3demo.models.lumina_next.adapter import LuminaNext
+from sd3demo.models.lumina import Lumina
 from sd3demo.models.protocol import Dials
 from tests.models.inputs import inputs
 
@@ -34,23 +34,23 @@ def _inference() -> Iterator[None]:
 
 
 @pytest.fixture
-def model(checkpoint: Checkpoint) -> LuminaNext:
+def model(checkpoint: Checkpoint) -> Lumina:
     """A new one each time: hooks stay on a network."""
-    return cast(LuminaNext, load(read_folder(checkpoint("lumina-next")), torch.float32))
+    return cast(Lumina, load(read_folder(checkpoint("lumina-next")), torch.float32))
 
 
 def latent(rows: int, columns: int, count: int = 1) -> Tensor:
     return torch.randn((count, 4, rows, columns), generator=torch.Generator().manual_seed(5))
 
 
-def asked(model: LuminaNext, x: Tensor, toolkit: Toolkit, at: At = AT) -> Tensor:
+def asked(model: Lumina, x: Tensor, toolkit: Toolkit, at: At = AT) -> Tensor:
     texts = [model.encode(inputs(model.spec, text)) for text in TEXTS]
     rows = model.network(texts, Dials((at.t,), toolkit))
     return rows(x, [at] * len(x), [0, 1][: len(x)])
 
 
 def stock(
-    model: LuminaNext, x: Tensor, *, t: float = AT.t, rotary: Tensor | None = None, **factors: float
+    model: Lumina, x: Tensor, *, t: float = AT.t, rotary: Tensor | None = None, **factors: float
 ) -> Tensor:
     """diffusers' own forward for the first text, in our sign and time."""
     network = model.transformer
@@ -72,7 +72,7 @@ def stock(
 @pytest.mark.parametrize("policy", POSITIONS)
 @pytest.mark.parametrize("size", [(8, 8), (12, 6)], ids=["square", "tall"])
 def test_at_the_native_size_every_policy_is_stock_to_the_last_bit(
-    model: LuminaNext, policy: str, size: tuple[int, int]
+    model: Lumina, policy: str, size: tuple[int, int]
 ) -> None:
     x = latent(*size)
     assert torch.equal(asked(model, x, Toolkit(positions=policy, native=size, ntk=2.5)), stock(model, x))
@@ -89,7 +89,7 @@ def test_at_the_native_size_every_policy_is_stock_to_the_last_bit(
     ],
 )
 def test_each_policy_is_diffusers_factor(
-    model: LuminaNext, policy: str, at: At, factors: dict[str, float]
+    model: Lumina, policy: str, at: At, factors: dict[str, float]
 ) -> None:
     x = latent(16, 16)
     found = asked(model, x, Toolkit(positions=policy, native=NATIVE), at)
@@ -98,11 +98,11 @@ def test_each_policy_is_diffusers_factor(
         assert (found - stock(model, x, t=at.t)).abs().max() > 1e-3
 
 
-def test_a_side_beyond_diffusers_table_is_served(model: LuminaNext) -> None:
+def test_a_side_beyond_diffusers_table_is_served(model: Lumina) -> None:
     assert asked(model, latent(2 * 390, 2), Toolkit(native=NATIVE)).isfinite().all()
 
 
-def test_the_attention_scale_multiplies_the_logits_within_the_picture_alone(model: LuminaNext) -> None:
+def test_the_attention_scale_multiplies_the_logits_within_the_picture_alone(model: Lumina) -> None:
     x = latent(16, 16)
     found = asked(model, x, Toolkit(native=NATIVE, attention_scale=1.3))
     before = stock(model, x)
@@ -113,7 +113,7 @@ def test_the_attention_scale_multiplies_the_logits_within_the_picture_alone(mode
     assert (found - before).abs().max() > 1e-4
 
 
-def test_the_half_patch_shift_pads_by_one_and_starts_at_minus_one_half(model: LuminaNext) -> None:
+def test_the_half_patch_shift_pads_by_one_and_starts_at_minus_one_half(model: Lumina) -> None:
     x, toolkit = latent(8, 8), Toolkit(native=NATIVE, half_patch=True)
     plain, shifted = At(0.5, 3, 4), At(0.5, 2, 4)
     assert (toolkit.shifted(plain), toolkit.shifted(shifted)) == (False, True)
@@ -130,9 +130,7 @@ def test_the_half_patch_shift_pads_by_one_and_starts_at_minus_one_half(model: Lu
     [Toolkit(native=NATIVE), Toolkit("scheduled", NATIVE, attention_scale=1.2)],
     ids=["plain", "tuned"],
 )
-def test_rows_of_unequal_texts_and_times_are_those_of_single_calls(
-    model: LuminaNext, toolkit: Toolkit
-) -> None:
+def test_rows_of_unequal_texts_and_times_are_those_of_single_calls(model: Lumina, toolkit: Toolkit) -> None:
     texts = [model.encode(inputs(model.spec, text)) for text in TEXTS]
     assert texts[0].words != texts[1].words
     x, at = latent(16, 12, 2), [AT, LATE]
@@ -143,7 +141,7 @@ def test_rows_of_unequal_texts_and_times_are_those_of_single_calls(
         torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-5)
 
 
-def test_more_padding_changes_nothing(model: LuminaNext) -> None:
+def test_more_padding_changes_nothing(model: Lumina) -> None:
     x = latent(8, 8)
     found = []
     for tokens in (16, 64):
@@ -156,21 +154,21 @@ def test_a_streamed_network_answers_as_a_resident_one(checkpoint: Checkpoint) ->
     spec = read_folder(checkpoint("lumina-next"))
     toolkit = Toolkit("time-aware", NATIVE, 1.1, half_patch=True)
     x = latent(16, 16, 2)
-    resident = asked(cast(LuminaNext, load(spec, torch.float32)), x, toolkit)
+    resident = asked(cast(Lumina, load(spec, torch.float32)), x, toolkit)
     with torch.inference_mode(False):
-        streamed = cast(LuminaNext, load(spec, torch.float32))
+        streamed = cast(Lumina, load(spec, torch.float32))
         place(streamed, "streamed", torch.device("cpu"))
     torch.testing.assert_close(asked(streamed, x, toolkit), resident, rtol=0, atol=1e-5)
 
 
-def test_the_network_is_left_as_it_was(model: LuminaNext) -> None:
+def test_the_network_is_left_as_it_was(model: Lumina) -> None:
     before = [layer.attn1.processor for layer in model.transformer.layers]
     asked(model, latent(16, 16), Toolkit("interpolate", NATIVE, 1.3))
     assert [layer.attn1.processor for layer in model.transformer.layers] == before
     assert not model.transformer.patch_embedder._forward_hooks
 
 
-def test_copies_of_the_text_and_skipped_layers_are_errors(model: LuminaNext) -> None:
+def test_copies_of_the_text_and_skipped_layers_are_errors(model: Lumina) -> None:
     text = model.encode(inputs(model.spec, TEXTS[0]))
     with pytest.raises(ValueError, match="copies of every key cancel"):
         model.network([text], Dials(toolkit=Toolkit(native=NATIVE, text_copies=4.0)))
