@@ -123,7 +123,7 @@ def test_a_picture_whose_model_has_other_weights_by_now_is_verified_by_those_tha
     answer(capsys, *COMMANDS["generate"], "--out", "a.png")
     first, second = CATALOGUE["tiny"], CATALOGUE["tiny-2"]
     swapped = {"tiny": replace(second, name="tiny"), "tiny-2": replace(first, name="tiny-2")}
-    monkeypatch.setattr(entries, "_EMBEDDED", tuple(swapped.values()))
+    monkeypatch.setattr(entries, "EMBEDDED", tuple(swapped.values()))
     for name, spec in swapped.items():
         monkeypatch.setitem(catalogue.CATALOGUE, name, spec)
     assert main(["verify", "a.png", "--json"]) == 0
