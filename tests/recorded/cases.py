@@ -9,7 +9,7 @@ from itertools import chain
 
 P = "generate 'a red circle above a blue square' --seed 7 --steps 6"
 TUNED = "--low-pass haar --start 0.6 --tail 1 --reshift auto"
-"""What the preset `tuned` was when these runs were recorded; its values may change, these pictures may not."""
+"""The preset `tuned` as these runs were recorded: its values may change, these pictures may not."""
 SCENE = "extrapolate 'a green triangle left of a yellow circle' --seed 3 --steps 4 --scale 2"
 E = f"{SCENE} {TUNED}"
 
