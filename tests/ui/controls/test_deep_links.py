@@ -73,7 +73,7 @@ def other(link: Link, name: str) -> object:
     bounds = {"width": 96, "height": 32, "max_sequence_length": 7, "steps": 5, "cfg": 7.5}
     if link.tab == "flow-lab" and name == "steps":
         return 700
-    return bounds.get(name, 0.3 if "float" in str(field.annotation) else 2)
+    return bounds.get(name, 0.3 if "float" in str(field.annotation) else 3 if start == 2 else 2)
 
 
 def links_choices(link: Link, name: str) -> list[object]:
