@@ -39,6 +39,8 @@ RECORDED: Values = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))
 PLANS: Values = json.loads((HERE / "plans.json").read_text(encoding="utf-8"))
 LINKS: Values = json.loads((HERE / "links.json").read_text(encoding="utf-8"))
 STUDIES, MODELS = LINKS.pop("studies"), LINKS.pop("models")
+SLOW_RUNS = ("bfloat16-batch", "extrapolated-bfloat16")
+"""Processors without bfloat16 products take ten seconds for each."""
 MACHINES_OWN = ("noise_sha256", "path_length", "chord", "pictures")
 """What else may differ elsewhere: another kernel draws and sums with another last bit."""
 
@@ -69,7 +71,10 @@ def check_pixels(found: Pixels, sha256: str, elsewhere: int, what: str) -> None:
         assert apart <= elsewhere
 
 
-@pytest.mark.parametrize("name", RECORDED["runs"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_RUNS else name for name in RECORDED["runs"]],
+)
 def test_a_run_gives_what_it_gave(name: str, tmp_path: Path) -> None:
     then = {key: value for key, value in RECORDED["runs"][name].items() if key not in ("argv", "elsewhere")}
     now, pictures, _ = run(RECORDED["runs"][name]["argv"], tmp_path)

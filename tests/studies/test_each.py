@@ -135,6 +135,7 @@ def test_a_straight_flow_is_as_long_as_its_chord() -> None:
     assert table.column("bound") == (pytest.approx((2 * 3 * 16 * 16) ** 0.5),) * 2
 
 
+@pytest.mark.slow
 def test_a_mixtures_length_is_that_of_a_fine_integration() -> None:
     """Without guidance and with an empty-handed prompt the exact model's data are the whole mixture."""
     measured, _ = result("path-length", values="100", solver="rk4", cfg=1, categories="typography", n=3)

@@ -93,6 +93,7 @@ def test_a_batch_without_a_letter_has_no_loss_and_no_gradient() -> None:
     assert not hidden.grad.any()
 
 
+@pytest.mark.slow
 def test_teaching_moves_letters_more_than_all_else() -> None:
     torch.manual_seed(0)
     model, tokenizer = encoder_of(t5_model(t5_tokenizer())), t5_tokenizer()

@@ -147,6 +147,7 @@ def test_the_waves_that_are_read_are_those_that_stay() -> None:
     assert torch.equal(table, whole[..., read])
 
 
+@pytest.mark.slow
 def test_refitting_saves_much_of_what_leaving_out_costs(
     seen: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_network_is_not_pruned_to_more_than_it_has() -> None:
         prune(stirred(2), 2, [asked()])
 
 
+@pytest.mark.slow
 def test_a_run_from_a_pruned_model_trains_it_on(tmp_path: Path) -> None:
     asked_for = {"depth": 2, "prune_from": 4, "resume": TINY, "out": tmp_path, "minutes": 0.05}
     small = {"batch": 8, "ring": 256, "eager": True, "exam_prompts": 1, "device": "cpu"}

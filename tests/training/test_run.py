@@ -73,6 +73,7 @@ def test_a_run_goes_on_exactly_from_its_state(sizes: tuple[PictureSize, ...]) ->
         assert torch.equal(weight, other.average[name]), name
 
 
+@pytest.mark.slow
 def test_times_are_drawn_from_the_density_that_is_asked_for(tmp_path: Path) -> None:
     asked = {"resume": Path("assets/tiny"), "out": tmp_path, "depth": 4, "minutes": 0.02}
     settings = TrainSettings.model_validate({**SMALL, **asked, "density_mean": 4.0, "density_spread": 0.1})
@@ -206,6 +207,7 @@ class Soon(Event):
         return self.asked > 12
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_stop_saves_what_it_has(tmp_path: Path) -> None:
     asked = {"resume": Path("assets/tiny"), "out": tmp_path, "depth": 4, "minutes": 600.0, "batch": 2}
     *_, flow, exam = train(TrainSettings.model_validate({**SMALL, **asked}), Soon())
@@ -215,6 +217,7 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "transformer" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_several_sizes_reports_each(tmp_path: Path) -> None:
     asked = {"resume": TINY, "out": tmp_path, "depth": 4, "minutes": 600.0, "sizes": "48=1,64=1,64x48=1"}
     flow, exam = train(TrainSettings.model_validate({**SMALL, **asked}), Soon())
