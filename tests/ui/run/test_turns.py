@@ -154,3 +154,16 @@ def test_runs_that_wait_together_are_computed_together_and_each_is_its_own(tmp_p
         store.save(plan.request, together)
     assert len(ids) == 3
     assert len(store.ids()) == 3
+
+
+def test_where_runs_are_lent_one_by_one_each_goes_alone(core: Core, rehearsal: Rehearsal) -> None:
+    plan = prepare({"prompt": "a", "model": core.models[0], "steps": 3}, core)
+    before = core.line.join("another", 1.0)
+    news = [in_turn(core, plan), in_turn(core, plan)]
+    assert core.member is None
+    for each in news:
+        assert isinstance(next(each), Waiting)
+    core.line.leave(before)
+    for each in news:
+        assert isinstance(list(each)[-1], Finished)
+    assert rehearsal.most_at_once == 1
