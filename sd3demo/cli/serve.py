@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,9 +14,6 @@ from sd3demo.history import page_store
 from sd3demo.history.location import is_public
 from sd3demo.history.portable import is_catalogue_name
 from sd3demo.settings import Settings
-
-if TYPE_CHECKING:
-    from sd3demo.ui import Core, ServeOptions
 
 BEHIND = "127.0.0.1"  # where the processes listen that stand behind a proxy of ours
 
@@ -80,60 +77,25 @@ class HistoryOptions(Settings):
     )
 
 
-def serve(server: ServerOptions, models: ServedModels, history: HistoryOptions, report: Report) -> int:
-    if server.workers == 1:
-        _serve_one(server, models, history)
-        return 0
+def serve(
+    server: ServerOptions,
+    models: ServedModels,
+    history: HistoryOptions,
+    report: Report,
+    port: int | None = None,
+) -> int:
+    """Serve the page; on a `port` of this machine, where it is one of several processes of the page."""
+    from sd3demo.deploy import limits
+    from sd3demo.ui import ServeOptions, build, core, launch, limits_of
+    from sd3demo.ui.server.access import parse_hosts
     from sd3demo.ui.server.gradio_internals import DEFAULT_HOST
+    from sd3demo.ui.server.limits import divided
+    from sd3demo.ui.server.logins import read_logins
     from sd3demo.ui.server.ports import free_port
     from sd3demo.ui.server.run_log import to_stderr
     from sd3demo.ui.server.workers import find_proxy, serve_workers
 
-    find_proxy(server.workers)
-    host, port = server.host or DEFAULT_HOST, free_port(server.host, server.port)
-    work, _ = _prepared(server, models, history)  # what is wrong is said once, before any process begins
-    to_stderr()
-    return serve_workers(
-        partial(_serve_one, server, models, history, host),
-        server.workers,
-        host=host,
-        port=port,
-        grace=server.grace,
-        behind_proxy=work.limits.behind_proxy,
-    )
-
-
-def _serve_one(
-    server: ServerOptions,
-    models: ServedModels,
-    history: HistoryOptions,
-    visitors_host: str = "",
-    port: int | None = None,
-) -> None:
-    """Serve the page; on a `port` of this machine, where it is one of several processes of it."""
-    from sd3demo.ui import build, launch
-    from sd3demo.ui.server.run_log import to_stderr
-
-    work, options = _prepared(server, models, history)
-    to_stderr()
-    page = build(work)
-    if port is None:
-        launch(page, host=server.host, port=server.port, options=options)
-    else:
-        launch(page, host=BEHIND, port=port, options=replace(options, visitors_host=visitors_host))
-
-
-def _prepared(
-    server: ServerOptions, models: ServedModels, history: HistoryOptions
-) -> "tuple[Core, ServeOptions]":
-    """What is served, and how. Raises Refusal for what cannot be."""
-    from sd3demo.deploy import limits
-    from sd3demo.ui import ServeOptions, core, limits_of
-    from sd3demo.ui.server.access import parse_hosts
-    from sd3demo.ui.server.limits import divided
-    from sd3demo.ui.server.logins import read_logins
-
-    most = divided(limits_of(server.host, card=limits().page), server.workers)
+    most = limits_of(server.host, card=limits().page)
     store = page_store(history.runs, history.runs_gib or most.runs_gib, server.host)
     offered = tuple(CATALOGUE)
     if models.model is not None:
@@ -147,7 +109,25 @@ def _prepared(
         preload=True,
         grace=server.grace,
     )
-    return core(offered, store, limits=most, may_delete=may_delete), options
+    host = server.host or DEFAULT_HOST
+    if server.workers > 1 and port is None:
+        find_proxy(server.workers)
+        to_stderr()
+        return serve_workers(
+            partial(serve, server, models, history, report),
+            server.workers,
+            host=host,
+            port=free_port(server.host, server.port),
+            grace=server.grace,
+            behind_proxy=most.behind_proxy,
+        )
+    to_stderr()
+    page = build(core(offered, store, limits=divided(most, server.workers), may_delete=may_delete))
+    if port is None:
+        launch(page, host=server.host, port=server.port, options=options)
+    else:
+        launch(page, host=BEHIND, port=port, options=replace(options, visitors_host=host))
+    return 0
 
 
 COMMAND = Command(serve, (ServerOptions, ServedModels, HistoryOptions))

@@ -1,10 +1,10 @@
 """`python -m tests.bench waiting`: runs that wait together as one batch against the same runs one by one.
 
 One engine, warm, both ways in turns: k runs with their own prompts and seeds and equal settings, as visitors
-of a page ask for them. A row shows the best time of each way and the median of the ratios of neighbouring
-turns; in a batch each waits for all, k times the ratio as long as for a run alone. Every prompt is new in
-every turn, so that each way encodes all of them. On one thread the seconds are the processor's, so that
-whatever else the machine does is not counted.
+of a page ask for them. A row shows the best time of each way, the median of the ratios of neighbouring turns,
+and the mean wait in runs: (k + 1) / 2 one after another, and k times the ratio in a batch, whose pictures are
+all there at its end. Every prompt is new in every turn, so that each way encodes all of them. On one thread
+the seconds are the processor's, so that whatever else the machine does is not counted.
 """
 
 import statistics
@@ -87,12 +87,16 @@ def report(device: Device, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spec = benchmark_model(Path(folder))
         print(f"{spec.name}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-        print("| runs | a batch of | alone, s a run | together, s a run | ratio | largest difference |")
-        print("|---|---|---|---|---|---|")
+        print(
+            "| runs | a batch of | alone, s a run | together, s a run | ratio | mean wait each way, runs "
+            "| largest difference |"
+        )
+        print("|---" * 7 + "|")
         for row in rows(spec, device, rounds):
             apart = f"{row.difference * 255:.0f}/255"
+            waits = f"{(row.count + 1) / 2:.1f}, {row.count * row.ratio:.1f}"
             print(
                 f"| {row.name} | {row.count} | {row.alone:.3f} | {row.together:.3f} | {row.ratio:.2f} "
-                f"| {apart} |",
+                f"| {waits} | {apart} |",
                 flush=True,
             )

@@ -5,6 +5,7 @@ turn go as one batch where all but their texts and seeds is equal (`first_batch`
 end together, and none of them waits for another's longer run.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,11 +47,12 @@ def batch_key(plan: Plan) -> BatchKey | None:
     return BatchKey(plan.spec, request, plan.placement, plan.components, plan.budget.device)
 
 
-def first_batch(plans: Sequence[Plan | None], most: int) -> int:
+def first_batch(plans: Sequence[Plan | None], most: int, seconds: float = math.inf) -> int:
     """Return how many of the first of these go as one batch: at least one, where there is one.
 
     They stand in the order of their turns; None is a run that goes alone. Only runs that follow one another
     go together, so that nobody overtakes anybody, up to `most` runs and as many pictures as one request has.
+    Together they are planned to take at most so many `seconds`, for which whoever comes next has to wait.
     """
     keys = [None if plan is None else batch_key(plan) for plan in plans[:most]]
     if not keys or keys[0] is None:
@@ -58,6 +60,8 @@ def first_batch(plans: Sequence[Plan | None], most: int) -> int:
     together: list[Plan] = []
     for plan, key in zip(plans, keys, strict=False):
         if plan is None or key != keys[0] or len(together) >= batch_size([*together, plan]):
+            break
+        if together and sum(each.seconds for each in together) + plan.seconds > seconds:
             break
         together.append(plan)
     return max(len(together), 1)

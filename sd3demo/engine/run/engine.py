@@ -136,7 +136,7 @@ class Engine:
         """
         check_batch(plans)
         while plans and not self._lock.acquire(timeout=0.05):
-            if stop():
+            if stop() or all(map(cancelled, range(len(plans)))):
                 yield from (BatchEvent(i, Stopped(plan.stages[-1].key, 0)) for i, plan in enumerate(plans))
                 return
         if not plans:

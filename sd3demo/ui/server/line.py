@@ -191,7 +191,7 @@ class Line:
             order = self.order()
             plans = [ticket.plan for ticket in order]
             most = batch_limit(self.limits, plans[0].budget.device) if plans[0] else 1
-            self._active = order[: first_batch(plans, most)]
+            self._active = order[: first_batch(plans, most, self.limits.run_seconds)]
             self._settled = self.clock()
             for ticket in self._active:
                 self._waiting.remove(ticket)

@@ -21,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.process import parent_process
 from pathlib import Path
 from types import FrameType
+from typing import TypeAlias
 
 from prometheus_client import multiprocess
 
@@ -36,7 +37,7 @@ QUICK = 20.0  # seconds within which a process that ends has not served
 MOST_QUICK = 5  # ends of that kind in a row, after which the page gives up
 SLACK = 5.0  # seconds beyond all that a closing page takes by itself
 
-ServeOne = Callable[[int], None]
+ServeOne: TypeAlias = Callable[[int], object]
 """Serves the page on a port of this machine until it is ended by a signal. Has to be picklable."""
 
 

@@ -89,3 +89,9 @@ def test_a_batch_fits_into_memory_and_a_call_stays_short() -> None:
     most = max(one.memory.values())
     assert first_batch([replace(one, budget=replace(one.budget, memory=most + 1000))] * 3, 8) == 1
     assert first_batch([replace(one, budget=replace(one.budget, flops=1e9))] * 3, 8) == 1
+
+
+def test_a_batch_takes_no_longer_than_a_run_may() -> None:
+    one = waiting()
+    assert first_batch([one] * 8, 8, one.seconds * 3.5) == 3
+    assert first_batch([one] * 8, 8, one.seconds / 2) == 1

@@ -208,3 +208,12 @@ def test_each_run_is_told_of_the_encoders_that_ran_for_it() -> None:
     assert [calls[index] for index in range(3)] == [
         run(request, EXACT, engine=alone).finished.encoder_calls for request in requests
     ]
+
+
+def test_runs_that_are_all_cancelled_do_not_wait_for_the_engine() -> None:
+    engine = Engine()
+    busy = engine.run(*planned([exactly(steps=9)]))
+    next(busy)
+    news = list(engine.run_batch(planned([exactly(steps=2)] * 2), cancelled=lambda run_: True))
+    assert [(of.run, of.event) for of in news] == [(0, Stopped("native", 0)), (1, Stopped("native", 0))]
+    busy.close()
