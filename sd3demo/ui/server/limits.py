@@ -41,8 +41,8 @@ class Limits(BaseModel):
     )
     batch: Annotated[int, Field(ge=1, le=MAX_RUNS)] | Literal["auto"] = Field(
         "auto",
-        description="Runs that wait together and go as one batch; 1 is none, auto what was measured to shorten "
-        "the mean wait: none on a CPU.",
+        description="Runs that wait together and go as one batch; 1 is none, auto what was measured to "
+        "shorten the mean wait: none on a CPU.",
     )
     studies: bool = Field(True, description="Whether visitors may run studies.")
     labs: bool = Field(True, description="Whether visitors may train in the Flow lab.")

@@ -192,10 +192,20 @@ def test_a_cancelled_run_leaves_and_the_others_come_out_as_alone() -> None:
         assert np.abs(finished.pictures[0].astype(int) - alone.pictures[0]).max() <= 1
 
 
-def test_all_cancelled_runs_make_room_for_those_that_wait() -> None:
-    late = [exactly(steps=2, seed=seed) for seed in range(MAX_RUNS + 2)]
-    found = ends(list(Engine().run_batch(planned(late), cancelled=lambda run_: run_ < MAX_RUNS)))
-    assert set(found) == {MAX_RUNS, MAX_RUNS + 1}
+@pytest.mark.parametrize("steps", [0, 1], ids=["before their first step", "after it"])
+def test_all_cancelled_runs_make_room_for_those_that_wait(steps: int) -> None:
+    late = [exactly(steps=3, seed=seed) for seed in range(MAX_RUNS + 2)]
+    seen: list[BatchEvent] = []
+
+    def cancelled(run_: int) -> bool:
+        made = sum(of.run == run_ and isinstance(of.event, StepDone) for of in seen)
+        return run_ < MAX_RUNS and made >= steps
+
+    for of in Engine().run_batch(planned(late), cancelled=cancelled):
+        seen.append(of)
+    assert set(ends(seen)) == {MAX_RUNS, MAX_RUNS + 1}
+    stopped = {of.run: of.event.steps for of in seen if isinstance(of.event, Stopped)}
+    assert stopped == dict.fromkeys(range(MAX_RUNS), steps)
 
 
 def test_each_run_is_told_of_the_encoders_that_ran_for_it() -> None:
