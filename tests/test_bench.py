@@ -7,7 +7,7 @@ import pytest
 
 from sd3demo.catalogue import find
 from tests.bench import __main__ as pipelines
-from tests.bench import grid, imax, page
+from tests.bench import grid, imax, page, waiting
 
 
 def test_the_engine_is_measured_against_the_pipeline(
@@ -26,6 +26,18 @@ def test_a_grid_is_measured_against_the_pipeline(
     (row,) = grid.rows(find(str(checkpoint("sd3.5-medium"))), "cpu", rounds=1)
     assert min(row.theirs, row.ours, row.ratio) > 0
     assert row.difference <= 1 / 255
+
+
+def test_runs_that_wait_are_measured_together_and_alone(
+    checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "SIZES", (2, 3))
+    monkeypatch.setattr(waiting, "CASES", {"one step": {"steps": 1, "cfg": 2}})
+    found = list(waiting.rows(find(str(checkpoint("sd3.5-medium"))), "cpu", rounds=1))
+    assert [row.count for row in found] == [2, 3]
+    for row in found:
+        assert min(row.alone, row.together, row.ratio) > 0
+        assert row.difference <= 1 / 255
 
 
 def test_projected_flow_is_measured_beside_its_network(capsys: pytest.CaptureFixture[str]) -> None:

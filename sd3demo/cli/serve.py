@@ -1,5 +1,7 @@
 """`sd3demo serve`: the app."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +14,8 @@ from sd3demo.history import page_store
 from sd3demo.history.location import is_public
 from sd3demo.history.portable import is_catalogue_name
 from sd3demo.settings import Settings
+
+BEHIND = "127.0.0.1"  # where the processes listen that stand behind a proxy of ours
 
 
 class ServerOptions(Settings):
@@ -33,6 +37,11 @@ class ServerOptions(Settings):
         None,
         description="A file of lines user:password: who may come in. A line *:password is one password for a "
         "class, which any name goes with.",
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Processes that serve the page side by side, each with its own model and queue. Several "
+        "stand behind HAProxy, which has to be installed.",
     )
     grace: Annotated[float, Field(ge=0, le=3600)] = Field(
         20.0, description="Seconds that runs have to finish once the page is asked to stop."
@@ -68,12 +77,23 @@ class HistoryOptions(Settings):
     )
 
 
-def serve(server: ServerOptions, models: ServedModels, history: HistoryOptions, report: Report) -> int:
+def serve(
+    server: ServerOptions,
+    models: ServedModels,
+    history: HistoryOptions,
+    report: Report,
+    port: int | None = None,
+) -> int:
+    """Serve the page; on a `port` of this machine, where it is one of several processes of the page."""
     from sd3demo.deploy import limits
     from sd3demo.ui import ServeOptions, build, core, launch, limits_of
     from sd3demo.ui.server.access import parse_hosts
+    from sd3demo.ui.server.gradio_internals import DEFAULT_HOST
+    from sd3demo.ui.server.limits import divided
     from sd3demo.ui.server.logins import read_logins
+    from sd3demo.ui.server.ports import free_port
     from sd3demo.ui.server.run_log import to_stderr
+    from sd3demo.ui.server.workers import find_proxy, serve_workers
 
     most = limits_of(server.host, card=limits().page)
     store = page_store(history.runs, history.runs_gib or most.runs_gib, server.host)
@@ -89,9 +109,24 @@ def serve(server: ServerOptions, models: ServedModels, history: HistoryOptions, 
         preload=True,
         grace=server.grace,
     )
+    host = server.host or DEFAULT_HOST
+    if server.workers > 1 and port is None:
+        find_proxy(server.workers)
+        to_stderr()
+        return serve_workers(
+            partial(serve, server, models, history, report),
+            server.workers,
+            host=host,
+            port=free_port(server.host, server.port),
+            grace=server.grace,
+            behind_proxy=most.behind_proxy,
+        )
     to_stderr()
-    page = build(core(offered, store, limits=most, may_delete=may_delete))
-    launch(page, host=server.host, port=server.port, options=options)
+    page = build(core(offered, store, limits=divided(most, server.workers), may_delete=may_delete))
+    if port is None:
+        launch(page, host=server.host, port=server.port, options=options)
+    else:
+        launch(page, host=BEHIND, port=port, options=replace(options, visitors_host=host))
     return 0
 
 

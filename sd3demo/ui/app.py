@@ -84,6 +84,8 @@ class ServeOptions:
     preload: bool = False
     """Load the first model and check its files as soon as the page listens, and not when somebody asks."""
     grace: float = GRACE
+    visitors_host: str = ""
+    """The address that visitors reach, where a proxy of ours stands before this process; see `workers`."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def launch(
     )
     layers = gradio_internals.with_layers(
         page,
-        outer_layers(served.operations, allowed_hosts(host, options.allowed_hosts)),
+        outer_layers(served.operations, allowed_hosts(options.visitors_host or host, options.allowed_hosts)),
         [admission, Middleware(PageGzip, compresslevel=6), Middleware(OneLineErrors)],
         health_routes(page, served.operations, work.history, work.line),
     )
@@ -208,7 +210,8 @@ def launch(
     gradio_internals.keep_sessions_small(page)
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
-    print(f"The page is at {address}", flush=True)
+    if not options.visitors_host:
+        print(f"The page is at {address}", flush=True)
     if options.preload and served.core:
         threading.Thread(target=load_and_check, args=(served.core, served.operations), daemon=True).start()
     if wait:

@@ -19,7 +19,8 @@ from sd3demo.settings import Request, parse
 from sd3demo.studies.cache import beside
 from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.limits import AT_HOME, Limits
-from sd3demo.ui.server.line import Line
+from sd3demo.ui.server.line import Line, Ticket
+from sd3demo.ui.server.shared_run import RunTogether
 from sd3demo.ui.server.zerogpu import here, is_zerogpu, on_gpu
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Events: TypeAlias = Generator[Event, None, None]
 Run: TypeAlias = Callable[..., Events]
 """run(plan), or run(plan, own) with a picture of one's own as the native stage."""
 Together: TypeAlias = Callable[[Sequence[Plan]], Generator[BatchEvent, None, None]]
+Member: TypeAlias = Callable[[Plan, Ticket], Events]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Core:
     """Loads the first model ahead of the first run; None where it is in its place already."""
     line: Line = field(default_factory=lambda: Line(AT_HOME))
     """Where all that computes waits for its turn, see `ui.run.turns`; its limits are the page's."""
+    member: Member | None = None
+    """The events of a run whose turn is shared with others; without it every run goes alone."""
 
     @property
     def limits(self) -> Limits:
@@ -89,6 +93,9 @@ def core(
     def together(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
         yield from engine().run_batch(plans)
 
+    def batch(plans: Sequence[Plan], cancelled: Callable[[int], bool]) -> Generator[BatchEvent, None, None]:
+        yield from engine().run_batch(plans, cancelled=cancelled)
+
     # A study goes on for minutes, longer than ZeroGPU lends: there it has an engine of its own, on the CPU.
     if is_zerogpu():  # which lends its GPU for one run at a time
         return Core(
@@ -99,7 +106,18 @@ def core(
             may_delete=may_delete,
             line=Line(limits),
         )
-    return Core(models, run, history, engine, together, engine.budget, may_delete, load, Line(limits))
+    member, line = member_of(batch, run), Line(limits)
+    return Core(models, run, history, engine, together, engine.budget, may_delete, load, line, member)
+
+
+def member_of(together: RunTogether, alone: Run) -> Member:
+    """Return what reads one run of those that share a turn, over functions that run them."""
+
+    def member(plan: Plan, ticket: Ticket) -> Events:
+        assert ticket.shared is not None
+        yield from ticket.shared.events(ticket.place, together, alone, ticket.check)
+
+    return member
 
 
 def prepare(values: Mapping[str, object], core: Core, kind: type[Request] = Request) -> Plan:

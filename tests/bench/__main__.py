@@ -3,7 +3,7 @@
 Both are warm, in one process, and take turns, so that whatever else the machine does falls on both. A row
 shows the best time of each and the median of the ratios of neighbouring turns. The embedded model is used
 when it is there, else random weights of its size. `imax` measures projected flow instead, `page` the
-server's work.
+server's work, `waiting` the batches of runs that wait.
 """
 
 import argparse
@@ -125,7 +125,8 @@ def benchmark_model(folder: Path) -> ModelSpec:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["engine", "grid", "imax", "page"], default="engine")
+    kinds = ["engine", "grid", "imax", "page", "waiting"]
+    parser.add_argument("what", nargs="?", choices=kinds, default="engine")
     parser.add_argument("--side", type=int, default=1024, help="px of the larger picture, for imax")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--rounds", type=int, default=7)
@@ -138,6 +139,10 @@ def main() -> None:
         from tests.bench import grid
 
         return grid.report(words.device, words.rounds)
+    if words.what == "waiting":
+        from tests.bench import waiting
+
+        return waiting.report(words.device, words.rounds)
     if words.what == "page":
         from tests.bench import page
 

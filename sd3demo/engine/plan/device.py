@@ -23,7 +23,13 @@ def budget(device: Device = "auto") -> Budget:
         return Budget("cuda", free, GPU_FLOPS)
     if device == "cuda":
         raise Refusal("no CUDA device was found, or torch is a build without CUDA; try --device cpu")
-    return Budget("cpu", _memory(), CPU_FLOPS * (os.cpu_count() or 1))
+    return Budget("cpu", _memory(), CPU_FLOPS * _threads())
+
+
+def _threads() -> int:
+    """Threads that torch has on a CPU: one a core, or as the environment says."""
+    cores, said = os.cpu_count() or 1, os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(said), cores) if said.isdigit() and int(said) > 0 else cores
 
 
 def _gpu_memory() -> int | None:

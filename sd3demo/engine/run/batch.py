@@ -11,21 +11,15 @@ from typing import TypeAlias
 from torch import Tensor
 
 from sd3demo.engine.events import BatchEvent, Encoded, Finished, StageStarted, StepDone, Stopped
-from sd3demo.engine.plan.costs import demands
-from sd3demo.engine.plan.plan import RECORDERS, Plan
+from sd3demo.engine.plan.batch_size import batch_size
+from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.unread import unread_lists
 from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.prompts import TextCache, TextKey, text_keys
 from sd3demo.engine.run.sample import ActiveRun, SharedCalls, integrate, start
 from sd3demo.engine.run.state import LoadedModel, PhaseTimer, pixels
-from sd3demo.errors import Refusal
 from sd3demo.flow.path.lengths import LengthRecorder
-from sd3demo.models.protocol import Dials
-
-MAX_RUNS = 16
-"""Runs at once at most."""
-CALL_SECONDS = 0.5
-"""What a call for all of them may take: a larger network gains nothing, and Stop waits for it."""
+from sd3demo.models.protocol import Conditioning, Dials
 
 TextPlaces: TypeAlias = dict[TextKey, int]
 
@@ -36,52 +30,37 @@ class BatchRunResult:
 
     plan: Plan
     noise: Tensor
+    encoded: Encoded
     lengths: LengthRecorder = field(default_factory=LengthRecorder)
     timer: PhaseTimer = field(default_factory=PhaseTimer)
 
 
-def check_batch(plans: Sequence[Plan]) -> None:
-    """Raises Refusal for plans that cannot share calls."""
-    for plan in plans:
-        if len(plan.stages) != 1 or set(plan.recorders) - set(RECORDERS):
-            raise Refusal("only plain runs go together: one stage, and nothing recorded but lengths")
-        first = plans[0]
-        where, there = (plan.placement, plan.budget.device), (first.placement, first.budget.device)
-        if plan.spec != first.spec or where != there:  # what memory is free may differ from plan to plan
-            raise Refusal("runs of one model in one place go together; run other models one after another")
-        if plan.request.precision != first.request.precision:
-            raise Refusal("runs of one precision go together; run others one after another")
-        if plan.flow_stages[0].skip_layers != first.flow_stages[0].skip_layers:
-            raise Refusal("runs that leave out the same layers go together; run others one after another")
-        if plan.flow_stages[0].embedded != first.flow_stages[0].embedded:
-            raise Refusal("runs of one embedded guidance go together; run others one after another")
-
-
-def batch_size(plans: Sequence[Plan]) -> int:
-    """How many of these runs go on beside one another: as memory and a call's time allow."""
-    most = MAX_RUNS
-    for plan in plans:
-        more = demands(plan.request, plan.spec, plan.stages)["flow"].activations
-        left = plan.budget.memory - max(plan.memory.values())
-        call = plan.flops["flow"] / len(plan.flow_stages[-1].visits) / plan.budget.flops
-        most = min(most, 1 + max(int(left // max(more, 1)), 0), int(CALL_SECONDS // max(call, 1e-9)))
-    return max(most, 1)
-
-
 def run_batch(
-    plans: Sequence[Plan], loaded: LoadedModel, cache: TextCache, stop: Callable[[], bool]
+    plans: Sequence[Plan],
+    loaded: LoadedModel,
+    cache: TextCache,
+    stop: Callable[[], bool],
+    cancelled: Callable[[int], bool],
 ) -> Generator[BatchEvent, None, None]:
-    """The events of all runs as they come."""
-    timer = PhaseTimer()
-    keys = dict.fromkeys(key for plan in plans for key in text_keys(plan, loaded.weights).values())
-    places = {key: place for place, key in enumerate(keys)}
-    texts = [cache.encode(loaded.model, key) for key in places]
-    yield BatchEvent(0, Encoded(sum(text.encoder_calls for text in texts), timer.lap("encode")))
-    first = plans[0].flow_stages[0]
-    network = loaded.model.network(texts, Dials(skip_layers=first.skip_layers, guidance=first.embedded))
-    calls = SharedCalls(network, [text.length for text in texts])
+    """The events of all runs as they come. `stop` ends all of them, `cancelled` the run of that place."""
+    texts: list[Conditioning] = []
+    places: TextPlaces = {}
+    encoded: dict[int, Encoded] = {}
+    for index, plan in enumerate(plans):
+        timer, first = PhaseTimer(), len(texts)
+        for key in text_keys(plan, loaded.weights).values():
+            if key not in places:
+                places[key] = len(texts)
+                texts.append(cache.encode(loaded.model, key))
+        calls_made = sum(text.encoder_calls for text in texts[first:])
+        encoded[index] = Encoded(calls_made, timer.lap("encode"))
+        yield BatchEvent(index, encoded[index])
+    first_stage = plans[0].flow_stages[0]
+    dials = Dials(skip_layers=first_stage.skip_layers, guidance=first_stage.embedded)
+    calls = SharedCalls(loaded.model.network(texts, dials), [text.length for text in texts])
     waiting = deque(enumerate(plans))
     active: list[ActiveRun] = []
+    stopped: list[tuple[int, str, int]] = []
     records: dict[int, BatchRunResult] = {}
     room = batch_size(plans)
 
@@ -90,22 +69,36 @@ def run_batch(
         while waiting and len(active) < room:
             index, plan = waiting.popleft()
             stage = plan.flow_stages[-1]
+            if cancelled(index):
+                yield BatchEvent(index, Stopped(stage.key, 0))
+                continue
             yield BatchEvent(index, StageStarted(stage.key, stage.width, stage.height, stage.sigmas))
             noise = initial_noise(plan.seeds, plan.spec, stage)
-            records[index] = BatchRunResult(plan, noise)
+            records[index] = BatchRunResult(plan, noise, encoded[index])
             texts_of = {branch: places[key] for branch, key in text_keys(plan, loaded.weights).items()}
             active.append(start(index, stage, noise.to(loaded.device), texts_of))
 
-    yield from admit()
-    for run, step in integrate(active, calls, stop):
-        record = records[run.index]
-        record.lengths(step)
-        at, previews, seconds = step.at, loaded.preview(step.denoised), record.timer.since()
-        done = StepDone(run.stage.key, at.index, at.count, at.t, step.t_next, previews, seconds)
-        yield BatchEvent(run.index, done)
-        if run not in active:
-            yield BatchEvent(run.index, _finished(run, record, step.x_next, loaded))
-            yield from admit()
+    def ended() -> bool:
+        """Between two calls: take the cancelled runs out, and tell whether all are to end."""
+        for run in [run for run in active if cancelled(run.index)]:
+            active.remove(run)
+            stopped.append((run.index, run.stage.key, run.done))
+        return stop()
+
+    while waiting and not stop():
+        yield from admit()
+        for run, step in integrate(active, calls, ended):
+            record = records[run.index]
+            record.lengths(step)
+            at, previews, seconds = step.at, loaded.preview(step.denoised), record.timer.since()
+            done = StepDone(run.stage.key, at.index, at.count, at.t, step.t_next, previews, seconds)
+            yield BatchEvent(run.index, done)
+            if run not in active:
+                yield BatchEvent(run.index, _finished(run, record, step.x_next, loaded))
+                yield from admit()
+        for index, stage_key, steps in stopped:
+            yield BatchEvent(index, Stopped(stage_key, steps))
+        stopped.clear()
     for run in active:
         yield BatchEvent(run.index, Stopped(run.stage.key, run.done))
     for index, plan in waiting:
@@ -122,11 +115,11 @@ def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: Lo
         pictures=pictures,
         sigmas=run.stage.sigmas,
         calls=run.stage.calls,
-        encoder_calls=0,
+        encoder_calls=record.encoded.calls,
         path_length=tuple(path.length.tolist()),
         chord=tuple(path.chord.tolist()),
         noise_sha256=tuple(noise_hash(one[None]) for one in record.noise),
         weights_sha256=loaded.weights,
-        seconds=timer.laps,
+        seconds={"encode": record.encoded.seconds, **timer.laps},
         unread=unread_lists(record.plan.unread),
     )

@@ -4,6 +4,7 @@ Closing the generator ends the run at the step it stands at, and its lock with i
 background.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,9 +18,10 @@ from sd3demo.catalogue.spec import COMPONENTS
 from sd3demo.engine.events import ArmFinished, BatchEvent, Encoded, Event, Finished, Loading, Pixels, Stopped
 from sd3demo.engine.input_image import check_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
+from sd3demo.engine.plan.batch_size import check_batch
 from sd3demo.engine.plan.memory import PLACEMENTS, Budget
 from sd3demo.engine.plan.plan import Plan
-from sd3demo.engine.run.batch import check_batch, run_batch
+from sd3demo.engine.run.batch import run_batch
 from sd3demo.engine.run.execute import execute
 from sd3demo.engine.run.offload import bytes_held, hand_back, place
 from sd3demo.engine.run.previews import fit
@@ -30,6 +32,8 @@ from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
 from sd3demo.models.protocol import Conditioning, FlowModel
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -44,6 +48,11 @@ class Loader(Protocol):
 
 def never() -> bool:
     """Return False: a run that nobody stops."""
+    return False
+
+
+def nobody(run: int) -> bool:
+    """Return False: no run of a batch is cancelled."""
     return False
 
 
@@ -112,16 +121,22 @@ class Engine:
 
     @torch.inference_mode()
     def run_batch(
-        self, plans: Sequence[Plan], *, stop: Callable[[], bool] = never
+        self,
+        plans: Sequence[Plan],
+        *,
+        stop: Callable[[], bool] = never,
+        cancelled: Callable[[int], bool] = nobody,
     ) -> Generator[BatchEvent, None, None]:
         """Several runs of one model that share its calls; each has its own end, Finished or Stopped.
 
-        Their pictures are those of single runs but for the last bits. Raises Refusal for plans of two models,
-        or of more than the one run of a solver each, and Failure as `run` does.
+        `stop` ends all of them, `cancelled` the run of that place; both are asked between two calls. Their
+        pictures are those of single runs but for the last bits. Where the memory runs out, the runs that are
+        left go on one by one. Raises Refusal for plans of two models, or of more than the one run of a solver
+        each, and Failure as `run` does.
         """
         check_batch(plans)
         while plans and not self._lock.acquire(timeout=0.05):
-            if stop():
+            if stop() or all(map(cancelled, range(len(plans)))):
                 yield from (BatchEvent(i, Stopped(plan.stages[-1].key, 0)) for i, plan in enumerate(plans))
                 return
         if not plans:
@@ -130,7 +145,7 @@ class Engine:
             left = dict(enumerate(plans))
             try:
                 yield from (BatchEvent(0, event) for event in self._loading(plans[0]))
-                with closing(run_batch(plans, self._bring(plans[0]), self._texts, stop)) as events:
+                with closing(run_batch(plans, self._bring(plans[0]), self._texts, stop, cancelled)) as events:
                     for news in events:
                         if isinstance(news.event, Finished | Stopped):
                             left.pop(news.run)
@@ -139,10 +154,11 @@ class Engine:
             except (RuntimeError, MemoryError) as error:
                 lighter = self._lighter(plans[0], error)
             hand_back(torch.device(lighter.budget.device))
+            log.warning("the memory ran out with %d runs in a batch: they go on one by one", len(left))
             try:
-                for place, plan in left.items():  # one by one
-                    alone = replace(plan, placement=lighter.placement)
-                    for news in run_batch([alone], self._bring(alone), self._texts, stop):
+                for place, plan in left.items():
+                    alone, gone = replace(plan, placement=lighter.placement), _only(cancelled, place)
+                    for news in run_batch([alone], self._bring(alone), self._texts, stop, gone):
                         yield BatchEvent(place, news.event)
             except (RuntimeError, MemoryError) as error:
                 self._lighter(lighter, error, last=True)
@@ -271,6 +287,11 @@ class Engine:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: on a CUDA device, or on a CPU in either of its ways."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _only(cancelled: Callable[[int], bool], place: int) -> Callable[[int], bool]:
+    """Whether the run of one place is cancelled, for a batch of that run alone."""
+    return lambda _: cancelled(place)
 
 
 def _prepare(plan: Plan, loader: Loader) -> LoadedModel:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import Finished, StepDone
+from sd3demo.engine.events import Finished, StageStarted, StepDone
 from sd3demo.settings import Resolved
 from sd3demo.ui.generate.story import done_text, story_html
 from sd3demo.ui.run import pictures
@@ -50,6 +50,8 @@ def run_views(
     view = RunView()
     frames: tuple[pictures.StripFrame, ...] = ()
     for event in run_events(events):
+        if isinstance(event, StageStarted):
+            frames = ()  # a run that begins again begins at its first step
         if isinstance(event, StepDone):
             if pictures.in_strip(event.index, event.count):
                 frames = (*frames, pictures.strip_frame(event.t, event.previews[0]))

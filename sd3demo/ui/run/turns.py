@@ -15,23 +15,29 @@ T = TypeVar("T")
 RunNews: TypeAlias = Generator[Event, None, None] | Generator[Event | Waiting, None, None]
 
 
-def join(core: Core, seconds: float, lighter: Lighter = nothing) -> Ticket:
+def join(core: Core, seconds: float, lighter: Lighter = nothing, plan: Plan | None = None) -> Ticket:
     """Take a place in the queue for the call that is being answered. Raises LineRefusal.
 
-    The run stops when its call is cancelled, its client has gone, or the page shuts down.
+    With a `plan` the turn may be shared with others. The run stops when its call is cancelled, its client
+    has gone, or the page shuts down.
     """
     call = current_call(behind_proxy=core.limits.behind_proxy)
-    return core.line.join(call.visitor, seconds, wanted=call.wanted, lighter=lighter)
+    return core.line.join(call.visitor, seconds, wanted=call.wanted, lighter=lighter, plan=plan)
 
 
-def in_turn(core: Core, plan: Plan) -> Generator[Event | Waiting, None, None]:
+def in_turn(core: Core, plan: Plan, *, alone: bool = False) -> Generator[Event | Waiting, None, None]:
     """The events of a run, after news of its place in the queue. Closing this closes the run.
 
+    Unless it is to go `alone` it may be one of a batch, which changes at most the last bit of its picture.
     Raises LineRefusal for what the queue does not take, and RunStopped where nobody waits for it any more.
     """
-    with join(core, plan.seconds, lambda most: lighter(plan, most)) as ticket:
+    shareable = None if alone or core.member is None else plan
+    with join(core, plan.seconds, lambda most: lighter(plan, most), shareable) as ticket:
         yield from ticket.waiting()
-        yield from checked(ticket, core.run(plan))
+        if ticket.shared is None or core.member is None:
+            yield from checked(ticket, core.run(plan))
+        else:
+            yield from checked(ticket, core.member(plan, ticket))
 
 
 def checked(ticket: Ticket, events: Generator[T, None, None]) -> Generator[T, None, None]:

@@ -1,13 +1,13 @@
 """`/healthz`, `/readyz` and `/metrics`, beside gradio's own routes and open without a login.
 
 Alive is whoever answers. Ready is who can make a picture and keep it: a balancer sends visitors elsewhere
-until then, and once the page is closing.
+until then, and once the page is closing. The proxy before several processes asks each of them every other
+second, so that the figures of all are fresh whichever of them is asked for `/metrics`.
 """
 
 from collections.abc import Sequence
 
 import gradio as gr
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -47,16 +47,23 @@ def health_routes(
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    def readyz(request: Request) -> Response:
+    def refresh() -> list[str]:
+        """Set the figures of this process, and return why it is not ready."""
         reasons = not_ready(operations, history)
+        metrics.QUEUE_LENGTH.set(line.waiting)
+        metrics.SESSIONS.set(session_count(page))
+        metrics.READY.set(not reasons)
+        metrics.MEMORY.set(metrics.resident_memory())
+        return reasons
+
+    def readyz(request: Request) -> Response:
+        reasons = refresh()
         found = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         return JSONResponse(found | {"weights": operations.weights}, 503 if reasons else 200)
 
     def figures(request: Request) -> Response:
-        metrics.QUEUE_LENGTH.set(line.waiting)
-        metrics.SESSIONS.set(session_count(page))
-        metrics.READY.set(not not_ready(operations, history))
-        return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        refresh()
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     answers = zip(HEALTH_PATHS, (healthz, readyz, figures), strict=True)
     return [Route(path, answer, methods=["GET"]) for path, answer in answers]

@@ -7,9 +7,11 @@ does, under `limits: page:`. `inf` is no limit. The README's table is printed fr
 import math
 import os
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sd3demo.engine.plan.batch_size import MAX_RUNS
 from sd3demo.errors import Refusal
 from sd3demo.history.location import SPACE, is_public
 from sd3demo.settings import parse
@@ -37,6 +39,11 @@ class Limits(BaseModel):
     places: int = Field(
         32, ge=1, le=1000, description="Places in the queue, the run that goes on among them."
     )
+    batch: Annotated[int, Field(ge=1, le=MAX_RUNS)] | Literal["auto"] = Field(
+        "auto",
+        description="Runs that wait together and go as one batch; 1 is none, auto what was measured to "
+        "shorten the mean wait: none on a CPU.",
+    )
     studies: bool = Field(True, description="Whether visitors may run studies.")
     labs: bool = Field(True, description="Whether visitors may train in the Flow lab.")
     picture_pixels: int = Field(
@@ -62,6 +69,17 @@ class Limits(BaseModel):
     behind_proxy: bool = Field(
         False, description="Whether visitors are told apart by X-Forwarded-For, which a proxy must set."
     )
+
+
+MEASURED: Mapping[str, int] = {"cpu": 1}
+"""Runs of a batch by device, where `python -m tests.bench waiting` found that the mean wait is no longer than
+one after another. On a CPU it is: a batch of eight takes 0.84 of the time, and all of them wait to its end.
+What was not measured has none."""
+
+
+def batch_limit(limits: Limits, device: str) -> int:
+    """Return how many runs that wait may go as one batch on a device."""
+    return MEASURED.get(device, 1) if limits.batch == "auto" else limits.batch
 
 
 AT_HOME = parse(Limits, {})
@@ -106,6 +124,20 @@ def limits_of(
         raise Refusal(f"{variable(name) if name in given else name} {rest}") from error
 
 
+def divided(limits: Limits, workers: int) -> Limits:
+    """Return the limits of one of several processes of a page: places, uploads and sessions are divided.
+
+    What a run or a visitor may have holds in each, for a visitor stays with one. The history and the studies
+    are one folder, whose size each process looks after.
+    """
+    shares: dict[str, object] = {
+        "places": math.ceil(limits.places / workers),
+        "uploads_mib": max(limits.uploads_mib / workers, 1.0),
+        "sessions": max(math.ceil(limits.sessions / workers), 10),
+    }
+    return limits.model_copy(update=shares)
+
+
 def variable(name: str) -> str:
     """The environment variable of a limit."""
     return f"{PREFIX}{name.upper()}"
@@ -121,7 +153,9 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _written(value: bool | float) -> str:
+def _written(value: bool | float | str) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     return "none" if math.isinf(value) else f"{value:,.10g}"

@@ -2,21 +2,25 @@
 
 The next run is that of the visitor who has had the fewest seconds within ten minutes; among equals they
 come in turn. gradio's own queue takes whoever came first, and gives a place away while a cancelled step
-still runs.
+still runs. Runs that would have had the next turns and can share network calls have one turn together, of
+which each is charged its share.
 """
 
 import itertools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from sd3demo.engine import Plan
+from sd3demo.engine.plan.batch_size import first_batch
 from sd3demo.errors import Refusal
 from sd3demo.settings import counted
 from sd3demo.ui.run.events import RunStopped
-from sd3demo.ui.server.limits import WINDOW, Limits
+from sd3demo.ui.server.limits import WINDOW, Limits, batch_limit
+from sd3demo.ui.server.shared_run import SharedRun
 
 NEWS = 0.5  # seconds between two looks at a place, and at whether anybody still waits for it
 LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
@@ -64,7 +68,8 @@ class Line:
         self.clock = clock
         self.changed = threading.Condition()
         self._waiting: list[Ticket] = []
-        self._active: Ticket | None = None
+        self._active: list[Ticket] = []  # one, or those of a batch
+        self._settled = clock()
         self._had: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         self._numbers = itertools.count()
         self._closed = False
@@ -76,13 +81,17 @@ class Line:
         *,
         wanted: Callable[[], bool] = always,
         lighter: Lighter = nothing,
+        plan: Plan | None = None,
     ) -> "Ticket":
-        """Take a place for a run that is planned to take `seconds`. Raises LineRefusal at a limit."""
+        """Take a place for a run that is planned to take `seconds`. Raises LineRefusal at a limit.
+
+        With a `plan` it may have its turn together with others, see `Ticket.shared`.
+        """
         with self.changed:
             refusal = self._refusal(visitor, seconds, lighter)
             if refusal is not None:
                 raise refusal
-            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers))
+            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan)
             self._waiting.append(ticket)
             self._grant()
             return ticket
@@ -128,8 +137,9 @@ class Line:
     def order(self) -> "list[Ticket]":
         """Those that wait, as they will have their turns. `changed` must be held."""
         had = {ticket.visitor: self._seconds_had(ticket.visitor) for ticket in self._waiting}
-        if self._active is not None and self._active.visitor in had:
-            had[self._active.visitor] += self._active.seconds
+        for active in self._active:
+            if active.visitor in had:
+                had[active.visitor] += active.seconds
         left: dict[str, deque[Ticket]] = defaultdict(deque)
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
             left[ticket.visitor].append(ticket)
@@ -144,7 +154,7 @@ class Line:
 
     def place(self, ticket: "Ticket") -> Waiting | None:
         """Where a ticket stands; None where it has its turn. `changed` must be held."""
-        if ticket is self._active:
+        if ticket in self._active:
             return None
         order = self.order()
         index = order.index(ticket)
@@ -154,9 +164,9 @@ class Line:
     def leave(self, ticket: "Ticket") -> None:
         """Give a place back; a turn is charged with what it took."""
         with self.changed:
-            if ticket is self._active:
+            if ticket in self._active:
                 self._charge(ticket)
-                self._active = None
+                self._active.remove(ticket)
             elif ticket in self._waiting:
                 self._waiting.remove(ticket)
             self._grant()
@@ -172,21 +182,35 @@ class Line:
             if self._seconds_had(ticket.visitor) + seconds > most:
                 raise self._all_had(ticket.visitor, seconds, most, lighter)
             ticket.seconds, ticket.number = seconds, next(self._numbers)
-            self._active = None
+            self._active.remove(ticket)
             self._waiting.append(ticket)
             self._grant()
 
     def _grant(self) -> None:
-        if self._active is None and self._waiting:
-            self._active = self.order()[0]
-            self._waiting.remove(self._active)
-            self._active.started = self.clock()
+        if not self._active and self._waiting:
+            order = self.order()
+            plans = [ticket.plan for ticket in order]
+            most = batch_limit(self.limits, plans[0].budget.device) if plans[0] else 1
+            self._active = order[: first_batch(plans, most, self.limits.run_seconds)]
+            self._settled = self.clock()
+            for ticket in self._active:
+                self._waiting.remove(ticket)
+                ticket.started = self._settled
+            _share_turn(self._active)
         self.changed.notify_all()
 
-    def _charge(self, ticket: "Ticket") -> None:
+    def _settle(self) -> None:
+        """Divide the time since the last look among those who computed."""
         now = self.clock()
-        took = now - ticket.started
+        for ticket in self._active:
+            ticket.owed += (now - self._settled) / len(self._active)
+        self._settled = now
+
+    def _charge(self, ticket: "Ticket") -> None:
+        self._settle()
+        now, took = self._settled, ticket.owed
         ticket.used += took
+        ticket.owed = 0.0
         ticket.started = now
         entries = self._had[ticket.visitor]
         if entries and now - entries[-1][0] < 1:  # parts of a study, which may be short
@@ -208,12 +232,12 @@ class Line:
         return sum(seconds for _, seconds in entries)
 
     def _left(self) -> float:
-        """The planned seconds that the run which goes on has left."""
-        active = self._active
-        return 0.0 if active is None else max(active.seconds - (self.clock() - active.started), 0.0)
+        """The planned seconds that the runs which go on have left, those of a batch one after another."""
+        self._settle()
+        return sum(max(ticket.seconds - ticket.owed, 0.0) for ticket in self._active)
 
     def _everybody(self) -> "list[Ticket]":
-        return self._waiting + ([self._active] if self._active else [])
+        return self._waiting + self._active
 
     def _refusal(self, visitor: str, seconds: float, lighter: Lighter) -> LineRefusal | None:
         limits, everybody = self.limits, self._everybody()
@@ -279,7 +303,13 @@ class Ticket:
     """A place in the line, then a turn; leaving the block gives both back."""
 
     def __init__(
-        self, line: Line, visitor: str, seconds: float, wanted: Callable[[], bool], number: int
+        self,
+        line: Line,
+        visitor: str,
+        seconds: float,
+        wanted: Callable[[], bool],
+        number: int,
+        plan: Plan | None,
     ) -> None:
         self.line = line
         self.visitor = visitor
@@ -288,6 +318,13 @@ class Ticket:
         self.started = 0.0
         self.used = 0.0
         """Seconds of all turns so far."""
+        self.owed = 0.0
+        """Its share of this turn's seconds, not charged yet."""
+        self.plan = plan
+        self.shared: SharedRun | None = None
+        """The runs that it has its turn with, as soon as it has it; None where it goes alone."""
+        self.place = 0
+        """Its place among them."""
         self._wanted = wanted
 
     def __enter__(self) -> "Ticket":
@@ -296,6 +333,8 @@ class Ticket:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.shared is not None:
+            self.shared.leave(self.place)
         self.line.leave(self)
 
     def waiting(self) -> Iterator[Waiting]:
@@ -329,6 +368,15 @@ class Ticket:
         """Raise RunStopped where nobody waits for the result any more, or the page shuts down."""
         if self.line.closed or not self._wanted():
             raise RunStopped(0)
+
+
+def _share_turn(tickets: Sequence[Ticket]) -> None:
+    """Give those of a batch the one run that they share."""
+    plans = [ticket.plan for ticket in tickets if ticket.plan is not None]
+    if len(plans) > 1:
+        shared = SharedRun(plans)
+        for place, ticket in enumerate(tickets):
+            ticket.shared, ticket.place = shared, place
 
 
 def _try(words: str) -> str:

@@ -17,6 +17,7 @@ from sd3demo.engine.events import ArmFinished, BatchEvent, Event, Finished, Pixe
 from sd3demo.errors import Failure, Refusal
 from sd3demo.ui.context import Core, Events
 from sd3demo.ui.server import metrics
+from sd3demo.ui.server.line import Ticket
 from sd3demo.ui.server.run_log import about_plan, write_line
 from sd3demo.ui.server.visitor_hash import visitor_hash
 
@@ -95,9 +96,12 @@ class Operations:
         plan: Plan,
         start: Callable[[], Generator[News, None, None]],
         with_id: Callable[[News, str], News],
-        count: int = 1,
+        **known: int,
     ) -> Generator[News, None, None]:
-        """The events of a run, or of `count` runs that go together: counted, logged, and given an id."""
+        """The events of a run, or of several that go together: counted, logged, and given an id.
+
+        What is `known` of the run beside its plan is in its line.
+        """
         if self.closing:
             raise Closing()
         id, begun, outcome = secrets.token_hex(8), time.monotonic(), "stopped"
@@ -129,7 +133,7 @@ class Operations:
         finally:
             self._begin(-1)
             metrics.RUNS.labels(outcome).inc()
-            values = {**about_plan(plan), **({"runs": count} if count != 1 else {})}
+            values = {**about_plan(plan), **known}
             seconds = round(time.monotonic() - begun, 3)
             write_line("run", id=id, visitor=visitor_hash(), **values, seconds=seconds, outcome=outcome)
 
@@ -151,9 +155,19 @@ def watched(core: Core, operations: Operations) -> Core:
     def together(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
         if plans and core.together is not None:
             runs = core.together
-            yield from operations.watch(plans[0], lambda: runs(plans), _batch_with_id, len(plans))
+            yield from operations.watch(plans[0], lambda: runs(plans), _batch_with_id, runs=len(plans))
 
-    return replace(core, run=run, together=together if core.together else None)
+    def member(plan: Plan, ticket: Ticket) -> Events:
+        if core.member is not None:
+            of_batch, batch = core.member, len(ticket.shared.plans) if ticket.shared else 1
+            yield from operations.watch(plan, lambda: of_batch(plan, ticket), _with_id, batch=batch)
+
+    return replace(
+        core,
+        run=run,
+        together=together if core.together else None,
+        member=member if core.member else None,
+    )
 
 
 def _observe(finished: Finished) -> None:

@@ -116,7 +116,7 @@ def _rerun(core: Core, path: Path) -> Iterator[tuple[RunStatus, VerifyView]]:
     pixels = read_pixels(path, receipt)
     original = write_served_file(path.read_bytes(), path.name)
     yield STARTING, VerifyView(compare_view.original_html(original.source, request.prompt, size), "", "")
-    for event in run_events(in_turn(core, plan)):
+    for event in run_events(in_turn(core, plan, alone=True)):
         view = VerifyView()
         if isinstance(event, StepDone):
             view = VerifyView(

@@ -12,7 +12,7 @@ import torch
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, Engine, Plan, plan
 from sd3demo.engine.events import BatchEvent, Encoded, Finished, Loading, StepDone, Stopped
-from sd3demo.engine.run.batch import MAX_RUNS, batch_size
+from sd3demo.engine.plan.batch_size import MAX_RUNS, batch_size
 from sd3demo.engine.run.sample import SharedCalls
 from sd3demo.errors import Refusal
 from sd3demo.flow.solvers import SOLVERS
@@ -173,3 +173,57 @@ def test_what_cannot_go_together_is_refused() -> None:
 def test_plans_made_as_the_free_memory_changes_go_together() -> None:
     plans = [plan(exactly(steps=2, seed=seed), EXACT, Budget("cpu", 2**33 + seed)) for seed in (0, 1)]
     assert set(ends(list(Engine().run_batch(plans)))) == {0, 1}
+
+
+def test_a_cancelled_run_leaves_and_the_others_come_out_as_alone() -> None:
+    engine, requests = Engine(), [exactly(word, steps=5) for word in ("red", "green", "blue", "red")]
+    seen: list[BatchEvent] = []
+
+    def cancelled(run_: int) -> bool:
+        return run_ == 3 or (run_ == 1 and sum(isinstance(of.event, StepDone) for of in seen) >= 2 * 3)
+
+    for of in engine.run_batch(planned(requests), cancelled=cancelled):
+        seen.append(of)
+    assert {of.run: of.event.steps for of in seen if isinstance(of.event, Stopped)} == {1: 2, 3: 0}
+    found = ends(seen)
+    assert set(found) == {0, 2}
+    for index, finished in found.items():
+        alone = run(requests[index], EXACT, engine=engine).finished
+        assert np.abs(finished.pictures[0].astype(int) - alone.pictures[0]).max() <= 1
+
+
+@pytest.mark.parametrize("steps", [0, 1], ids=["before their first step", "after it"])
+def test_all_cancelled_runs_make_room_for_those_that_wait(steps: int) -> None:
+    late = [exactly(steps=3, seed=seed) for seed in range(MAX_RUNS + 2)]
+    seen: list[BatchEvent] = []
+
+    def cancelled(run_: int) -> bool:
+        made = sum(of.run == run_ and isinstance(of.event, StepDone) for of in seen)
+        return run_ < MAX_RUNS and made >= steps
+
+    for of in Engine().run_batch(planned(late), cancelled=cancelled):
+        seen.append(of)
+    assert set(ends(seen)) == {MAX_RUNS, MAX_RUNS + 1}
+    stopped = {of.run: of.event.steps for of in seen if isinstance(of.event, Stopped)}
+    assert stopped == dict.fromkeys(range(MAX_RUNS), steps)
+
+
+def test_each_run_is_told_of_the_encoders_that_ran_for_it() -> None:
+    requests = [exactly(word, steps=2, cfg=2, negative="blue") for word in ("red", "green", "red")]
+    news = list(Engine().run_batch(planned(requests)))
+    calls = {of.run: of.event.calls for of in news if isinstance(of.event, Encoded)}
+    assert {run_: end.encoder_calls for run_, end in ends(news).items()} == calls
+    assert all(set(end.seconds) == {"encode", "flow", "decode"} for end in ends(news).values())
+    alone = Engine()
+    assert [calls[index] for index in range(3)] == [
+        run(request, EXACT, engine=alone).finished.encoder_calls for request in requests
+    ]
+
+
+def test_runs_that_are_all_cancelled_do_not_wait_for_the_engine() -> None:
+    engine = Engine()
+    busy = engine.run(*planned([exactly(steps=9)]))
+    next(busy)
+    news = list(engine.run_batch(planned([exactly(steps=2)] * 2), cancelled=lambda run_: True))
+    assert [(of.run, of.event) for of in news] == [(0, Stopped("native", 0)), (1, Stopped("native", 0))]
+    busy.close()

@@ -1,18 +1,26 @@
 """A run from its place in the queue to its end, and that nothing on the page computes without one."""
 
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sd3demo.engine.events import Finished, StepDone
+from sd3demo.history import RunStore
+from sd3demo.history.receipts import receipts_of
+from sd3demo.history.verifying import compare
 from sd3demo.settings import parse
 from sd3demo.ui.context import Core, prepare
+from sd3demo.ui.context import core as core_of
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.run_status import run_status
 from sd3demo.ui.run.turns import in_turn
 from sd3demo.ui.server.gradio_internals import Call, current_call
 from sd3demo.ui.server.limits import Limits
 from sd3demo.ui.server.line import Line, LineRefusal, Waiting
+from sd3demo.ui.server.operations import Operations, watched
 from tests.ui.fake_page import Rehearsal, write_model
 
 UI = Path(__file__).resolve().parents[3] / "sd3demo" / "ui"
@@ -100,3 +108,62 @@ def test_outside_of_a_call_everybody_waits() -> None:
     call = current_call()
     assert call.visitor == ""
     assert call.wanted()
+
+
+def test_runs_that_wait_together_are_computed_together_and_each_is_its_own(tmp_path: Path) -> None:
+    """The real engine, from the queue to the receipts: those of single runs."""
+    store = RunStore(tmp_path / "runs")
+    real = watched(core_of(("tiny",), store, parse(Limits, {"batch": 4})), Operations())
+    values = [
+        {"prompt": prompt, "negative": negative, "seed": seed, "steps": 3, "model": "tiny"}
+        for prompt, negative, seed in (("a red circle", "", 1), ("a blue square", "red", 2), ("a", "", 3))
+    ]
+    plans = [prepare(each, real) for each in values]
+    before = real.line.join("another", 1.0)
+    found: dict[int, list[object]] = {}
+
+    def read(place: int) -> None:
+        found[place] = list(in_turn(real, plans[place]))
+
+    readers = [threading.Thread(target=read, args=(place,)) for place in range(3)]
+    for number, reader in enumerate(readers, 1):
+        reader.start()
+        while real.line.waiting < number:
+            time.sleep(0.01)
+    real.line.leave(before)
+    for reader in readers:
+        reader.join(300)
+    assert real.line.count == 0
+    ids = set()
+    for place, plan in enumerate(plans):
+        news = found[place]
+        assert isinstance(news[0], Waiting)
+        assert [each.index for each in news if isinstance(each, StepDone)] == [0, 1, 2]
+        together = news[-1]
+        *_, alone = real.run(plan)
+        assert isinstance(together, Finished)
+        assert isinstance(alone, Finished)
+        assert together.noise_sha256 == alone.noise_sha256
+        assert together.sigmas == alone.sigmas
+        assert together.calls == alone.calls
+        assert together.weights_sha256 == alone.weights_sha256
+        assert np.abs(together.pictures[0].astype(int) - alone.pictures[0]).max() <= 1
+        ids.add(together.request_id)
+        (receipt,) = receipts_of(plan.request, together)
+        assert compare(receipt, together.pictures[0], alone).equal
+        store.save(plan.request, together)
+    assert len(ids) == 3
+    assert len(store.ids()) == 3
+
+
+def test_where_runs_are_lent_one_by_one_each_goes_alone(core: Core, rehearsal: Rehearsal) -> None:
+    plan = prepare({"prompt": "a", "model": core.models[0], "steps": 3}, core)
+    before = core.line.join("another", 1.0)
+    news = [in_turn(core, plan), in_turn(core, plan)]
+    assert core.member is None
+    for each in news:
+        assert isinstance(next(each), Waiting)
+    core.line.leave(before)
+    for each in news:
+        assert isinstance(list(each)[-1], Finished)
+    assert rehearsal.most_at_once == 1

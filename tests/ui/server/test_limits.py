@@ -8,7 +8,16 @@ import pytest
 from sd3demo.deploy import limits as space_limits
 from sd3demo.errors import Refusal
 from sd3demo.settings import bounds_of
-from sd3demo.ui.server.limits import AT_HOME, IN_PUBLIC, Limits, limits_of, table, variable
+from sd3demo.ui.server.limits import (
+    AT_HOME,
+    IN_PUBLIC,
+    MEASURED,
+    Limits,
+    batch_limit,
+    limits_of,
+    table,
+    variable,
+)
 
 SPACE = {"SPACE_ID": "me/mine"}
 PROXY = {"SD3DEMO_PUBLIC": "true"}
@@ -29,7 +38,7 @@ def test_where_others_come_everything_has_a_limit(host: str | None, environ: Map
     found = limits_of(host, environ=environ)
     for name, value in IN_PUBLIC.items():
         assert getattr(found, name) == value
-    assert all(math.isfinite(value) for value in found.model_dump().values())
+    assert all(math.isfinite(value) for name, value in found.model_dump().items() if name != "batch")
     assert found.behind_proxy == (environ is SPACE)
 
 
@@ -76,3 +85,19 @@ def test_the_spacefile_holds_limits_that_exist() -> None:
 def test_what_is_no_limit_is_a_sentence(environ: Mapping[str, str], words: str) -> None:
     with pytest.raises(Refusal, match=words):
         limits_of(environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("said", "device", "runs"), [("auto", "cpu", MEASURED["cpu"]), ("auto", "cuda", 1), ("5", "cuda", 5)]
+)
+def test_what_gains_from_batches_has_them_unless_it_is_told_otherwise(
+    said: str, device: str, runs: int
+) -> None:
+    found = limits_of(environ={"SD3DEMO_BATCH": said})
+    assert batch_limit(found, device) == runs
+
+
+@pytest.mark.parametrize("said", ["0", "17", "many"])
+def test_a_batch_has_a_largest_size(said: str) -> None:
+    with pytest.raises(Refusal, match="SD3DEMO_BATCH"):
+        limits_of(environ={"SD3DEMO_BATCH": said})

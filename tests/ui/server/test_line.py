@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sd3demo.settings import parse
+from sd3demo.catalogue import find
+from sd3demo.engine import Budget, Plan, plan
+from sd3demo.settings import Request, parse
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.server import line as lines
 from sd3demo.ui.server.limits import WINDOW, Limits
@@ -238,3 +240,78 @@ def test_what_is_remembered_of_visitors_is_bounded(clock: Clock, monkeypatch: py
         with line.join("study", 0.01):
             clock.now += 0.01
     assert len(line._had["study"]) <= 3
+
+
+def planned(steps: int = 4) -> Plan:
+    return plan(Request(prompt="a", steps=steps), find("tiny"), Budget())
+
+
+def turn(line: Line, tickets: list[Ticket]) -> list[Ticket]:
+    """Those whose turn it is."""
+    with line.changed:
+        return [ticket for ticket in tickets if line.place(ticket) is None]
+
+
+def test_equal_runs_that_wait_have_one_turn_and_share_what_it_takes(clock: Clock) -> None:
+    line, made = line_of(clock, batch=3), planned()
+    first = line.join("first", 1.0)
+    rest = [line.join(visitor, 2.0, plan=made) for visitor in "abcd"]
+    assert turn(line, rest) == []
+    clock.now += 1.0
+    line.leave(first)
+    together = turn(line, rest)
+    assert [ticket.visitor for ticket in together] == ["a", "b", "c"]
+    assert [ticket.place for ticket in together] == [0, 1, 2]
+    assert len({id(ticket.shared) for ticket in together}) == 1
+    assert together[0].shared is not None
+    with line.changed:
+        assert line.place(rest[3]) == Waiting(1, 1, 6.0)
+    clock.now += 3.0
+    line.leave(together[1])  # cancelled halfway
+    clock.now += 2.0
+    line.leave(together[0])
+    line.leave(together[2])
+    assert [line.had(visitor) for visitor in "abc"] == [2.0, 1.0, 2.0]
+    assert turn(line, rest[3:]) == rest[3:]
+    assert rest[3].shared is None
+
+
+def test_a_batch_overtakes_nobody(clock: Clock) -> None:
+    line, equal, other = line_of(clock, batch=8), planned(), planned(steps=9)
+    first = line.join("first", 1.0)
+    plans = {"a": equal, "b": other, "c": equal, "d": equal, "e": None, "f": equal}
+    tickets = [line.join(visitor, 1.0, plan=made) for visitor, made in plans.items()]
+    line.leave(first)
+    order = []
+    while tickets:
+        together = turn(line, tickets)
+        order.append("".join(ticket.visitor for ticket in together))
+        for ticket in together:
+            clock.now += 1.0
+            line.leave(ticket)
+            tickets.remove(ticket)
+    assert order == ["a", "b", "cd", "e", "f"]
+
+
+def test_a_visitor_with_many_equal_runs_has_one_in_a_batch_with_others(clock: Clock) -> None:
+    line, made = line_of(clock, batch=3), planned()
+    first = line.join("first", 1.0)
+    greedy = [line.join("greedy", 4.0, plan=made) for _ in range(6)]
+    others = [line.join(visitor, 4.0, plan=made) for visitor in ("late", "later")]
+    line.leave(first)
+    assert [ticket.visitor for ticket in turn(line, greedy + others)] == ["greedy", "late", "later"]
+
+
+def test_without_batches_every_run_has_its_own_turn(clock: Clock) -> None:
+    line, made = line_of(clock, batch=1), planned()
+    tickets = [line.join(visitor, 1.0, plan=made) for visitor in "abc"]
+    assert served(line, clock, tickets) == ["a", "b", "c"]
+
+
+def test_what_was_not_measured_goes_alone(clock: Clock) -> None:
+    line = line_of(clock)
+    made = plan(Request(prompt="a", steps=4), find("tiny"), Budget("cuda"))
+    first = line.join("first", 1.0)
+    tickets = [line.join(visitor, 1.0, plan=made) for visitor in "ab"]
+    line.leave(first)
+    assert len(turn(line, tickets)) == 1
