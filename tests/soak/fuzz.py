@@ -299,9 +299,17 @@ def measure(count: int = 5000, number: int = 0, patience: float = PATIENCE) -> P
     )
     answers = ", ".join(f"{many} of {status}" for status, many in sorted(found.count.items()))
     done = f"{count} calls of functions by number and by name, and of gradio's routes (answers: {answers})"
-    trace = log.split("Traceback (most recent call last)")[1:]
-    faults = [*found.traces, *trace, *found.accidents, *found.hangs, *found.dropped, *outside, *found.leaks]
-    return Part("fuzz", done, figures, tuple(text[:1500] for text in faults[:20]))
+    kinds = (
+        found.traces,
+        log.split("Traceback (most recent call last)")[1:],
+        found.accidents,
+        found.hangs,
+        found.dropped,
+        outside,
+        found.leaks,
+        visits,
+    )
+    return Part("fuzz", done, figures, tuple(text[:1000] for faults in kinds for text in faults[:5]))
 
 
 def fuzz(page: ServedPage, count: int, number: int, patience: float, secret: Path, address: str) -> Found:

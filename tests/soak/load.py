@@ -61,7 +61,7 @@ class Measured:
     harms: list[Harm]
     memory: list[tuple[float, float]]
     tracebacks: int
-    alive: bool
+    unanswered: int
     queue: int
     torn: list[str]
 
@@ -107,13 +107,14 @@ async def drive(page: ServedPage, seconds: float, clients: int, hostile: float, 
         watching.cancel()
         for task in harming:
             task.cancel()
-        await asyncio.wait(asking, timeout=LAST)
-        for task in asking:
+        _, unanswered = await asyncio.wait(asking, timeout=LAST)
+        for task in unanswered:
             task.cancel()
         await asyncio.gather(*asking, *harming, watching, return_exceptions=True)
     idle = await asyncio.to_thread(page.wait_idle, LAST)
     queue = 0 if idle else page.queue
-    return Measured(polite, harms, memory, page.tracebacks, page.alive, queue, torn_runs(page.runs))
+    torn = torn_runs(page.runs)
+    return Measured(polite, harms, memory, page.tracebacks, len(unanswered), queue, torn)
 
 
 def measure(
@@ -159,7 +160,7 @@ def report(found: Measured, folder: Path, seconds: float, random: random.Random,
         Figure("wrong pictures", len(wrong) + len(differing), 0),
         Figure("of so many pictures", len(files)),
         Figure("made again from their receipts, 0/255 each", len(chosen)),
-        Figure("accepted jobs without a picture or a clear message", len(lost), 0),
+        Figure("accepted jobs without a picture or a clear message", len(lost) + found.unanswered, 0),
         Figure("refusals with a sentence", kinds["refused"]),
         Figure("runs that passed the queue by", len(passed), 0),
         Figure("tracebacks, at a client or in the log", len(traces) + found.tracebacks, 0),

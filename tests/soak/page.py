@@ -53,6 +53,7 @@ class ServedPage:
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "tmp"),
+            "TORCHINDUCTOR_CACHE_DIR": str(folder / "tmp" / "torch"),
             "GRADIO_TEMP_DIR": str(self.served),
             "GRADIO_ANALYTICS_ENABLED": "False",
             "HF_HUB_OFFLINE": "1",

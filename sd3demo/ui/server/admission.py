@@ -48,7 +48,13 @@ class Admission:
         if body is None:
             return await _too_large(most, "request", scope, receive, send)
         name = CALL.search(path)
-        asked: str | int | None = name["name"] if name else _fn_index(body) if JOIN.search(path) else None
+        joins = _values(body) if JOIN.search(path) else None
+        if (
+            joins is not None and joins.get("session_hash") == ""
+        ):  # gradio would look for a session of no name
+            said = "session_hash is empty; send a text of your own, and read /queue/data with it"
+            return await JSONResponse({"detail": said}, 422)(scope, receive, send)
+        asked: str | int | None = name["name"] if name else _fn_index(joins or {})
         if asked is not None and self.is_run(asked):
             refusal = self.line.refusal(self._visitor(scope, headers))
             if refusal is not None:
@@ -106,10 +112,15 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-def _fn_index(body: bytes) -> int | None:
+def _values(body: bytes) -> dict[str, Any]:
+    """The values of a body of JSON, none where it is anything else."""
     try:
         values: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    index = values.get("fn_index") if isinstance(values, dict) else None
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _fn_index(values: dict[str, Any]) -> int | None:
+    index = values.get("fn_index")
     return index if isinstance(index, int) else None

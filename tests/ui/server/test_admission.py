@@ -124,6 +124,19 @@ def test_who_joins_by_number_is_told_the_same(public: PublicPage) -> None:
     until(lambda: public.core.line.count == 2)
 
 
+def test_who_joins_without_a_session_is_told_and_leaves_no_traceback(
+    public: PublicPage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = {"data": ["a red circle"], "fn_index": 0, "session_hash": ""}
+    answer = httpx.post(f"{public.address}{API}queue/join", json=data, timeout=60)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("session_hash is empty; send a text of your own")
+    plan = httpx.post(f"{public.address}{API}call/plan", json={"data": []}, timeout=60)
+    stream = f"{public.address}{API}call/plan/{plan.json()['event_id']}"
+    assert "event: complete" in httpx.get(stream, timeout=60).text  # by then the queue has come by
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def test_plans_are_answered_at_once_while_the_queue_is_full(public: PublicPage, tmp_path: Path) -> None:
     for visitor in ("8.8.8.8", "9.9.9.9", "1.1.1.1"):
         public.run(visitor)
