@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import Phase, given, seed, settings
 
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, plan
@@ -14,9 +15,11 @@ from sd3demo.settings import Request, parse
 from sd3demo.ui.run.errors import UNEXPECTED
 from tests.soak import __main__ as command
 from tests.soak import faulty_serve
-from tests.soak.calls import is_clear, refusal
+from tests.soak.calls import API, is_clear, refusal
+from tests.soak.drawn_calls import FuzzedCall, odd_values, requests
 from tests.soak.figures import Figure, Part, from_json, growth, percentile, record, recorded, table, to_json
 from tests.soak.hostile import BOMB_SIDE, many_chunks, wide_picture
+from tests.soak.page_functions import PageFunction
 from tests.soak.pictures import SIZE, Wish, torn_runs, why_wrong
 from tests.ui.fake_page import finished
 
@@ -137,6 +140,35 @@ def test_a_fault_happens_at_its_phase_as_often_as_was_asked(tmp_path: Path) -> N
     file.write_text("decode full-disk 1 second")
     with pytest.raises(OSError, match="No space left"):
         faults("decode")
+
+
+def drawn(number: int) -> list[FuzzedCall]:
+    """Calls of a page with two functions and an endpoint, for a seed."""
+    slider = ("slider", {"value": 3, "minimum": 1, "maximum": 9})
+    functions = [PageFunction(0, "a", False, (slider,)), PageFunction(1, "b", True, (slider, ("file", {})))]
+    parameters = {"/plan": {"parameters": [{"type": {"type": "string"}, "parameter_default": "x"}]}}
+    odd = odd_values(Path("/nowhere/secret"), "http://127.0.0.1:1/a.png")
+    found: list[FuzzedCall] = []
+
+    @seed(number)
+    @settings(max_examples=200, database=None, deadline=None, phases=[Phase.generate])
+    @given(requests(functions, parameters, odd, Path("/nowhere/secret")))
+    def draw(call: FuzzedCall) -> None:
+        found.append(call)
+
+    draw()
+    return found
+
+
+def test_the_same_calls_are_drawn_for_a_seed_and_of_every_kind() -> None:
+    calls = drawn(1)
+    assert repr(calls) == repr(drawn(1)) != repr(drawn(2))
+    paths = {call.path for call in calls}
+    assert {f"{API}/queue/join", f"{API}/run/predict", f"{API}/call/plan", f"{API}/cancel"} <= paths
+    indexes = [call.body["fn_index"] for call in calls if call.news == "session"]
+    assert 0 in indexes
+    assert 1 in indexes
+    assert {call.method for call in calls} == {"GET", "POST"}
 
 
 @pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 1)])

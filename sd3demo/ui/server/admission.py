@@ -48,13 +48,11 @@ class Admission:
         if body is None:
             return await _too_large(most, "request", scope, receive, send)
         name = CALL.search(path)
-        joins = _values(body) if JOIN.search(path) else None
-        if (
-            joins is not None and joins.get("session_hash") == ""
-        ):  # gradio would look for a session of no name
-            said = "session_hash is empty; send a text of your own, and read /queue/data with it"
+        values = _values(body) if name or JOIN.search(path) else {}
+        if values.get("session_hash") == "":  # gradio's queue would look for a session of no name
+            said = "session_hash is empty; leave it out, or send a text of your own"
             return await JSONResponse({"detail": said}, 422)(scope, receive, send)
-        asked: str | int | None = name["name"] if name else _fn_index(joins or {})
+        asked: str | int | None = name["name"] if name else _fn_index(values)
         if asked is not None and self.is_run(asked):
             refusal = self.line.refusal(self._visitor(scope, headers))
             if refusal is not None:

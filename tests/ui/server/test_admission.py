@@ -124,13 +124,14 @@ def test_who_joins_by_number_is_told_the_same(public: PublicPage) -> None:
     until(lambda: public.core.line.count == 2)
 
 
-def test_who_joins_without_a_session_is_told_and_leaves_no_traceback(
-    public: PublicPage, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("path", ["queue/join", "call/plan"])
+def test_a_session_without_a_name_is_refused_and_leaves_no_traceback(
+    path: str, public: PublicPage, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = {"data": ["a red circle"], "fn_index": 0, "session_hash": ""}
-    answer = httpx.post(f"{public.address}{API}queue/join", json=data, timeout=60)
+    answer = httpx.post(f"{public.address}{API}{path}", json=data, timeout=60)
     assert answer.status_code == 422
-    assert answer.json()["detail"].startswith("session_hash is empty; send a text of your own")
+    assert answer.json() == {"detail": "session_hash is empty; leave it out, or send a text of your own"}
     plan = httpx.post(f"{public.address}{API}call/plan", json={"data": []}, timeout=60)
     stream = f"{public.address}{API}call/plan/{plan.json()['event_id']}"
     assert "event: complete" in httpx.get(stream, timeout=60).text  # by then the queue has come by
