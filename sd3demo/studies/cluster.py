@@ -30,7 +30,7 @@ MISSING = 'a cluster needs Ray: pip install "sd3demo[cluster]", or leave out --c
 def run_on_cluster(
     name: str, settings: Settings, address: str, keep: Path, *, anew: bool = False
 ) -> Generator[StudyEvent, None, None]:
-    """Yield each cell as a worker has measured it, in whatever order that is, and at last the table.
+    """Yield each cell that is not cached as a worker has measured it, in any order, and at last the table.
 
     `address` is a cluster's, or `auto`: the one that runs on this machine or that RAY_ADDRESS names, else one
     that is started here for as long as the study takes. Raises Refusal where there is no Ray or no cluster,
@@ -106,8 +106,10 @@ def connected(address: str) -> Iterator[Any]:
     try:
         ray.init(None if address == AUTO else address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
+        why = str(error).strip().partition("\n")[0][:200]
         raise Refusal(
-            f"no Ray cluster answers at {address}: start one with `ray start --head`, or try --cluster auto"
+            f"cannot join a Ray cluster at {address} ({why}): start one with `ray start --head`, or leave "
+            "out --cluster"
         ) from error
     try:
         yield ray

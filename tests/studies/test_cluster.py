@@ -185,7 +185,10 @@ def test_without_ray_or_a_cluster_there_is_a_sentence(
 ) -> None:
     words = ["study", NAME, "--n", "1", "--keep", str(tmp_path), "--out", str(tmp_path / "a.html")]
     assert main([*words, "--cluster", "nowhere:1"]) == 2
-    assert "no Ray cluster answers at nowhere:1: start one with `ray start --head`" in capsys.readouterr().err
+    assert (
+        "cannot join a Ray cluster at nowhere:1 (no): start one with `ray start --head`"
+        in capsys.readouterr().err
+    )
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([*words, "--cluster", "auto"]) == 2
     said = capsys.readouterr().err
@@ -249,7 +252,7 @@ def _until_it_answers(settings: Settings, address: str, keep: Path) -> Iterator[
             yield from run_on_cluster(NAME, settings, address, keep)
             return
         except Refusal as error:
-            if "no Ray cluster answers" not in str(error):
+            if "cannot join a Ray cluster" not in str(error):
                 raise
             time.sleep(1)
     raise AssertionError("the cluster did not start")
