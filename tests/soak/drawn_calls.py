@@ -98,11 +98,13 @@ def requests(
 ) -> SearchStrategy[FuzzedCall]:
     """Requests of every kind, functions by number and by name the most."""
     by_name = {name.removeprefix("/"): _components(each["parameters"]) for name, each in parameters.items()}
-    sessions = st.one_of(st.uuids().map(str), st.sampled_from(["", "a", "../x", "é", "s" * 500]))
+    forms = st.sampled_from(["{}", "{}", "../{}", "é {}", "{}" + "s" * 500])
+    unique = st.builds(lambda form, id: form.format(id), forms, st.uuids())  # else two would share their news
+    sessions = st.one_of(unique, unique, unique, st.just(""))
 
     @st.composite
     def by_number(draw: st.DrawFn) -> FuzzedCall:
-        function = draw(st.sampled_from(list(functions)))
+        function = draw(st.sampled_from([*functions, *4 * [each for each in functions if each.queued]]))
         session = draw(sessions)
         body: dict[str, Any] = {
             "fn_index": function.index,
