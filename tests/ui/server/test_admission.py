@@ -150,6 +150,25 @@ def test_plans_are_answered_at_once_while_the_queue_is_full(public: PublicPage, 
     assert public.core.line.count == 3  # of whom none was served meanwhile
 
 
+def test_a_run_has_its_news_and_its_end_however_many_others_come_meanwhile(
+    public: PublicPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public.page._queue.pending_messages_per_session, "max_size", 6)
+    (index,) = [id for id, fn in public.page.fns.items() if fn.api_name == "infer"]
+    asked = {"data": ["a red circle"], "fn_index": index, "session_hash": "long open"}
+    assert httpx.post(f"{public.address}{API}queue/join", json=asked, timeout=60).status_code == 200
+    until(lambda: public.rehearsal.running == 1)
+    stream = f"{public.address}{API}queue/data?session_hash=long%20open"
+    with httpx.stream("GET", stream, timeout=60) as news:
+        lines = news.iter_lines()
+        assert "estimation" in next(line for line in lines if line)
+        for _ in range(12):
+            id = public.call("plan", "9.9.9.9", []).json()["event_id"]
+            assert "complete" in httpx.get(f"{public.address}{API}call/plan/{id}", timeout=60).text
+        public.held.clear()
+        assert any("process_completed" in line for line in lines)
+
+
 def test_a_run_that_is_cancelled_ends_within_a_step(public: PublicPage, tmp_path: Path) -> None:
     client = Client(public.address, verbose=False, download_files=str(tmp_path))
     before = public.rehearsal.ended.count("closed")
