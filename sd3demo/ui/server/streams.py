@@ -6,10 +6,13 @@ page that is open for longer than 2,000 calls of others take would lose the news
 
 import logging
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import gradio as gr
 from gradio.utils import LRUCache
+
+CALLS = ("event_ids_to_events", "pending_event_ids_session")
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,7 @@ def keep_streams_in_use(page: gr.Blocks) -> None:
     """
     queue: Any = page._queue
     known = getattr(queue, "pending_messages_per_session", None)
-    if not isinstance(known, LRUCache) or not hasattr(queue, "event_ids_to_events"):
+    if not isinstance(known, LRUCache) or not all(map(partial(hasattr, queue), CALLS)):
         log.warning("gradio %s keeps its messages otherwise: busy pages may lose some", gr.__version__)
         return
     queue.pending_messages_per_session = _IdleForgotten(queue, known.max_size)
@@ -40,4 +43,5 @@ class _IdleForgotten(LRUCache):
             idle = next((session for session in self if session not in busy), None)
             if idle is not None:
                 del self[idle]
+                self._queue.pending_event_ids_session.pop(idle, None)  # which gradio keeps for ever
         OrderedDict.__setitem__(self, key, value)

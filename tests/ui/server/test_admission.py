@@ -169,6 +169,21 @@ def test_a_run_has_its_news_and_its_end_however_many_others_come_meanwhile(
         assert any("process_completed" in line for line in lines)
 
 
+def test_answers_that_nobody_reads_are_forgotten(public: PublicPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = public.page._queue
+
+    def leave(count: int) -> list[str]:
+        for _ in range(count):
+            assert public.call("plan", "9.9.9.9", []).status_code == 200
+            until(lambda: not queue.event_ids_to_events)
+        return [*queue.pending_messages_per_session]
+
+    first = leave(5)
+    monkeypatch.setattr(queue.pending_messages_per_session, "max_size", len(first))
+    assert len(leave(len(first))) == len(first)
+    assert not set(first) & (queue.pending_event_ids_session.keys() | queue.pending_messages_per_session)
+
+
 def test_a_run_that_is_cancelled_ends_within_a_step(public: PublicPage, tmp_path: Path) -> None:
     client = Client(public.address, verbose=False, download_files=str(tmp_path))
     before = public.rehearsal.ended.count("closed")
