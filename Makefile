@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
 
-.PHONY: help run test test-slow bench bench-gpu traces studies lint clean
+.PHONY: help run test test-slow soak bench bench-gpu traces studies lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -23,6 +23,9 @@ test: $(READY)  ## the tests that need no GPU and not minutes each; ARGS="-k gri
 
 test-slow: $(READY)  ## the ones that take longer: a training, axe over every tab, an installed bundle
 	$(TESTS) -m "slow and not cuda" $(ARGS)
+
+soak: $(READY)  ## load, kills, nonsense, cancels and faults on the real page; ARGS="kills --count 8" narrows it
+	result=0; $(IN) -m tests.soak --record $(ARGS) || result=$$?; $(IN) -m tests.test_readme && exit $$result
 
 bench: $(READY)  ## measure times and memory here
 	$(IN) -m tests.bench $(ARGS)

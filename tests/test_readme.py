@@ -1,6 +1,6 @@
 """The README says what is true: its `--help` texts and limits are real, what it tells to make can be made.
 
-`python -m tests.test_readme` writes the help texts and the tables of models and of limits anew.
+`python -m tests.test_readme` writes the help texts and the tables of models, of limits and of a soak anew.
 """
 
 import os
@@ -14,12 +14,14 @@ import pytest
 
 from sd3demo.catalogue import CATALOGUE
 from sd3demo.ui.server.limits import Limits, table, variable
+from tests.soak import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 MARKER = re.compile(r"<!-- (?:help:(?P<command>[a-z0-9 -]*)|/help) -->")
 MODELS = re.compile(r"<!-- models -->\n.*?<!-- /models -->", re.DOTALL)
 LIMITS = re.compile(r"<!-- limits -->\n.*?<!-- /limits -->", re.DOTALL)
+SOAK = re.compile(r"<!-- soak -->\n.*?<!-- /soak -->", re.DOTALL)
 BLOCK = re.compile(r"<!-- help:(?P<command>[a-z0-9 -]*) -->\n.*?<!-- /help -->", re.DOTALL)
 
 
@@ -44,6 +46,11 @@ def with_limits(text: str) -> str:
     return LIMITS.sub(f"<!-- limits -->\n{table()}\n<!-- /limits -->", text)
 
 
+def with_soak(text: str) -> str:
+    """The text with what the last `make soak` measured between its markers."""
+    return SOAK.sub(lambda _: f"<!-- soak -->\n{figures.recorded()}\n<!-- /soak -->", text)
+
+
 def real_help(command: str) -> str:
     """What `sd3demo COMMAND --help` prints, 100 columns wide."""
     env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
@@ -60,6 +67,12 @@ def test_the_limits_in_the_readme_are_those_of_the_page() -> None:
     text = README.read_text()
     assert text == with_limits(text), "run `python -m tests.test_readme`"
     assert all(f"`{variable(name)}`" in text for name in Limits.model_fields)
+
+
+def test_the_figures_of_a_soak_in_the_readme_are_those_that_were_recorded() -> None:
+    text = README.read_text()
+    assert SOAK.search(text)
+    assert text == with_soak(text), "run `python -m tests.test_readme`"
 
 
 def test_every_marker_pair_is_filled_with_its_own_commands_help() -> None:
@@ -128,4 +141,4 @@ def test_every_make_target_the_readme_names_exists() -> None:
 
 
 if __name__ == "__main__":
-    README.write_text(with_limits(with_models(with_help(README.read_text(), real_help))))
+    README.write_text(with_soak(with_limits(with_models(with_help(README.read_text(), real_help)))))

@@ -43,6 +43,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "transformers": ("models", "training", "engine.run.offload"),
     "plotly": ("plots",),
     "gradio": ("ui", "app"),
+    "ray": ("studies.cluster",),
 }
 
 # Modules that answer with nothing heavy loaded: they may not even import it inside a function.

@@ -1,5 +1,6 @@
 """`sd3demo study NAME`: run an experiment to its table and its charts; cached cells are not run again."""
 
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Settings
 from sd3demo.studies.cache import kept_at_home
 from sd3demo.studies.results import result
-from sd3demo.studies.study import STUDIES, Measured, Scalar, Table, find_study
+from sd3demo.studies.study import STUDIES, Measured, Scalar, StudyEvent, Table, find_study
 
 
 class CacheOptions(Settings):
@@ -30,6 +31,17 @@ class CacheOptions(Settings):
         return self.keep or kept_at_home()
 
 
+class ClusterOptions(Settings):
+    """Where cells are measured."""
+
+    cluster: str = Field(
+        "",
+        description="Measure the cells on a Ray cluster: its address, such as 10.0.0.5:6379, or auto for the "
+        "one that runs here or that RAY_ADDRESS names, else one of this machine's cores. Each machine needs "
+        "sd3demo and the same weights.",
+    )
+
+
 class ChartOptions(Settings):
     """Where the charts go."""
 
@@ -38,16 +50,20 @@ class ChartOptions(Settings):
     )
 
 
-def study(name: str, settings: Settings, cache: CacheOptions, charts: ChartOptions, report: Report) -> int:
+def study(
+    name: str,
+    settings: Settings,
+    cache: CacheOptions,
+    cluster: ClusterOptions,
+    charts: ChartOptions,
+    report: Report,
+) -> int:
     found = find_study(name)
     out = charts.out or Path(f"sd3demo-{name}.html")
     check_file(out, ".html", "charts are a web page")
     found.cells(settings)  # what cannot be is refused before anything heavy is imported
 
-    from sd3demo.engine import Engine
-    from sd3demo.studies.study import run
-
-    for news in run(found, settings, Engine(), cache.folder, anew=cache.anew):
+    for news in _events(name, settings, cache, cluster.cluster):
         if isinstance(news, Measured):
             report.progress(progress(news))
         else:
@@ -56,6 +72,19 @@ def study(name: str, settings: Settings, cache: CacheOptions, charts: ChartOptio
             report.result(values, f"{as_text(news)}\n\n{figure}")
             return 0
     raise Failure("the study ended without a table")
+
+
+def _events(
+    name: str, settings: Settings, cache: CacheOptions, cluster: str
+) -> Generator[StudyEvent, None, None]:
+    if cluster:
+        from sd3demo.studies.cluster import run_on_cluster
+
+        return run_on_cluster(name, settings, cluster, cache.folder, anew=cache.anew)
+    from sd3demo.engine import Engine
+    from sd3demo.studies.study import run
+
+    return run(find_study(name), settings, Engine(), cache.folder, anew=cache.anew)
 
 
 def progress(news: Measured) -> str:
@@ -106,7 +135,7 @@ class StudyGroup(click.Group):
         return as_click(
             cmd_name,
             STUDIES[cmd_name],
-            Command(partial(study, cmd_name), (settings, CacheOptions, ChartOptions)),
+            Command(partial(study, cmd_name), (settings, CacheOptions, ClusterOptions, ChartOptions)),
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

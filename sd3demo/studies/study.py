@@ -185,7 +185,7 @@ def run(
     """
     cells = study.cells(settings)
     keys = keys_of(cells)
-    kept = _cached(keep, cells, limit)
+    kept = cached(keep, cells, limit)
     engine = engine if stop is None else stoppable(engine, stop)
     missing = len(set(keys)) if anew else len({key for key in keys if key not in kept})
     renewed: set[str] = set()
@@ -207,7 +207,7 @@ def run(
 def cached_cells(study: Study, settings: Settings, keep: Path | None) -> tuple[int, int]:
     """How many cells of a study are kept already, and how many there are; nothing is measured."""
     cells = study.cells(settings)
-    kept = _cached(keep, cells)
+    kept = cached(keep, cells)
     return sum(key in kept for key in keys_of(cells)), len(cells)
 
 
@@ -235,7 +235,7 @@ def _key(measurement: Measurement, given: Mapping[str, Json], weights: str) -> s
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _cached(folder: Path | None, cells: Sequence[Cell], limit: int | None = None) -> ResultCache:
+def cached(folder: Path | None, cells: Sequence[Cell], limit: int | None = None) -> ResultCache:
     """Return what is cached of the measurements of these cells.
 
     Version 0.1 took a key over all settings of a request. Where such a key is the one of these weights, the

@@ -40,6 +40,7 @@ from sd3demo.ui.server.logins import Logins
 from sd3demo.ui.server.operations import Operations, watched
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
 from sd3demo.ui.server.shutdown import GRACE, serve_until_signal
+from sd3demo.ui.server.streams import keep_streams_in_use
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
 from sd3demo.ui.verify.tab import verify
@@ -128,6 +129,7 @@ def _built(work: Core, operations: Operations) -> gr.Blocks:
     page.queue(
         max_size=QUICK_CALLS, default_concurrency_limit=4, status_update_rate=QUEUE_NEWS, api_open=False
     )
+    keep_streams_in_use(page)
     return page
 
 

@@ -42,8 +42,8 @@ def infer(core: Core) -> ApiEndpoint:
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
         plan = prepare({"model": core.models[0], **_seeded(values, Request)}, core)
         finished = result_of(in_turn(core, plan))
+        save_to_history(core, plan.request, finished)  # first: a picture is kept though no file can be sent
         (file,) = write_pictures(plan.request, finished)
-        save_to_history(core, plan.request, finished)
         return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
 
     space = ("prompt", "negative", "seed", RANDOMIZE, "width", "height", "cfg", "steps", "shift", "t5")
@@ -66,8 +66,8 @@ def extrapolate(core: Core) -> ApiEndpoint:
         refuse_too_long(plan, core.limits)
         locate(plan.spec)
         finished = result_of(in_turn(core, plan))
-        (file,) = write_pictures(plan.request, finished)
         save_extrapolation(core, plan, finished)
+        (file,) = write_pictures(plan.request, finished)
         return gr.FileData(path=file.path, orig_name=file.name), plan.request.seed
 
     method = of_field(Extrapolation, "method")

@@ -7,6 +7,7 @@ from html import escape
 from sd3demo.engine import Plan
 from sd3demo.engine.events import ArmFinished, Finished, Lifted, StageStarted, StepDone
 from sd3demo.engine.plan.stages import Arm, FlowStage
+from sd3demo.errors import Refusal
 from sd3demo.settings import counted
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
 from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
@@ -80,11 +81,13 @@ def extrapolation_views(
 ) -> Iterator[tuple[RunStatus, ExtrapolationView]]:
     """Where the run stands after each event, and what the page shows then.
 
-    `write` makes a picture's file; `save` puts the run into the history, and answers with a sentence where it
-    could not. Closing this closes the run. Raises as `run_events` does.
+    `write` makes a picture's file; where it cannot, the run goes on, is saved, and ends with that Refusal.
+    `save` puts the run into the history, and answers with a sentence where it could not. Closing this closes
+    the run. Raises as `run_events` does.
     """
     view, row = ExtrapolationView(), CardRow(plan)
     status = running("Starting")
+    unwritten: Refusal | None = None
     for event in run_events(events):
         match event:
             case StageStarted(stage=stage):
@@ -98,10 +101,16 @@ def extrapolation_views(
                 status = run_status(event, stage=arm_title(arm)) or status
                 view = replace(view, cards=row.html)
             case ArmFinished():
-                view = _with_picture(view, row, event, write)
+                try:
+                    view = _with_picture(view, row, event, write)
+                except Refusal as error:
+                    unwritten = error
             case Finished():
+                note = save(plan, event)
+                if unwritten is not None:
+                    raise unwritten
                 view = _finished_view(view, row, event, previous)
-                status = finished(done_text(event), note=save(plan, event))
+                status = finished(done_text(event), note=note)
             case _:
                 status = run_status(event) or status
         yield status, view

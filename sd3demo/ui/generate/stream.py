@@ -44,8 +44,8 @@ def run_views(
 ) -> Iterator[tuple[RunStatus, RunView]]:
     """Where the run stands after each event, and what the page shows then.
 
-    `write` makes the files that the browser gets; `save` puts the run into the history, and answers with a
-    sentence where it could not. Closing this closes the run. Raises as `run_events` does.
+    `save` puts the run into the history, and answers with a sentence where it could not; `write` then makes
+    the files that the browser gets. Closing this closes the run. Raises as `run_events` does.
     """
     view = RunView()
     frames: tuple[pictures.StripFrame, ...] = ()
@@ -62,7 +62,8 @@ def run_views(
                 story="",  # that of the picture which is gone now
             )
         if isinstance(event, Finished):
-            request, files = plan.request, write(plan.request, event)
+            request, note = plan.request, save(plan.request, event)  # kept, though no file can be written
+            files = write(request, event)
             view = RunView(
                 pictures=pictures.finished(
                     [file.source for file in files],
@@ -76,7 +77,7 @@ def run_views(
                 files=files,
                 previous=PreviousRun(request, files[0].source),
             )
-            yield finished(done_text(event), note=save(request, event)), view
+            yield finished(done_text(event), note=note), view
         elif status := run_status(event):
             yield status, view
 

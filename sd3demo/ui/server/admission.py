@@ -48,7 +48,11 @@ class Admission:
         if body is None:
             return await _too_large(most, "request", scope, receive, send)
         name = CALL.search(path)
-        asked: str | int | None = name["name"] if name else _fn_index(body) if JOIN.search(path) else None
+        values = _values(body) if name or JOIN.search(path) else {}
+        if values.get("session_hash") == "":  # gradio's queue would look for a session of no name
+            said = "session_hash is empty; leave it out, or send a text of your own"
+            return await JSONResponse({"detail": said}, 422)(scope, receive, send)
+        asked: str | int | None = name["name"] if name else _fn_index(values)
         if asked is not None and self.is_run(asked):
             refusal = self.line.refusal(self._visitor(scope, headers))
             if refusal is not None:
@@ -106,10 +110,15 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-def _fn_index(body: bytes) -> int | None:
+def _values(body: bytes) -> dict[str, Any]:
+    """The values of a body of JSON, none where it is anything else."""
     try:
         values: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    index = values.get("fn_index") if isinstance(values, dict) else None
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _fn_index(values: dict[str, Any]) -> int | None:
+    index = values.get("fn_index")
     return index if isinstance(index, int) else None

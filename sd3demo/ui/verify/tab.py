@@ -88,9 +88,9 @@ def cleared() -> list[object]:
     return VerifyView("", "", "").updates
 
 
-def answer(core: Core, file: str | None, run: str) -> Iterator[tuple[RunStatus, list[object]]]:
+def answer(core: Core, file: str | None, run: str | None) -> Iterator[tuple[RunStatus, list[object]]]:
     """What the tab shows, from the header of the file to the comparison."""
-    path = Path(file) if file else _of_history(core, run)
+    path = Path(file) if file else _of_history(core, run or "")
     try:
         for status, view in _rerun(core, path):
             yield status, view.updates

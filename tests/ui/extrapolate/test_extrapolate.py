@@ -13,7 +13,7 @@ from PIL import Image
 
 from sd3demo.catalogue import CATALOGUE, find
 from sd3demo.engine import Budget, Plan
-from sd3demo.engine.events import ArmFinished, Event, StepDone
+from sd3demo.engine.events import ArmFinished, Event, Finished, StepDone
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import parse
@@ -70,6 +70,25 @@ def news(
 
 def shown(values: dict[str, object], previous: PreviousPicture | None = None) -> list[ExtrapolationView]:
     return [view for _, view in news(values, previous=previous)]
+
+
+def test_all_pictures_are_made_and_kept_though_the_file_of_one_cannot_be_written() -> None:
+    plan, kept, written = planned(requested(held(compare=["upsample"])), CORE), [], []
+
+    def save(plan: Plan, result: Finished) -> str:
+        kept.extend(result.arms)
+        return ""
+
+    def write(arm: Arm, result: ArmFinished) -> ServedFile:
+        written.append(arm.name)
+        if len(written) == 1:
+            raise Refusal("the disk is full")
+        return keep(arm, result)
+
+    with pytest.raises(Refusal, match="the disk is full"):
+        list(extrapolation_views(plan, enlarging(plan), write=write, save=save, previous=None))
+    assert written == kept == [arm.name for arm in plan.arms]
+    assert len(kept) > 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -67,6 +67,22 @@ def test_what_the_history_could_not_keep_is_said_beside_the_end() -> None:
     assert status.note == "the disk is full"
 
 
+def test_a_picture_is_kept_though_its_file_cannot_be_written() -> None:
+    kept: list[Resolved] = []
+
+    def save(request: Resolved, finished: Finished) -> str:
+        kept.append(request)
+        return ""
+
+    def refuse(request: Resolved, finished: Finished) -> tuple[ServedFile, ...]:
+        raise Refusal("the disk is full")
+
+    asked = made(steps=2)
+    with pytest.raises(Refusal, match="the disk is full"):
+        list(run_views(asked, events(asked), write=refuse, save=save, previous=None))
+    assert kept == [asked.request]
+
+
 @pytest.mark.parametrize(("steps", "frames"), [(1, 1), (3, 3), (8, 8), (28, 8)])
 def test_the_strip_has_up_to_eight_frames_from_the_first_step_to_the_last(steps: int, frames: int) -> None:
     *_, (_, last) = shown(made(steps=steps))

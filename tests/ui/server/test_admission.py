@@ -124,6 +124,20 @@ def test_who_joins_by_number_is_told_the_same(public: PublicPage) -> None:
     until(lambda: public.core.line.count == 2)
 
 
+@pytest.mark.parametrize("path", ["queue/join", "call/plan"])
+def test_a_session_without_a_name_is_refused_and_leaves_no_traceback(
+    path: str, public: PublicPage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = {"data": ["a red circle"], "fn_index": 0, "session_hash": ""}
+    answer = httpx.post(f"{public.address}{API}{path}", json=data, timeout=60)
+    assert answer.status_code == 422
+    assert answer.json() == {"detail": "session_hash is empty; leave it out, or send a text of your own"}
+    plan = httpx.post(f"{public.address}{API}call/plan", json={"data": []}, timeout=60)
+    stream = f"{public.address}{API}call/plan/{plan.json()['event_id']}"
+    assert "event: complete" in httpx.get(stream, timeout=60).text  # by then the queue has come by
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def test_plans_are_answered_at_once_while_the_queue_is_full(public: PublicPage, tmp_path: Path) -> None:
     for visitor in ("8.8.8.8", "9.9.9.9", "1.1.1.1"):
         public.run(visitor)
@@ -134,6 +148,40 @@ def test_plans_are_answered_at_once_while_the_queue_is_full(public: PublicPage, 
     for job in jobs:
         assert job.result(timeout=300)
     assert public.core.line.count == 3  # of whom none was served meanwhile
+
+
+def test_a_run_has_its_news_and_its_end_however_many_others_come_meanwhile(
+    public: PublicPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public.page._queue.pending_messages_per_session, "max_size", 6)
+    (index,) = [id for id, fn in public.page.fns.items() if fn.api_name == "infer"]
+    asked = {"data": ["a red circle"], "fn_index": index, "session_hash": "long open"}
+    assert httpx.post(f"{public.address}{API}queue/join", json=asked, timeout=60).status_code == 200
+    until(lambda: public.rehearsal.running == 1)
+    stream = f"{public.address}{API}queue/data?session_hash=long%20open"
+    with httpx.stream("GET", stream, timeout=60) as news:
+        lines = news.iter_lines()
+        assert "estimation" in next(line for line in lines if line)
+        for _ in range(12):
+            id = public.call("plan", "9.9.9.9", []).json()["event_id"]
+            assert "complete" in httpx.get(f"{public.address}{API}call/plan/{id}", timeout=60).text
+        public.held.clear()
+        assert any("process_completed" in line for line in lines)
+
+
+def test_answers_that_nobody_reads_are_forgotten(public: PublicPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = public.page._queue
+
+    def leave(count: int) -> list[str]:
+        for _ in range(count):
+            assert public.call("plan", "9.9.9.9", []).status_code == 200
+            until(lambda: not queue.event_ids_to_events)
+        return [*queue.pending_messages_per_session]
+
+    first = leave(5)
+    monkeypatch.setattr(queue.pending_messages_per_session, "max_size", len(first))
+    assert len(leave(len(first))) == len(first)
+    assert not set(first) & (queue.pending_event_ids_session.keys() | queue.pending_messages_per_session)
 
 
 def test_a_run_that_is_cancelled_ends_within_a_step(public: PublicPage, tmp_path: Path) -> None:
