@@ -20,7 +20,12 @@
     document.querySelector(".gradio-container").append(note);  // whose style sheet it needs
     note.textContent = link.dataset.says;
     note.showPopover();
-    const [at, box] = [link.getBoundingClientRect(), note.getBoundingClientRect()];
+    place();
+  }
+
+  function place() {
+    if (!shown) return;
+    const [at, box] = [shown.getBoundingClientRect(), note.getBoundingClientRect()];
     const above = at.bottom + box.height + 8 > innerHeight;
     note.style.left = `${Math.max(8, Math.min(at.left, innerWidth - box.width - 8))}px`;
     note.style.top = `${above ? at.top - box.height - 6 : at.bottom + 6}px`;
@@ -36,7 +41,7 @@
   on("pointerout", (event) => event.pointerType === "mouse" && term(event.target) && hide());
   on("focus", (event) => event.target.closest && term(event.target) && show(term(event.target)));
   on("blur", (event) => event.target.closest && term(event.target) && hide());
-  on("scroll", hide);
+  on("scroll", place);
   on("keydown", (event) => event.key === "Escape" && hide());
   on("click", (event) => {
     const link = term(event.target);
