@@ -59,7 +59,9 @@
     const path = `.gradio-container :has(#${look})`, others = `${path} > :not(:has(#${look}), #${look}, #lessons, style, script)`;
     const only = `${others} { display: none !important; } ${path} { display: block !important; }`;
     sheet("lesson-only", step && document.body.classList.contains("presenting") ? only : "");
-    requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));  // for plots
+    requestAnimationFrame(() => {  // plotly follows the window's size alone, and cannot draw what is hidden
+      for (const plot of document.querySelectorAll(".js-plotly-plot")) if (plot.checkVisibility()) window.Plotly?.Plots.resize(plot);
+    });
   }
 
   function present(on) {
