@@ -98,7 +98,7 @@ def banned(path: Path, root: Path) -> set[str]:
 
 
 def everything(root: Path) -> list[Path]:
-    static = [file for kind in ("css", "js", "md") for file in root.glob(f"sd3demo/**/*.{kind}")]
+    static = [file for kind in ("css", "js", "md", "yaml") for file in root.glob(f"sd3demo/**/*.{kind}")]
     return sources(root) + sorted(static)
 
 
@@ -131,6 +131,7 @@ def test_the_package_is_written_in_standard_terms() -> None:
         ("ui/run.py", "x = 1  # drawn abreast", "abreast"),
         ("ui/static/page.js", "// a grudge", "grudge"),
         ("ui/text/about.md", "Draw the trace before\nin grey", "draw the trace before in grey"),
+        ("ui/text/lessons/en/a.yaml", "title: All (zoom)", "all (zoom)"),
     ],
 )
 def test_a_planted_word_is_found(file: str, source: str, word: str, tmp_path: Path) -> None:

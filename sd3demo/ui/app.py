@@ -26,6 +26,7 @@ from sd3demo.ui.extrapolate.tab import extrapolate
 from sd3demo.ui.flow_lab.tab import plane
 from sd3demo.ui.generate.tab import generate
 from sd3demo.ui.history.tab import history
+from sd3demo.ui.lessons.dock import lesson_dock, page_of
 from sd3demo.ui.run.errors import explained
 from sd3demo.ui.run.wiring import QUEUE, at_once
 from sd3demo.ui.score.tab import score
@@ -65,7 +66,8 @@ HEADER = """<header><h1>sd3demo</h1>
 <p>The Stable Diffusion 3 and I-Max papers, to be run: watch a picture come out of noise, change one thing,
 and see what it did.</p>
 <output id="copied"></output>
-<span class="tools"><button id="copy-link" onclick="sd3demo.copy()">Copy link</button>
+<span class="tools"><button id="lessons-open" onclick="sd3demo.lessons()">Lessons</button>
+<button id="copy-link" onclick="sd3demo.copy()">Copy link</button>
 <button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></span></header>"""
 
 QUICK_CALLS = 256  # calls of gradio_client that wait to be answered at once; runs wait in the page's own line
@@ -121,7 +123,8 @@ def _built(work: Core, operations: Operations) -> gr.Blocks:
             for title, tab in TABS:
                 with gr.Tab(title, id=title.lower().replace(" ", "-")):
                     tab(work)
-        links.connect(page, tabs)
+        lesson_dock(page)
+        links.connect(page, tabs, page_of)
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
             endpoints(work)
     gradio_internals.fill_missing_values(page)
@@ -192,7 +195,8 @@ def launch(
             prevent_thread_lock=True,
             quiet=True,
             theme=theme(),
-            css_paths=STATIC / "style.css",
+            css_paths=[STATIC / "style.css", STATIC / "lessons.css"],
+            head=f"<style>{(STATIC / 'room.css').read_text(encoding='utf-8')}</style>",
             js=script(),
             max_file_size=int(most.upload_mib * MIB),
             max_threads=most.places + QUICK_THREADS,

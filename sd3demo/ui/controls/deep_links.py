@@ -30,9 +30,12 @@ Event: TypeAlias = Callable[..., Dependency]
 SHOW = "(link) => window.sd3demo?.show(link)"
 CHOSEN = "() => [window.sd3demo.chosen()]"
 RENEW = "() => window.sd3demo?.renew()"
+ARRIVED = "() => window.sd3demo?.renew(true)"
 SETTLED = "() => [50, 500].forEach((wait) => setTimeout(() => window.sd3demo?.renew(), wait))"
 """A tab out of the menu of a narrow screen takes a moment to its place in the bar."""
 MOST = 64  # settings in one link
+PAGE_SETTINGS = ("lesson", "step", "figure")
+"""What a link says of the page and not of a tab: the lesson beside it, and the figure that is looked for."""
 PLAIN = "/,:;!'()*~"
 """What is left as it is beside letters and figures, so that a link can be read."""
 
@@ -121,10 +124,11 @@ def linked(
         _LINKS.setdefault(page, []).append(Link(*own))
 
 
-def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
+def connect(page: gr.Blocks, tabs: gr.Tabs, page_of: Callable[[str], str] = str) -> None:
     """Answers to the address when the page opens or the address changes, and keeps it up to date.
 
-    The buttons are pressed by links.js: each writes the address of its tab.
+    `page_of` returns the address of a tab's state for one that is no tab's. The buttons are pressed by
+    links.js: each writes the address of its tab.
     """
     every = _LINKS.get(page, [])
     known = tuple(str(child.id) for child in tabs.children if isinstance(child, gr.Tab))
@@ -135,13 +139,13 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
     stamps = [link.came for link in every if link.came is not None]
     came = at_once(
         [page.load, again.click],
-        partial(opened, every, known),
+        partial(opened, every, known, page_of=page_of),
         [address],
         [notice, tabs, *controls, *stamps],
         js="() => [location.hash]",
         raw=True,
     )
-    came.then(None, None, None, js=RENEW, api_visibility="private")
+    came.then(None, None, None, js=ARRIVED, api_visibility="private")
     tabs.select(None, None, None, js=SETTLED, api_visibility="private")
     select = lambda tab: gr.Tabs(selected=tab) if tab in known else gr.skip()  # noqa: E731
     chosen = gr.Button("Open the tab", visible="hidden", elem_id="tab-open")
@@ -157,14 +161,17 @@ def connect(page: gr.Blocks, tabs: gr.Tabs) -> None:
             event.success(None, [address], None, js=SHOW, api_visibility="private")
 
 
-def opened(every: Sequence[Link], known: Sequence[str], fragment: str) -> list[object]:
+def opened(
+    every: Sequence[Link], known: Sequence[str], fragment: str, *, page_of: Callable[[str], str] = str
+) -> list[object]:
     """The notice, the tab, every control of every linked tab, and what changes with each link that is opened,
     for what stands behind the `#`."""
     stamped = [link for link in every if link.came is not None]
     skips: list[object] = [gr.skip() for link in every for _ in link.controls] + [gr.skip() for _ in stamped]
-    if not fragment.startswith("#/"):
-        return ["", gr.skip(), *skips]
     try:
+        fragment = page_of(fragment)
+        if not fragment.startswith("#/"):
+            return ["", gr.skip(), *skips]
         tab, given = split(fragment)
         if tab not in known:
             raise Refusal(f"this link names the tab {tab!r}; this page has {', '.join(known)}")
@@ -229,6 +236,12 @@ def written(tab: str, values: Values, start: Callable[[Values], Values], *, plai
 
 def split(fragment: str) -> tuple[str, dict[str, str]]:
     """The tab and its settings, as texts. Raises Refusal for what is no link of ours."""
+    tab, given = raw_split(fragment)
+    return tab, {name: value for name, value in given.items() if name not in PAGE_SETTINGS}
+
+
+def raw_split(fragment: str) -> tuple[str, dict[str, str]]:
+    """The same with the settings of the page, which `split` leaves out."""
     tab, _, query = fragment.removeprefix("#/").partition("?")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST)

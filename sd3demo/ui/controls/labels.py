@@ -153,6 +153,9 @@ LABELS: Mapping[str, Label] = {
     "use_half_patch": Label("Half-patch shift"),
     # of the exact field
     "field_data": Label("Data", names={"clusters": "Four clusters", "normal": "Normal"}),
+    "sde_data": Label("Data", names={"clusters": "Four clusters", "normal": "Normal"}),
+    "sde_eta": Label("Noise η", step=0.1),
+    "plane_w": Label("Guidance scale w", step=0.1),
     "field_t": Label("Time t", step=0.01),
     "field_x": Label("First coordinate of z", step=0.05),
     "field_y": Label("Second coordinate of z", step=0.05),

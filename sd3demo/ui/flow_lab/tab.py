@@ -14,8 +14,9 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.controls.lazy_tab import lazy_tab
-from sd3demo.ui.flow_lab import field
+from sd3demo.ui.flow_lab import field, sampler_paths
 from sd3demo.ui.flow_lab.field import FieldSettings
+from sd3demo.ui.flow_lab.sampler_paths import SamplerSettings
 from sd3demo.ui.flow_lab.training import (
     STEPS,
     FlowSettings,
@@ -49,7 +50,7 @@ NAMES = tuple(FlowSettings.model_fields)
 KEPT = 3600  # seconds that a visitor's flow is remembered
 
 
-class FlowLabLink(FlowSettings, FieldSettings):
+class FlowLabLink(FlowSettings, FieldSettings, SamplerSettings):
     """What a link can hold of the lab: all but a drawing."""
 
     data: Literal["moons", "clusters", "rings", "checkerboard", "normal", "drawn"] = "moons"
@@ -109,7 +110,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     stop_runs(stop, [trained, reflowed], ended=ended)
     at_once([data.change], sheet_for, [data], [place])
     savable(frames, saved, [shown], raw=False)
-    exact = field.build(values)
+    exact = field.build(values) | sampler_paths.build(values)
     return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact}
 
 

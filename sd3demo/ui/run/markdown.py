@@ -4,6 +4,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from sd3demo.ui.run.glossary import with_terms
+
 TEXTS = Path(__file__).parents[1] / "text"
 
 DOLLARS: list[dict[str, str | bool]] = [
@@ -19,10 +21,11 @@ def text_file(name: str) -> Path:
 
 def prose(file: Path, elem_id: str) -> gr.Markdown:
     """A text with LaTeX between dollars."""
-    return gr.Markdown(file.read_text(encoding="utf-8"), latex_delimiters=DOLLARS, elem_id=elem_id)
+    text = with_terms(file.read_text(encoding="utf-8"))
+    return gr.Markdown(text, latex_delimiters=DOLLARS, elem_id=elem_id)
 
 
 def section(file: Path, title: str) -> gr.Markdown:
     """One section of a text, from its heading of the second rank to the next one."""
     parts = {part.partition("\n")[0]: part for part in file.read_text(encoding="utf-8").split("## ")[1:]}
-    return gr.Markdown(f"## {parts[title]}", latex_delimiters=DOLLARS)
+    return gr.Markdown(with_terms(f"## {parts[title]}"), latex_delimiters=DOLLARS)

@@ -1,0 +1,1 @@
+"""Lessons that set the whole page, ask for a prediction, run, and reveal."""
