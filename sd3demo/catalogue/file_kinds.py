@@ -181,7 +181,7 @@ _RULES = (
     ),
     _Rule(
         "lora",
-        "a LoRA, which changes a model and is not read here: fuse it into a model first",
+        "a LoRA, which changes a model: `sd3demo generate --lora FILE` puts it on one",
         _any("lora_A.", "lora_B.", "lora_down.", "lora_up.", ".lora.down.", ".hada_w1_", ".lokr_w1"),
         _lora_family,
     ),

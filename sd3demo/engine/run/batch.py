@@ -14,6 +14,7 @@ from sd3demo.engine.events import BatchEvent, Encoded, Finished, StageStarted, S
 from sd3demo.engine.plan.costs import demands
 from sd3demo.engine.plan.plan import RECORDERS, Plan
 from sd3demo.engine.plan.unread import unread_lists
+from sd3demo.engine.run.image_start import ImageStart, encoded_init, image_start, pasted
 from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.prompts import TextCache, TextKey, text_keys
 from sd3demo.engine.run.sample import ActiveRun, SharedCalls, integrate, start
@@ -36,6 +37,7 @@ class BatchRunResult:
 
     plan: Plan
     noise: Tensor
+    begun: ImageStart | None
     lengths: LengthRecorder = field(default_factory=LengthRecorder)
     timer: PhaseTimer = field(default_factory=PhaseTimer)
 
@@ -43,7 +45,7 @@ class BatchRunResult:
 def check_batch(plans: Sequence[Plan]) -> None:
     """Raises Refusal for plans that cannot share calls."""
     for plan in plans:
-        if len(plan.stages) != 1 or set(plan.recorders) - set(RECORDERS):
+        if plan.arms or set(plan.recorders) - set(RECORDERS):
             raise Refusal("only plain runs go together: one stage, and nothing recorded but lengths")
         first = plans[0]
         where, there = (plan.placement, plan.budget.device), (first.placement, first.budget.device)
@@ -83,6 +85,7 @@ def run_batch(
     waiting = deque(enumerate(plans))
     active: list[ActiveRun] = []
     records: dict[int, BatchRunResult] = {}
+    latents: dict[str, Tensor] = {}  # of the pictures that runs start from, by their hashes
     room = batch_size(plans)
 
     def admit() -> Generator[BatchEvent, None, None]:
@@ -92,9 +95,16 @@ def run_batch(
             stage = plan.flow_stages[-1]
             yield BatchEvent(index, StageStarted(stage.key, stage.width, stage.height, stage.sigmas))
             noise = initial_noise(plan.seeds, plan.spec, stage)
-            records[index] = BatchRunResult(plan, noise)
+            x = noise.to(loaded.device)
+            begun: ImageStart | None = None
+            if plan.init is not None:
+                if plan.init.sha256 not in latents:
+                    latents[plan.init.sha256] = encoded_init(plan.init, loaded)
+                begun = image_start(plan.init, latents[plan.init.sha256], x)
+                x = begun.at(stage.sigmas[0])
+            records[index] = BatchRunResult(plan, noise, begun)
             texts_of = {branch: places[key] for branch, key in text_keys(plan, loaded.weights).items()}
-            active.append(start(index, stage, noise.to(loaded.device), texts_of))
+            active.append(start(index, stage, x, texts_of, held=begun))
 
     yield from admit()
     for run, step in integrate(active, calls, stop):
@@ -113,9 +123,11 @@ def run_batch(
 
 
 def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: LoadedModel) -> Finished:
-    timer = record.timer
+    timer, init = record.timer, record.plan.init
     timer.lap("flow")
-    pictures = tuple(pixels(loaded.model.to_image(one[None])[0]) for one in latent)
+    latent = latent if record.begun is None else record.begun.latent(latent, 0.0)
+    images = [loaded.model.to_image(one[None]) for one in latent]
+    pictures = tuple(pixels((pasted(image, init) if init else image)[0]) for image in images)
     timer.lap("decode")
     path = record.lengths.result()
     return Finished(
@@ -129,4 +141,5 @@ def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: Lo
         weights_sha256=loaded.weights,
         seconds=timer.laps,
         unread=unread_lists(record.plan.unread),
+        inputs=init.inputs if init else {},
     )

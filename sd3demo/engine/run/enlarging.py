@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from sd3demo.engine.events import Pixels
+from sd3demo.engine.plan.resolve import INIT
 from sd3demo.engine.plan.stages import GivenStage, LiftStage, ResampleStage
 from sd3demo.engine.run.noise import posterior_noise
 from sd3demo.engine.run.state import RunState
@@ -12,11 +14,21 @@ from sd3demo.flow.extrapolation.resampling import enlarged
 
 
 def given(state: RunState, stage: GivenStage) -> Tensor:
-    """A picture of one's own at the native size, for each of the batch: (B, 3, H, W) in [-1, 1]."""
+    """A picture that was given, at the native size, for each of the batch: (B, 3, H, W) in [-1, 1]."""
+    if stage.key == INIT:
+        assert state.plan.init is not None
+        return as_image(state.plan.init.pixels, state.loaded.device).expand(
+            state.plan.request.count, -1, -1, -1
+        )
     assert state.own is not None
     image = torch.from_numpy(state.own).to(state.loaded.device).permute(2, 0, 1)[None].float() / 127.5 - 1
     small = interpolate(image, size=(stage.height, stage.width), mode="bicubic", antialias=True)
     return small.expand(state.plan.request.count, -1, -1, -1)
+
+
+def as_image(pixels: Pixels, device: torch.device) -> Tensor:
+    """Bytes (H, W, 3) as (1, 3, H, W) in [-1, 1], rounded as diffusers' image processor does."""
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255 * 2 - 1
 
 
 def lift(state: RunState, stage: LiftStage) -> Tensor:

@@ -14,6 +14,7 @@ from sd3demo.settings import Request
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter, of_field, of_settings, settings_of
+from sd3demo.ui.api.picture_inputs import PICTURES, sent_pictures
 from sd3demo.ui.api.plan import MODEL, planned
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.extrapolate.handlers import save_extrapolation
@@ -40,7 +41,8 @@ def infer(core: Core) -> ApiEndpoint:
     """The endpoint of one picture from a text."""
 
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
-        plan = prepare({"model": core.models[0], **_seeded(values, Request)}, core)
+        with sent_pictures(values) as pictures:
+            plan = prepare({"model": core.models[0], **_seeded(values, Request), **pictures}, core)
         finished = result_of(in_turn(core, plan))
         (file,) = write_pictures(plan.request, finished)
         save_to_history(core, plan.request, finished)
@@ -50,7 +52,7 @@ def infer(core: Core) -> ApiEndpoint:
     return ApiEndpoint(
         "infer",
         f"Makes one picture from a text; returns it as a PNG with its receipt, and its seed. {KEPT}",
-        of_settings(Request, (*space, MODEL), without=ONE_PICTURE),
+        (*of_settings(Request, (*space, MODEL), without=ONE_PICTURE), *PICTURES),
         RETURNS,
         answer,
         queued=True,

@@ -15,7 +15,7 @@ from sd3demo.settings import Request, parse
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter, of_settings, settings_of
-from sd3demo.ui.context import Core
+from sd3demo.ui.context import Core, refuse_other_loras
 from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.zerogpu import here
 
@@ -60,6 +60,7 @@ def planned(core: Core, settings: Mapping[str, JsonValue], budget: Budget) -> Pl
     request = parse(Extrapolation if large else Request, {"model": core.models[0], **settings})
     if request.model not in core.models:
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
+    refuse_other_loras(request)
     return plan_of(request, find(request.model), budget)
 
 
