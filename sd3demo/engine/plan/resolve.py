@@ -95,8 +95,7 @@ def init_notes(resolved: Resolved, init: InitPicture | None) -> tuple[str, ...]:
     if init is None:
         return ()
     sigmas = native_sigmas(resolved)
-    made = len(sigmas) - 1
-    notes = [f"of {counted(resolved.steps, 'step')} {made} will be run, from t = {sigmas[0]:.4g}"]
+    notes = [f"of {counted(resolved.steps, 'step')} {len(sigmas) - 1} will be run, from t = {sigmas[0]:.4g}"]
     if sigmas[0] >= 1 and init.mask is None:
         notes.append("at strength 1 the run begins at noise alone, so init changes nothing")
     (width, height), (wide, high) = init.file_size, (resolved.width, resolved.height)

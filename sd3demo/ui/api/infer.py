@@ -63,7 +63,9 @@ def extrapolate(core: Core) -> ApiEndpoint:
     """The endpoint of a picture beyond the model's own size."""
 
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
-        plan = planned(core, _seeded(values, Extrapolation), core.budget(here()))
+        with sent_pictures(values) as pictures:
+            settings = _seeded(values, Extrapolation) | pictures
+            plan = planned(core, settings, core.budget(here()))
         refuse_unless_it_fits(plan)
         refuse_too_long(plan, core.limits)
         locate(plan.spec)
@@ -81,7 +83,7 @@ def extrapolate(core: Core) -> ApiEndpoint:
         "extrapolate",
         "Makes a picture beyond the model's own size; returns it as a PNG with its receipt, and its seed. "
         f"{KEPT}",
-        of_settings(Extrapolation, (*first, MODEL), without=ONE_PICTURE),
+        (*of_settings(Extrapolation, (*first, MODEL), without=ONE_PICTURE), *PICTURES),
         RETURNS,
         answer,
         queued=True,

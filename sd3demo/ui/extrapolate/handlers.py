@@ -35,7 +35,7 @@ from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, ex
 from sd3demo.ui.extrapolate.xray import xray_records
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
-from sd3demo.ui.run.own_picture import OwnPicture, open_picture
+from sd3demo.ui.run.own_picture import OwnPicture, opened_picture
 from sd3demo.ui.run.run_status import RunStatus, waiting
 from sd3demo.ui.run.turns import RunNews, checked, in_turn, join
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
@@ -117,9 +117,9 @@ def plan_of(core: Core, own: OwnPicture | None, *held: object) -> str:
     return plan_html(core, dict(zip(NAMES, held, strict=True)), own.unread if own else None)
 
 
-def own_picture(core: Core, file: str | None) -> Updates:
+def open_picture(core: Core, file: str | None) -> Updates:
     """Return a status, and the uploaded picture that replaces the native stage; nothing is decoded."""
-    return [*open_picture(file, core.limits, "replaces the native picture")]
+    return [*opened_picture(file, core.limits, "replaces the native picture")]
 
 
 def grey_out(*held: object) -> Updates:

@@ -78,7 +78,7 @@ def extrapolate(core: Core) -> None:
     previous, own = gr.State(None), gr.State(None, time_to_live=KEPT)
     outputs: list[Component] = [comparison, cards, story, recorded, previous]
     runs = _runs(core, controls, (start, every, stop), own, status, outputs)
-    opened = at_once([picture.change], partial(handlers.own_picture, core), [picture], [status, own])
+    opened = at_once([picture.change], partial(handlers.open_picture, core), [picture], [status, own])
     _moves(core, controls, opened, own, told)
     linked_controls: dict[str, Component] = {name: controls[name] for name in NAMES}
     linked(

@@ -27,7 +27,7 @@ from sd3demo.ui.generate.size import SHAPES, recommendation, recommended_shift, 
 from sd3demo.ui.generate.stream import PreviousRun, RunView, run_views
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import save_to_history, write_pictures
-from sd3demo.ui.run.own_picture import OwnPicture, open_picture, pictures_by_name
+from sd3demo.ui.run.own_picture import OwnPicture, opened_picture, pictures_by_name
 from sd3demo.ui.run.run_status import STARTING, RunStatus, failed, finished, status_html
 from sd3demo.ui.run.turns import in_turn
 
@@ -56,7 +56,7 @@ class GenerateHandlers:
 
     def open_init(self, file: str | None, model: str) -> Updates:
         """A picture to start from that was uploaded: what is said of it, itself, and the size for it."""
-        said, picture = open_picture(file, self.core.limits, "is where the run begins")
+        said, picture = opened_picture(file, self.core.limits, "is where the run begins")
         if picture is None:
             return [said, None, gr.skip(), gr.skip()]
         spec = find(model)
@@ -65,7 +65,7 @@ class GenerateHandlers:
 
     def open_mask(self, file: str | None) -> Updates:
         """A mask that was uploaded: what is said of it, and itself."""
-        return [*open_picture(file, self.core.limits, "is the mask: white is repainted")]
+        return [*opened_picture(file, self.core.limits, "is the mask: white is repainted")]
 
     def run(
         self, previous: PreviousRun | None, reseed: bool, *values: object

@@ -42,7 +42,7 @@ def picture_limits(limits: Limits) -> PictureLimits:
     return PictureLimits(limits.picture_pixels, limits.picture_chunks)
 
 
-def open_picture(file: str | None, limits: Limits, what: str) -> tuple[str, OwnPicture | None]:
+def opened_picture(file: str | None, limits: Limits, what: str) -> tuple[str, OwnPicture | None]:
     """Return a status, and an uploaded picture, of which `what` says the use; nothing is decoded."""
     if not file:
         return "", None

@@ -16,6 +16,7 @@ from sd3demo.engine import Budget
 from sd3demo.engine.plan.plan import resolve
 from sd3demo.flow.grids import CONVENTIONS, Convention, shift, time_grid
 from sd3demo.settings import (
+    FILES,
     Request,
     Settings,
     bounds_of,
@@ -80,7 +81,7 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-@pytest.mark.parametrize("name", [name for name in FIELDS if name != "model"])
+@pytest.mark.parametrize("name", [name for name in FIELDS if name not in ("model", *FILES)])
 def test_a_control_offers_what_the_setting_allows(name: str, spec: ModelSpec) -> None:
     field, value = Request.model_fields[name], build.opening(spec)[name]
     control = build.control(name, value, spec=spec)
