@@ -1,12 +1,11 @@
 """What a path is and whether it can be run here: a file or a folder, by headers and configs alone."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sd3demo.catalogue.entries import find
 from sd3demo.catalogue.file_kinds import FileKind, file_kind
 from sd3demo.catalogue.folders import LORA_FILE
-from sd3demo.catalogue.lora_files import read_lora
 from sd3demo.catalogue.single_files import split_model
 from sd3demo.catalogue.spec import ModelSpec
 from sd3demo.catalogue.weight_files import read_json, single_files_in
@@ -35,7 +34,7 @@ def inspect_path(path: str) -> Inspection:
     single = split_model(path)
     if single is None:
         raise Refusal(f"there is nothing at {path}; give a file or a folder")
-    kind = _with_lora(file_kind(single[0]), single[0])
+    kind = file_kind(single[0])
     spec, reason = None, f"{single[0]} is {kind.what}"
     if kind.runnable:
         spec, reason = _run(path, reason)
@@ -53,8 +52,7 @@ def _folder(path: str, folder: Path) -> Inspection:
         return Inspection(path, "model", spec.family if spec else "", reason, spec)
     _, reason = _run(path, "")
     if (folder / LORA_FILE).is_file():
-        kind = _with_lora(file_kind(folder / LORA_FILE), folder / LORA_FILE)
-        reason = f"{folder / LORA_FILE} is {kind.what}"
+        kind = file_kind(folder / LORA_FILE)
         return Inspection(path, kind.kind, kind.family, reason, None, kind)
     if config.is_file():
         return Inspection(path, "component", "", reason)
@@ -63,20 +61,6 @@ def _folder(path: str, folder: Path) -> Inspection:
         return Inspection(path, "hub-cache", "", reason, holds=snapshots)
     found = tuple(str(file) for file in single_files_in(folder))
     return Inspection(path, "files" if found else "folder", "", reason, holds=found)
-
-
-def _with_lora(kind: FileKind, file: Path) -> FileKind:
-    """The kind of a file; of a LoRA with its family, ranks and layers, or why it cannot be used."""
-    if kind.kind != "lora":
-        return kind
-    try:
-        lora = read_lora(file)
-    except Refusal as error:
-        return replace(kind, what=f"{kind.what}; but {error}")
-    return replace(kind, family=lora.family or kind.family, what=f"{lora.what}; {HOW}")
-
-
-HOW = "`sd3demo generate --lora FILE` puts it on a model"
 
 
 def _run(path: str, what: str) -> tuple[ModelSpec | None, str]:

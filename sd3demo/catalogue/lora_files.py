@@ -1,4 +1,4 @@
-"""LoRA files (Hu et al., 2021): what they change, whether they fit a model, and where one is found. No torch.
+"""LoRA files (Hu et al., 2021): what they change, how they are asked for, and which are on offer. No torch.
 
 A LoRA adds weight (alpha / rank) up down to the weight of a layer. Files of diffusers, PEFT, kohya and
 ComfyUI are read; `lora_names` says which layers they mean.
@@ -8,16 +8,15 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from sd3demo.catalogue.entries import locate
 from sd3demo.catalogue.lora_names import PREFIXES, TEXT_PREFIXES, Target, targets_of
-from sd3demo.catalogue.spec import FAMILY_TITLES, Adapter, ModelSpec
-from sd3demo.catalogue.weight_files import read_header, weight_files
+from sd3demo.catalogue.spec import FAMILY_TITLES
+from sd3demo.catalogue.weight_files import read_header
 from sd3demo.errors import Refusal
 
 HEAVIEST = 100.0
@@ -212,53 +211,6 @@ def _kind(module: str) -> str:
     return "modulation" if "norm" in module else "other kinds"
 
 
-def check_lora(lora: LoraFile, spec: ModelSpec) -> None:
-    """Raises Refusal for a LoRA that changes layers which a model does not have, or has in other shapes."""
-    title = FAMILY_TITLES.get(lora.family, lora.family)
-    if not spec.can.lora:
-        raise Refusal(f"lora is {lora.path}; {spec.name} takes no LoRA here: leave it out")
-    if lora.family and lora.family != spec.family:
-        raise Refusal(f"lora is {lora.path}, which is for {title}; {spec.name} is {spec.family_title}")
-    shapes = _weights_of(spec)
-    hidden = spec.network.hidden
-    for layer in lora.layers:
-        for target in layer.targets:
-            rows = sum(end - start for start, end in target.rows)
-            if shapes is None:
-                if target.module.endswith(".attn.to_q") and layer.inputs != hidden:
-                    raise Refusal(_other_width(lora, layer.inputs, spec))
-                continue
-            shape = shapes.get(f"{target.module}.weight")
-            if shape is None:
-                raise Refusal(
-                    f"lora is {lora.path}, which changes {target.module}; {spec.name} has no such layer: it "
-                    "is for another model"
-                )
-            if math.prod(shape) != rows * layer.inputs or shape[0] != rows:
-                raise Refusal(
-                    f"lora is {lora.path}, which makes {target.module} {rows} x {layer.inputs}; it is "
-                    f"{' x '.join(map(str, shape))} in {spec.name}: it is for another model"
-                )
-
-
-def _other_width(lora: LoraFile, inputs: int, spec: ModelSpec) -> str:
-    return (
-        f"lora is {lora.path}, whose layers are {inputs} wide; those of {spec.name} are "
-        f"{spec.network.hidden}: it is for another model"
-    )
-
-
-def _weights_of(spec: ModelSpec) -> dict[str, tuple[int, ...]] | None:
-    """The shapes of the transformer's weights in diffusers' names; None where no such files are here."""
-    if "transformer" in spec.in_file:
-        return None
-    try:
-        files = weight_files(locate(spec) / spec.transformer)
-        return {name: tuple(entry["shape"]) for file in files for name, entry in read_header(file).items()}
-    except Refusal:
-        return None
-
-
 @dataclass(frozen=True)
 class AskedLora:
     """A file or a name on offer, and the weight that it is asked for with."""
@@ -293,20 +245,6 @@ def _asked(text: str) -> AskedLora:
     return AskedLora(name, weight)
 
 
-def adapted_spec(spec: ModelSpec, text: str) -> ModelSpec:
-    """The model with the LoRAs of a text. Raises Refusal for one that is absent, damaged or does not fit."""
-    adapters = []
-    for each in asked_loras(text):
-        path = _OFFERED.get(each.name) or Path(each.name).expanduser()
-        if not path.is_file():
-            raise Refusal(f"lora is {each.name}, which is no file here; give a LoRA's .safetensors file")
-        lora = read_lora(path)
-        check_lora(lora, spec)
-        short = replace(each, name=path.name).short
-        adapters.append(Adapter(lora.sha256, each.weight, str(path), short, lora.of_text))
-    return replace(spec, adapters=tuple(adapters))
-
-
 def offer_lora(file: Path) -> str:
     """Give a LoRA's file a name for this process, and return it. Raises Refusal for a file that is none."""
     path = file.expanduser().absolute()
@@ -315,6 +253,11 @@ def offer_lora(file: Path) -> str:
         raise Refusal(f"two LoRAs are called {path.name}; rename one of them")
     _OFFERED[path.name] = path
     return path.name
+
+
+def offered_lora(name: str) -> Path | None:
+    """The file of a name that `offer_lora` gave; None where it gave no such name."""
+    return _OFFERED.get(name)
 
 
 def offered_loras() -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 
 from sd3demo.catalogue import ModelSpec
-from sd3demo.catalogue.lora_files import adapted_spec, asked_loras
+from sd3demo.catalogue.lora_files import asked_loras
+from sd3demo.catalogue.lora_fit import adapted_spec
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request, Resolved
 

@@ -122,7 +122,8 @@ def test_a_request_goes_through_the_form_unchanged(spec: ModelSpec) -> None:
     asked = {"prompt": "two <b>rings</b>", "model": spec.name, "shift": 40, "seed": 2**32 - 1}
     asked |= {"t5": "empty"} if any(each.name == "t5" for each in spec.encoders) else {}
     request = resolve(parse(Request, asked), spec, Budget())
-    assert parse(Request, build.values_of(request, spec)).model_dump() == request.model_dump()
+    again = parse(Request, build.values_of(request, spec)).model_dump()
+    assert again == {name: getattr(request, name) for name in again}
 
 
 def test_a_value_beyond_the_usual_range_widens_its_slider() -> None:
