@@ -77,11 +77,17 @@ class LoraFile:
         """What it is, in a few words: family, ranks, layers."""
         ranks = sorted({layer.rank for layer in self.layers})
         rank = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-        of = FAMILY_TITLES.get(self.family, "SD3 or FLUX.1")
+        of = title_of(self.family)
         kinds = Counter(_kind(target.module) for layer in self.layers for target in layer.targets)
         touched = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
         text = f"; {self.of_text} weights of text encoders are not applied" if self.of_text else ""
         return f"a LoRA for {of}, {rank}, which changes {sum(kinds.values())} layers ({touched}){text}"
+
+
+def title_of(family: str) -> str:
+    """What the family of a LoRA is called; one of no family's own layers fits two."""
+    titles: Mapping[str, str] = {**FAMILY_TITLES, "": "SD3 or FLUX.1"}
+    return titles.get(family, family)
 
 
 def read_lora(file: Path) -> LoraFile:

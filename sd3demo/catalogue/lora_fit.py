@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sd3demo.catalogue.entries import locate
-from sd3demo.catalogue.lora_files import LoraFile, asked_loras, offered_lora, read_lora
-from sd3demo.catalogue.spec import FAMILY_TITLES, Adapter, ModelSpec
+from sd3demo.catalogue.lora_files import LoraFile, asked_loras, offered_lora, read_lora, title_of
+from sd3demo.catalogue.spec import Adapter, ModelSpec
 from sd3demo.catalogue.weight_files import read_header, weight_files
 from sd3demo.errors import Refusal
 
@@ -27,11 +27,12 @@ def adapted_spec(spec: ModelSpec, text: str) -> ModelSpec:
 
 def check_lora(lora: LoraFile, spec: ModelSpec) -> None:
     """Raises Refusal for a LoRA that changes layers which a model does not have, or has in other shapes."""
-    title = FAMILY_TITLES.get(lora.family, lora.family)
     if not spec.can.lora:
         raise Refusal(f"lora is {lora.path}; {spec.name} takes no LoRA here: leave it out")
     if lora.family and lora.family != spec.family:
-        raise Refusal(f"lora is {lora.path}, which is for {title}; {spec.name} is {spec.family_title}")
+        raise Refusal(
+            f"lora is {lora.path}, which is for {title_of(lora.family)}; {spec.name} is {spec.family_title}"
+        )
     shapes = _weights_of(spec)
     hidden = spec.network.hidden
     for layer in lora.layers:
