@@ -14,7 +14,8 @@ from sd3demo.engine.events import BatchEvent, Encoded, Finished, StageStarted, S
 from sd3demo.engine.plan.costs import demands
 from sd3demo.engine.plan.plan import RECORDERS, Plan
 from sd3demo.engine.plan.unread import unread_lists
-from sd3demo.engine.run.image_start import ImageStart, encoded_init, image_start, pasted
+from sd3demo.engine.run.enlarging import encoded_init
+from sd3demo.engine.run.image_start import ImageStart, image_start, pasted
 from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.prompts import TextCache, TextKey, text_keys
 from sd3demo.engine.run.sample import ActiveRun, SharedCalls, integrate, start

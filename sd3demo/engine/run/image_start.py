@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sd3demo.engine.init_picture import HALF, InitPicture
 from sd3demo.engine.run.enlarging import as_image
-from sd3demo.engine.run.state import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +35,6 @@ class ImageStart:
     def velocity(self, v: Tensor) -> Tensor:
         """A velocity, with that of the straight line outside the mask."""
         return v if self.repainted is None else torch.where(self.repainted, v, self.noise - self.given)
-
-
-def encoded_init(init: InitPicture, loaded: LoadedModel) -> Tensor:
-    """The latent (1, C, h, w) of the picture that a run starts from."""
-    return loaded.model.to_latent(as_image(init.pixels, loaded.device)).float()
 
 
 def image_start(init: InitPicture, latent: Tensor, noise: Tensor) -> ImageStart:
