@@ -33,7 +33,7 @@ def as_image(pixels: Pixels, device: torch.device) -> Tensor:
     Channels that lie innermost are convolved by another kernel, whose last bits differ.
     """
     image = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255 * 2 - 1
-    return image.contiguous(memory_format=torch.channels_last)
+    return image.clone(memory_format=torch.channels_last)
 
 
 def encoded_init(init: InitPicture, loaded: LoadedModel) -> Tensor:
