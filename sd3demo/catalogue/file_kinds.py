@@ -6,11 +6,12 @@ Files of weights are told apart by the names of their tensors, which each layout
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sd3demo.catalogue.gguf_files import MAGIC, read_gguf
 from sd3demo.catalogue.layouts import Network, Shapes, transformer_of
+from sd3demo.catalogue.lora_files import read_lora
 from sd3demo.catalogue.spec import COMPONENTS, Size
 from sd3demo.catalogue.weight_files import PICKLED, read_header
 from sd3demo.errors import Refusal
@@ -81,10 +82,21 @@ def file_kind(file: Path) -> FileKind:
             header = read_header(file)
         except Refusal as error:
             return FileKind("damaged", "", f"damaged: {error}")
-        return _weights(header)
+        return _described_lora(_weights(header), file)
     if file.suffix == ".json":
         return FileKind("config", "", "a JSON file without weights; give the folder that it lies in")
     return FileKind("unknown", "", "no file of weights that is known here")
+
+
+def _described_lora(kind: FileKind, file: Path) -> FileKind:
+    """The kind of a file; of a LoRA with its family, ranks and layers, or why it cannot be used."""
+    if kind.kind != "lora":
+        return kind
+    try:
+        lora = read_lora(file)
+    except Refusal as error:
+        return replace(kind, what=f"a LoRA that cannot be used: {error}")
+    return replace(kind, family=lora.family or kind.family, what=f"{lora.what}; {kind.what}")
 
 
 def _gguf(file: Path) -> FileKind:
@@ -181,7 +193,7 @@ _RULES = (
     ),
     _Rule(
         "lora",
-        "a LoRA, which changes a model and is not read here: fuse it into a model first",
+        "`sd3demo generate --lora FILE` puts it on a model",
         _any("lora_A.", "lora_B.", "lora_down.", "lora_up.", ".lora.down.", ".hada_w1_", ".lokr_w1"),
         _lora_family,
     ),

@@ -188,7 +188,7 @@ def _not_a_model(folder: Path) -> str:
     if not folder.is_dir():
         return "is no folder; give one in diffusers format"
     if (folder / LORA_FILE).is_file():
-        return "holds a LoRA, which is part of no model and is not read here; fuse it into a model first"
+        return f"holds a LoRA, which is part of no model; give one, and --lora {folder / LORA_FILE}"
     if (folder / "config.json").is_file():
         name = read_json(folder / "config.json").get("_class_name", "part of a model")
         return f"holds a {name} alone and has no model_index.json; give the folder that it lies in"

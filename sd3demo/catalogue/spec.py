@@ -155,10 +155,17 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA on top of a checkpoint: its file's SHA-256 and the weight at which it is applied."""
+    """A LoRA on top of a checkpoint: its file's SHA-256 and the weight at which it is applied.
+
+    `file` is where it lies here, `short` its name and weight without a path; `of_text` counts its weights of
+    text encoders, which are not applied.
+    """
 
     sha256: str
     weight: float = 1.0
+    file: str = ""
+    short: str = ""
+    of_text: int = 0
 
 
 @dataclass(frozen=True)

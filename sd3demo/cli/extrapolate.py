@@ -19,6 +19,7 @@ from sd3demo.engine.plan.device import budget
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.history import Run, RunStore, write_whole
+from sd3demo.history.lora_lookup import remember_loras
 from sd3demo.history.store import picture_files, result_of
 from sd3demo.settings import Settings, counted
 from sd3demo.settings.extrapolation import COMPARED, Extrapolation, PresetName, method_arms, with_preset
@@ -63,6 +64,7 @@ def extrapolate(
         )
     for note in run_plan.notes:
         report.note(note)
+    remember_loras(run_plan.spec.adapters)
     finished = _run_to_end(run_plan, store, output, report, own_pixels)
     run, images = _save(run_plan, finished, store, output, report)
     values = {

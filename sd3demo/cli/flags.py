@@ -5,6 +5,7 @@ Nothing is parsed or checked here: the typed text goes to the settings, which ra
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import click
 from pydantic import BaseModel
@@ -13,6 +14,13 @@ from pydantic_core import PydanticUndefined
 
 from sd3demo.cli.report import Report
 from sd3demo.settings import bounds_of, choices_of, is_whole, parse
+
+SHORT_FLAGS = {"image_strength": "strength"}
+"""Settings that have a second flag, where no setting of the same command is called so."""
+
+
+REPEATED = {"lora"}
+"""Settings whose flag can be given again: their texts are joined with commas."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,10 @@ def as_click(name: str, help: str, command: Command) -> click.Command:
 
     def call(json: bool, **typed: object) -> int:
         report = Report(json)
+        typed |= {
+            field: ",".join(cast("tuple[str, ...]", typed[field])) or None
+            for field in REPEATED & typed.keys()
+        }
         given = {field: value for field, value in typed.items() if value is not None and value is not False}
         parsed = [
             parse(kind, {field: value for field, value in given.items() if field in kind.model_fields})
@@ -59,14 +71,21 @@ def _arguments(command: Command) -> Iterator[str]:
 
 
 def _parameters(kind: type[BaseModel], arguments: tuple[str, ...]) -> Iterator[click.Parameter]:
-    for name, field in kind.model_fields.items():
+    fields = kind.model_fields
+    for name, field in fields.items():
         if name in arguments:
             yield click.Argument([name], required=field.is_required(), type=click.UNPROCESSED)
         elif field.annotation is bool:
             yield click.Option([_flag(name), name], is_flag=True, help=field.description)
         else:
+            short = SHORT_FLAGS.get(name, "")
+            flags = [_flag(each) for each in (short, name) if each and (each == name or each not in fields)]
             yield click.Option(
-                [_flag(name), name], type=click.UNPROCESSED, metavar=_metavar(field), help=_help(field)
+                [*flags, name],
+                type=click.UNPROCESSED,
+                multiple=name in REPEATED,
+                metavar=_metavar(field),
+                help=_help(field),
             )
 
 

@@ -15,6 +15,7 @@ from sd3demo.engine.plan.advice import too_large
 from sd3demo.engine.plan.device import Device, budget
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import Run, RunStore, user_store, write_whole
+from sd3demo.history.lora_lookup import remember_loras
 from sd3demo.history.store import picture_files, result_of
 from sd3demo.settings import Request, Resolved, Settings, counted
 
@@ -38,6 +39,7 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
         report.note(f"this may not succeed: {too_large(run_plan)}")
     for note in run_plan.notes:
         report.note(note)
+    remember_loras(run_plan.spec.adapters)
     finished = run_to_end(run_plan, report)
 
     pictures = picture_files(run_plan.request, finished)

@@ -14,10 +14,12 @@ from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Loading
 from sd3demo.engine.plan.device import Device, budget
 from sd3demo.errors import Refusal
-from sd3demo.history import model_for, single_request, write_whole
+from sd3demo.history import model_for, single_request, user_store, write_whole
+from sd3demo.history.input_pictures import with_inputs
+from sd3demo.history.lora_lookup import remember_loras, with_lora_files
 from sd3demo.history.sheet_receipts import SheetReceipt, read_sheet, read_tiles, sheet_of, sheet_png
 from sd3demo.history.verifying import TOLERANCE
-from sd3demo.settings import Prompt, Request, Settings, counted, parse
+from sd3demo.settings import Prompt, Request, Resolved, Settings, counted, parse
 from sd3demo.studies.grid import grid_plan as grids
 from sd3demo.studies.grid.grid_plan import Grid, GridLoading, GridPicture, GridPlan, GridStep
 from sd3demo.studies.grid.sheet import draw_sheet
@@ -56,6 +58,7 @@ def grid(request: Request, options: GridOptions, report: Report) -> int:
     planned = grids.plan_grid(axes, base, prepare)
     for each in planned.plans:
         locate(each.spec)
+        remember_loras(each.spec.adapters)
     done = _run_cells(planned, report)
     write_whole({options.out: _sheet_png(planned, done)})
     values = {
@@ -118,13 +121,18 @@ def _rerun(file: Path, device: Device, report: Report) -> int:
     return 0 if equal else 1
 
 
+def _with_files(request: Resolved) -> Resolved:
+    """Return the request of a cell with the files that are found again by their hashes."""
+    return with_inputs(with_lora_files(request), user_store())
+
+
 def _plans(receipt: SheetReceipt, device: Device) -> tuple[Plan, ...]:
     available = budget(device)
     if any(cell.request.count != 1 for cell in receipt.pictures):
         raise Refusal("a cell of this grid holds a batch; only grids of one picture a cell can be run again")
     models = [model_for(cell) for cell in receipt.pictures]
     return tuple(
-        plan(single_request(cell, found.model), found.spec, available)
+        plan(_with_files(single_request(cell, found.model)), found.spec, available)
         for cell, found in zip(receipt.pictures, models, strict=True)
     )
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sd3demo.catalogue import find
 from sd3demo.cli.flags import Command
@@ -22,6 +22,17 @@ class PlanArguments(Extrapolation):
     """
 
     prompt: Prompt = Field("a picture", description="What the picture should show.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strength_of_generate(cls, values: dict[str, object]) -> dict[str, object]:
+        """A strength that is a number is what `generate` calls so: that of a picture to start from."""
+        given = str(values.get("strength", ""))
+        if "image_strength" in values or not given.replace(".", "", 1).isdigit():
+            return values
+        return {name: value for name, value in values.items() if name != "strength"} | {
+            "image_strength": given
+        }
 
 
 class PlanDevice(Settings):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sd3demo.catalogue import CATALOGUE, find, offer
+from sd3demo.catalogue.lora_files import offer_lora
 from sd3demo.cli.flags import Command
 from sd3demo.cli.report import Report
 from sd3demo.history import page_store
@@ -56,6 +57,7 @@ class ServedModels(Settings):
         description="A folder in diffusers format, or a model of the catalogue, that is offered first; a "
         "folder under its last part's name.",
     )
+    lora: str | None = Field(None, description="A LoRA's file that is offered by its name; again for more.")
 
 
 class HistoryOptions(Settings):
@@ -101,6 +103,9 @@ def serve(
     if models.model is not None:
         name = find(models.model).name if is_catalogue_name(models.model) else offer(Path(models.model))
         offered = (name, *(each for each in offered if each != name))
+    for file in (models.lora or "").split(","):
+        if file.strip():
+            offer_lora(Path(file.strip()))
     shared = is_public(server.host)
     may_delete = history.deletion == "on" or (history.deletion == "auto" and not shared)
     options = ServeOptions(

@@ -11,7 +11,9 @@ from sd3demo.cli.report import Report
 from sd3demo.engine import plan
 from sd3demo.engine.input_image import check_own, read_own
 from sd3demo.engine.plan.device import Device, budget
-from sd3demo.history import compare, model_for, read_pixels, read_receipt, single_request
+from sd3demo.history import compare, model_for, read_pixels, read_receipt, single_request, user_store
+from sd3demo.history.input_pictures import with_inputs
+from sd3demo.history.lora_lookup import with_lora_files
 from sd3demo.settings import Settings
 
 
@@ -27,6 +29,17 @@ class VerifyOptions(Settings):
     device: Device = Field("auto", description="What computes.")
     own: Path | None = Field(
         None, description="The picture of your own that the file was made larger from, if it was."
+    )
+    init: Path | None = Field(
+        None,
+        description="The picture that the file's run started from, if it did; it is looked for in the "
+        "history otherwise.",
+    )
+    mask: Path | None = Field(None, description="The mask of what was repainted in it, if there was one.")
+    lora: str = Field(
+        "",
+        description="The file of a LoRA that it was made with, again for more; it is looked for by its hash "
+        "otherwise.",
     )
     upscaler: str = Field(
         "", description="The file of the super-resolution model that made the file larger, if one did."
@@ -44,6 +57,8 @@ def verify(options: VerifyOptions, report: Report) -> int:
     request = single_request(receipt, found.model)
     if options.upscaler:
         request = request.model_copy(update={"upscaler": options.upscaler})
+    request = with_lora_files(request, [file for file in options.lora.split(",") if file])
+    request = with_inputs(request, user_store(), {"init": options.init, "mask": options.mask})
     rerun = plan(request, found.spec, budget(options.device))
     own = None if options.own is None else read_own(options.own)
     check_own(rerun.own_picture, own)

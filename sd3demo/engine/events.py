@@ -111,6 +111,7 @@ class Finished:
     words: tuple[tuple[str, str], ...] = ()
     unread: Mapping[str, list[str]] = field(default_factory=dict)
     arms: Mapping[str, ArmFinished] = field(default_factory=dict)
+    inputs: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     request_id: str = ""
 
 

@@ -7,7 +7,7 @@ made from is remembered in the user's data folder, by hash.
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from sd3demo.catalogue.single_files import absolute_model
 from sd3demo.catalogue.user_folders import user_data
 from sd3demo.errors import Refusal
 from sd3demo.history.atomic_write import write_whole
+from sd3demo.history.lora_lookup import recorded_adapters
 from sd3demo.history.portable import is_catalogue_name
 from sd3demo.settings import Resolved
 
@@ -58,12 +59,12 @@ def model_for(
     first of `models`. Raises Refusal where there is neither.
     """
     name, wanted = receipt.request.model, receipt.weights_sha256
-    given = [str(model) for model in models]
+    given, adapters = [str(model) for model in models], recorded_adapters(receipt.request)
     for candidate in _candidates(name, wanted, given, everywhere):
         spec = _known(candidate)
         if spec is None or (not spec.components and candidate != name):
             continue  # a catalogue's name without any weights
-        if _fingerprint(spec) == wanted:
+        if _fingerprint(replace(spec, adapters=adapters)) == wanted:
             note = "" if candidate == name else f"the model is {name} in the receipt and {candidate} here"
             return FoundModel(candidate, spec, True, note)
     if everywhere:

@@ -7,6 +7,7 @@ taken away when the next run is saved.
 
 import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -16,6 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from sd3demo import __version__
 from sd3demo.engine.events import Finished
@@ -87,6 +92,7 @@ class RunStore:
             "request.json": _text(portable_request(request).model_dump(mode="json")),
             "result.json": _text(result_of(finished) | stored | {"images": list(pictures)}),
             THUMBNAIL: thumbnail(finished.pictures[0]),
+            **{input_file(name): lossless(pixels) for name, pixels in finished.inputs.items()},
             **pictures,
         }
         now = time.time_ns() // 10**6
@@ -117,6 +123,14 @@ class RunStore:
         if not NAME.fullmatch(id) or not folder.is_dir():
             raise Refusal(f"there is no run {id!r} in {self.root}")
         return self._read(folder)
+
+    def input_picture(self, name: str, sha256: str) -> Path | None:
+        """Return the file of the picture that a run here started from, or of its mask, by its hash."""
+        for id in self.ids():
+            file = self.root / id / input_file(name)
+            if file.is_file() and _stored_hash(self.root / id, name) == sha256:
+                return file
+        return None
 
     def discard(self, run: Run) -> None:
         """Delete a run: out of sight in one step, then from the disk."""
@@ -174,6 +188,27 @@ class RunStore:
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
+
+
+def input_file(name: str) -> str:
+    """Return what the file of a picture that a run started from is called in the run's folder."""
+    return f"{name}.webp"
+
+
+def lossless(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a WebP file of a picture in colour or grey, from which its pixels come back as they are."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="WEBP", lossless=True, exact=True)
+    return file.getvalue()
+
+
+def _stored_hash(folder: Path, name: str) -> str:
+    """Return the hash of a run's input picture, empty where the run's file does not say it."""
+    try:
+        found = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get(f"{name}_sha256", "")) if isinstance(found, dict) else ""
 
 
 def _age(id: str) -> tuple[str, int]:

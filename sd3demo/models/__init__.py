@@ -19,7 +19,12 @@ def load(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str] | None 
     Text encoders outside `components` are left for `FlowModel.load`; None reads all that the spec has.
     """
     wanted = frozenset(spec.components) if components is None else components
-    return FAMILIES[spec.family](spec, dtype, wanted)
+    model = FAMILIES[spec.family](spec, dtype, wanted)
+    if spec.adapters:
+        from sd3demo.models.lora_loading import apply_loras
+
+        apply_loras(model.parts["flow"], spec.adapters)
+    return model
 
 
 def _sd3(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str]) -> FlowModel:

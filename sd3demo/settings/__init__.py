@@ -17,6 +17,7 @@ from sd3demo.settings.families import (
     Tokens,
     skipped_layers,
 )
+from sd3demo.settings.image_to_image import FILES, ImageToImage, times_from
 from sd3demo.settings.reflection import (
     OneOf,
     Settings,
@@ -49,6 +50,7 @@ from sd3demo.settings.request import (
 from sd3demo.settings.texts import LONGEST_PROMPT, Prompt, Text
 
 __all__ = [
+    "FILES",
     "LAST_SEED",
     "LONGEST_PROMPT",
     "OPTIONS",
@@ -56,6 +58,7 @@ __all__ = [
     "EmbeddedScale",
     "FamilyOptions",
     "FluxOptions",
+    "ImageToImage",
     "LayerList",
     "Lumina2Options",
     "LuminaNextOptions",
@@ -91,5 +94,6 @@ __all__ = [
     "sentence",
     "skipped_layers",
     "text_inputs",
+    "times_from",
     "without_effect",
 ]

@@ -25,6 +25,8 @@ from sd3demo.settings.families import (
     Time,
     Tokens,
 )
+from sd3demo.settings.image_to_image import ImageToImage, idle_without_init
+from sd3demo.settings.lora_options import LoraOptions
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 from sd3demo.settings.texts import Prompt, Text
 
@@ -49,6 +51,7 @@ def _none_is_one(scale: object) -> object:
 
 Scale = Annotated[float, Field(ge=1, le=30), BeforeValidator(_none_is_one)]
 Shift = Annotated[float, Field(ge=0.1, le=100)]
+Sha256 = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 
 
 class PictureSettings(Settings):
@@ -106,7 +109,9 @@ class PictureSettings(Settings):
         return self
 
 
-class Request(Lumina2Options, LuminaNextOptions, FluxOptions, SD3Options, PictureSettings):
+class Request(
+    LoraOptions, ImageToImage, Lumina2Options, LuminaNextOptions, FluxOptions, SD3Options, PictureSettings
+):
     """A picture, or several from neighbouring seeds: everything that decides how it comes out.
 
     The options of all families stand in it flat; see `families.options_of`.
@@ -131,6 +136,13 @@ class Resolved(Request):
     shift: Shift
     max_sequence_length: Tokens
     precision: Literal["float32", "bfloat16"]
+    init_sha256: Sha256 = Field("", description="The SHA-256 of the picture to start from, as it is run.")
+    lora_sha256: str = Field(
+        "",
+        pattern="^([0-9a-f]{64}(,[0-9a-f]{64})*)?$",
+        description="The SHA-256 of each LoRA's file, in their order.",
+    )
+    mask_sha256: Sha256 = Field("", description="The SHA-256 of the mask, as it is run.")
 
 
 def identity(settings: BaseModel) -> str:
@@ -179,6 +191,7 @@ def without_effect(values: Mapping[str, object], spec: ModelSpec) -> dict[str, s
         reasons |= dict.fromkeys(("negative", "cfg_from", "cfg_to"), "CFG is off at scale 1.")
     if values.get("schedule") == "linear":
         reasons["shift"] = "The linear schedule is never shifted."
+    reasons |= idle_without_init(values)
     reasons |= dict.fromkeys(foreign_options(spec), f"{spec.family_title} has no such setting.")
     return {**reasons, **OPTIONS[spec.family].without_effect(values, spec)}
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sd3demo.catalogue import CATALOGUE, find, locate
+from sd3demo.catalogue.lora_files import asked_loras, offered_loras
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.events import BatchEvent, Event, Pixels
+from sd3demo.engine.image_header import PictureLimits
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
@@ -129,11 +131,26 @@ def prepared(request: Request, core: Core) -> Plan:
     """The plan of a request, an extrapolation too. Raises Refusal for a model that is not to be had here."""
     if request.model not in core.models:  # a page does not open whatever folder its visitors name
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
+    refuse_other_loras(request)
     spec = find(request.model)
-    planned = plan(request, spec, core.budget(here()))
+    limits = PictureLimits(core.limits.picture_pixels, core.limits.picture_chunks)
+    planned = plan(request, spec, core.budget(here()), limits=limits)
     refuse_too_long(planned, core.limits)
     locate(spec)
     return planned
+
+
+def refuse_other_loras(request: Request) -> None:
+    """Raises Refusal for a LoRA that the page does not offer: it opens no file that its visitors name."""
+    offered = offered_loras()
+    for each in asked_loras(request.lora):
+        if each.name not in offered:
+            there = (
+                f"choose of {', '.join(offered)}"
+                if offered
+                else "none is on offer here: `sd3demo serve --lora FILE` offers one"
+            )
+            raise Refusal(f"unknown LoRA {each.name!r}; {there}")
 
 
 def warm() -> None:

@@ -13,7 +13,6 @@ from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.plan.costs import demands
 from sd3demo.engine.plan.memory import HEADROOM, Placement
 from sd3demo.engine.plan.plan import RECORDERS, Plan
-from sd3demo.engine.plan.stages import FlowStage
 from sd3demo.errors import Refusal
 from sd3demo.settings import Resolved
 
@@ -39,9 +38,9 @@ class BatchKey:
 def batch_key(plan: Plan) -> BatchKey | None:
     """Return what has to be equal in the runs of this one's batch; None for a run that goes alone.
 
-    Alone goes what has several stages, or records more than every run does.
+    Alone goes what has several stages or starts from a picture, or records more than every run does.
     """
-    if not _is_plain(plan) or not isinstance(plan.stages[0], FlowStage):
+    if not _is_plain(plan) or len(plan.stages) != 1 or plan.init is not None:
         return None
     request = plan.request.model_copy(update=OF_ONE_RUN)
     return BatchKey(plan.spec, request, plan.placement, plan.components, plan.budget.device)
@@ -99,4 +98,4 @@ def batch_size(plans: Sequence[Plan]) -> int:
 
 
 def _is_plain(plan: Plan) -> bool:
-    return len(plan.stages) == 1 and not set(plan.recorders) - set(RECORDERS)
+    return not plan.arms and not set(plan.recorders) - set(RECORDERS)

@@ -5,12 +5,14 @@ Everything that can be refused is refused here, with what would work.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from sd3demo.catalogue import ModelSpec
-from sd3demo.engine.input_image import InputImage
+from sd3demo.engine.image_header import PictureLimits
+from sd3demo.engine.init_picture import InitPicture, check_init, init_size, read_init
+from sd3demo.engine.input_image import READ, InputImage
 from sd3demo.engine.plan.costs import decoder_scale, encoder_flops, text_tokens
 from sd3demo.engine.plan.memory import Budget
 from sd3demo.engine.plan.resolve import (
@@ -18,8 +20,10 @@ from sd3demo.engine.plan.resolve import (
     asked_branches,
     embedded_scale,
     guidance_of,
-    native_stage,
+    init_notes,
+    native_stages,
     resolve,
+    with_init,
 )
 from sd3demo.engine.plan.sizes import Size, Sizes, scale_of, sizes_of
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, LiftStage, ResampleStage, Stage
@@ -227,10 +231,26 @@ def grid_from(request: ResolvedExtrapolation, shift: float) -> tuple[float, ...]
     return (*times[:-1], *tail, times[-1])
 
 
+@dataclass(frozen=True)
+class Arms:
+    """The stages of all arms, each equal one once, the arms, and what should be said of them."""
+
+    stages: tuple[Stage, ...]
+    arms: tuple[Arm, ...]
+    notes: tuple[str, ...]
+    init: InitPicture | None
+    """The picture that the native stage starts from."""
+
+
 def arms_of(
-    asked: Mapping[str, Extrapolation], spec: ModelSpec, budget: Budget, own: InputImage | None = None
-) -> tuple[tuple[Stage, ...], tuple[Arm, ...], tuple[str, ...]]:
-    """Stages of all arms, each equal one once, the arms, and what should be said of them."""
+    asked: Mapping[str, Extrapolation],
+    spec: ModelSpec,
+    budget: Budget,
+    own: InputImage | None = None,
+    init: InitPicture | None = None,
+    limits: PictureLimits = READ,
+) -> Arms:
+    """What a comparison of these extrapolations is made of. Raises Refusal for what cannot be."""
     stages: dict[str, Stage] = {}
     arms: list[Arm] = []
     notes: dict[str, None] = {}
@@ -239,7 +259,13 @@ def arms_of(
             raise Refusal(
                 f"an arm is named {NATIVE!r}, which is the native picture's own name; choose another"
             )
-        sizes = sizes_of(request, spec, own)
+        size = None if init else init_size(request, limits)
+        if size and own is not None:
+            raise Refusal(
+                "init is given beside a picture of one's own, which stands in place of the native stage; "
+                "leave one of them out"
+            )
+        sizes = sizes_of(request, spec, own if size is None else InputImage("", *size))
         width, height = sizes.native
         native = resolve(
             Request.model_validate(
@@ -249,6 +275,9 @@ def arms_of(
             spec,
             budget,
         )
+        init = init or read_init(request, width, height, limits)
+        check_init(request, init)
+        native = with_init(native, init)
         resolved = resolve_large(request, native, sizes, spec)
         if own is not None:
             resolved = resolved.model_copy(update={"own_picture": own.sha256})
@@ -259,7 +288,9 @@ def arms_of(
             )
         if not arms:
             given = GivenStage(NATIVE, width, height)
-            stages[NATIVE] = given if resolved.own_picture else native_stage(native, spec)
+            first = (given,) if resolved.own_picture else native_stages(native, spec)
+            stages |= {stage.key: stage for stage in first}
+            notes |= dict.fromkeys(init_notes(native, init))
             arms.append(Arm(NATIVE, NATIVE, native))
         elif native_of(resolved) != arms[0].request:
             raise Refusal(
@@ -270,7 +301,7 @@ def arms_of(
         arms.append(Arm(name, name, resolved))
         if note := _note(sizes):
             notes[note] = None
-    return tuple(stages.values()), tuple(arms), tuple(notes)
+    return Arms(tuple(stages.values()), tuple(arms), tuple(notes), init)
 
 
 def _note(sizes: Sizes) -> str:

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sd3demo.catalogue import ModelSpec
-from sd3demo.engine.input_image import InputImage
+from sd3demo.engine.image_header import PictureLimits
+from sd3demo.engine.init_picture import InitPicture, check_init, init_size, read_init
+from sd3demo.engine.input_image import READ, InputImage
 from sd3demo.engine.plan.costs import demands, encoder_calls, operations, weight_bytes
 from sd3demo.engine.plan.extrapolation import arms_of
+from sd3demo.engine.plan.loras import lora_notes, with_loras
 from sd3demo.engine.plan.memory import (
     Budget,
     HeldModel,
@@ -21,7 +24,7 @@ from sd3demo.engine.plan.memory import (
     choose,
     memory_by_phase,
 )
-from sd3demo.engine.plan.resolve import native_stage, resolve
+from sd3demo.engine.plan.resolve import init_notes, native_stages, resolve, with_init
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, Stage
 from sd3demo.engine.plan.unread import Unread, unread_notes, unread_of
 from sd3demo.settings import Request, Resolved, ignored, text_inputs
@@ -56,6 +59,8 @@ class Plan:
     """What a person should know before it runs, a sentence each."""
     unread: Unread = field(default_factory=dict)
     """What of the texts the model does not read; its sentences are among the notes."""
+    init: InitPicture | None = field(default=None, compare=False, repr=False)
+    """The picture that it starts from, known to `request` by its hash."""
 
     @property
     def sigmas(self) -> tuple[float, ...]:
@@ -125,22 +130,34 @@ def plan(
     recorders: tuple[str, ...] = RECORDERS,
     arms: Mapping[str, Extrapolation] | None = None,
     own: InputImage | None = None,
+    init: InitPicture | None = None,
+    limits: PictureLimits = READ,
 ) -> Plan:
     """What a run of this request does on this device. Raises Refusal for what the model cannot do.
+
+    A picture that the request starts from is read here, as far as the limits let it; `init` is one that was
+    read for a plan before.
 
     `arms` are extrapolations by name that share the native stage, the request's own among them and last; one
     arm named as its method unless they are given. With `own` a picture of one's own, which the run is then
     given, stands in the place of the native stage.
     """
+    spec = with_loras(request, spec)
     notes: tuple[str, ...] = ()
     all_arms: tuple[Arm, ...] = ()
     stages: tuple[Stage, ...]
     if isinstance(request, Extrapolation):
-        stages, all_arms, notes = arms_of(arms or {request.method: request}, spec, budget, own)
+        found = arms_of(arms or {request.method: request}, spec, budget, own, init, limits)
+        stages, all_arms, notes, init = found.stages, found.arms, found.notes, found.init
         resolved = all_arms[-1].request
     else:
-        resolved = resolve(request, spec, budget)
-        stages = (native_stage(resolved, spec),)
+        size = None if init else init_size(request, limits)
+        resolved = resolve(request, spec, budget, size=size)
+        init = init or read_init(request, resolved.width, resolved.height, limits)
+        check_init(request, init)
+        resolved = with_init(resolved, init)
+        notes = init_notes(resolved, init)
+        stages = native_stages(resolved, spec)
     placed = place(resolved, spec, stages, budget)
     flops = operations(resolved, spec, stages)
     unread = unread_of(resolved, spec)
@@ -157,8 +174,15 @@ def plan(
         memory=placed.memory,
         seconds=sum(flops.values()) / budget.flops,
         arms=all_arms,
-        notes=(*unread_notes(unread, spec), *notes, *ignored(request, resolved, spec), *placed.notes),
+        notes=(
+            *unread_notes(unread, spec),
+            *lora_notes(spec),
+            *notes,
+            *ignored(request, resolved, spec),
+            *placed.notes,
+        ),
         unread=unread,
+        init=init,
     )
 
 

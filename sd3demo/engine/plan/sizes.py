@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.input_image import InputImage
+from sd3demo.engine.plan.resolve import near_native
 from sd3demo.errors import Refusal
 from sd3demo.settings.extrapolation import CASCADES, Extrapolation, ResolvedExtrapolation
 
@@ -56,7 +57,7 @@ def sizes_of(request: Extrapolation, spec: ModelSpec, own: InputImage | None = N
     asked = (request.width or request.height, request.height or request.width)
     if asked[0] is None or asked[1] is None:
         scale = request.scale or DEFAULT_SCALE
-        native = (spec.native, spec.native) if own is None else _nearest((own.width, own.height), spec)
+        native = (spec.native, spec.native) if own is None else near_native((own.width, own.height), spec)
         target, exact = _enlarged(native, scale, unit), True
     else:
         target = (asked[0], asked[1])
@@ -130,14 +131,7 @@ def _native_for(target: Size, spec: ModelSpec) -> tuple[Size, bool]:
         return best, True
     if math.prod(target) <= area:
         return target, True
-    return _nearest(target, spec), False
-
-
-def _nearest(shape: Size, spec: ModelSpec) -> Size:
-    """The size of the model's own area whose proportions are about those of a shape."""
-    unit, scale = spec.latent.multiple, spec.native / math.sqrt(math.prod(shape))
-    width, height = (max(round(side * scale / unit), 1) * unit for side in shape)
-    return width, height
+    return near_native(target, spec), False
 
 
 def _cascade(cascade: str, native: Size, target: Size, unit: int) -> tuple[Size, ...]:

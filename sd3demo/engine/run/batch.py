@@ -14,6 +14,8 @@ from sd3demo.engine.events import BatchEvent, Encoded, Finished, StageStarted, S
 from sd3demo.engine.plan.batch_size import batch_size
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.unread import unread_lists
+from sd3demo.engine.run.enlarging import encoded_init
+from sd3demo.engine.run.image_start import ImageStart, image_start, pasted
 from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.prompts import TextCache, TextKey, text_keys
 from sd3demo.engine.run.sample import ActiveRun, SharedCalls, integrate, start
@@ -31,6 +33,7 @@ class BatchRunResult:
     plan: Plan
     noise: Tensor
     encoded: Encoded
+    begun: ImageStart | None
     lengths: LengthRecorder = field(default_factory=LengthRecorder)
     timer: PhaseTimer = field(default_factory=PhaseTimer)
 
@@ -62,6 +65,7 @@ def run_batch(
     active: list[ActiveRun] = []
     stopped: list[tuple[int, str, int]] = []
     records: dict[int, BatchRunResult] = {}
+    latents: dict[str, Tensor] = {}  # of the pictures that runs start from, by their hashes
     room = batch_size(plans)
 
     def admit() -> Generator[BatchEvent, None, None]:
@@ -74,9 +78,16 @@ def run_batch(
                 continue
             yield BatchEvent(index, StageStarted(stage.key, stage.width, stage.height, stage.sigmas))
             noise = initial_noise(plan.seeds, plan.spec, stage)
-            records[index] = BatchRunResult(plan, noise, encoded[index])
+            x = noise.to(loaded.device)
+            begun: ImageStart | None = None
+            if plan.init is not None:
+                if plan.init.sha256 not in latents:
+                    latents[plan.init.sha256] = encoded_init(plan.init, loaded)
+                begun = image_start(plan.init, latents[plan.init.sha256], x)
+                x = begun.at(stage.sigmas[0])
+            records[index] = BatchRunResult(plan, noise, encoded[index], begun)
             texts_of = {branch: places[key] for branch, key in text_keys(plan, loaded.weights).items()}
-            active.append(start(index, stage, noise.to(loaded.device), texts_of))
+            active.append(start(index, stage, x, texts_of, held=begun))
 
     def ended() -> bool:
         """Between two calls: take the cancelled runs out, and tell whether all are to end."""
@@ -106,9 +117,11 @@ def run_batch(
 
 
 def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: LoadedModel) -> Finished:
-    timer = record.timer
+    timer, init = record.timer, record.plan.init
     timer.lap("flow")
-    pictures = tuple(pixels(loaded.model.to_image(one[None])[0]) for one in latent)
+    latent = latent if record.begun is None else record.begun.latent(latent, 0.0)
+    images = [loaded.model.to_image(one[None]) for one in latent]
+    pictures = tuple(pixels((pasted(image, init) if init else image)[0]) for image in images)
     timer.lap("decode")
     path = record.lengths.result()
     return Finished(
@@ -122,4 +135,5 @@ def _finished(run: ActiveRun, record: BatchRunResult, latent: Tensor, loaded: Lo
         weights_sha256=loaded.weights,
         seconds={"encode": record.encoded.seconds, **timer.laps},
         unread=unread_lists(record.plan.unread),
+        inputs=init.inputs if init else {},
     )

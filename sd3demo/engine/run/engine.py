@@ -31,6 +31,7 @@ from sd3demo.errors import OutOfMemory, Refusal
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
+from sd3demo.models.lora_loading import apply_loras
 from sd3demo.models.protocol import Conditioning, FlowModel
 
 log = logging.getLogger(__name__)
@@ -223,8 +224,25 @@ class Engine:
         room = plan.budget.memory - max(plan.memory.values())
         return plan.bytes_of(held.components - wanted.components) <= max(room, 0)
 
+    def _swap_loras(self, plan: Plan) -> None:
+        """Give the model that is held the plan's LoRAs, where they are all that sets it apart.
+
+        Where hooks bring the weights to the device the model is loaded anew.
+        """
+        loaded, wanted = self._loaded, plan.model_key
+        if loaded is None or loaded.held.adapters == wanted.adapters or loaded.held.placement != "resident":
+            return
+        if replace(loaded.held, adapters=wanted.adapters, components=wanted.components) != wanted:
+            return
+        self._loaded = None  # half changed, it would be no model's
+        with torch.inference_mode(False):
+            apply_loras(loaded.model.parts["flow"], plan.spec.adapters)
+        held = replace(loaded.held, adapters=wanted.adapters)
+        self._loaded = replace(loaded, held=held, weights=fingerprint(plan.spec))
+
     def _bring(self, plan: Plan) -> LoadedModel:
         """The model of a plan: the one that is held, with what it lacks read now, or another one."""
+        self._swap_loras(plan)
         if not self._keeps(plan):
             self._drop()  # the one before makes room first
             self._loaded = _prepare(plan, self._loader)
@@ -277,6 +295,7 @@ class Engine:
             words=last.words,
             unread=last.unread,
             arms=arms if plan.arms else {},
+            inputs=plan.init.inputs if plan.init else {},
         )
 
     def _encode(self, loaded: LoadedModel, plan: Plan) -> Mapping[Branch, Conditioning]:

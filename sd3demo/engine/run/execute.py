@@ -23,6 +23,7 @@ from sd3demo.engine.plan.unread import unread_lists
 from sd3demo.engine.record.recorder_context import RecorderContext, recorder_context
 from sd3demo.engine.record.recorders import RECORDERS, BranchRecorder, CorrectionRecorder, Recorder
 from sd3demo.engine.run.enlarging import given, lift, resample
+from sd3demo.engine.run.image_start import ImageStart, image_start, pasted
 from sd3demo.engine.run.noise import initial_noise, noise_hash
 from sd3demo.engine.run.sample import CountedBranches, SharedCalls, integrate, start
 from sd3demo.engine.run.state import RunState, Trajectory, pixels
@@ -149,10 +150,14 @@ def _flow(state: RunState, stage: FlowStage) -> Generator[Event, None, SampledLa
         return counted[-1]
 
     calls: SharedCalls | None = None
+    begun: ImageStart | None = None
     if stage.request is None:
         dials = Dials(stage.visits, skip_layers=stage.skip_layers, guidance=stage.embedded)
         calls = SharedCalls(loaded.model.network(texts, dials), lengths)
-        run = start(0, stage, x, places, witnesses=witnesses)
+        if plan.init is not None:
+            begun = image_start(plan.init, state.latents[stage.needs[0]], x)
+            x = begun.at(stage.sigmas[0])
+        run = start(0, stage, x, places, witnesses=witnesses, held=begun)
     else:
         velocity, x = _field(state, stage, x, branches, recorders, witnesses)
         run = start(0, stage, x, places, velocity=velocity)
@@ -165,6 +170,7 @@ def _flow(state: RunState, stage: FlowStage) -> Generator[Event, None, SampledLa
     if state.stop():
         yield Stopped(stage.key, run.done)
         return None
+    x = x if begun is None else begun.latent(x, 0.0)
     records = {name: recorder.result() for name, recorder in recorders.items()}
     words = context.words if "attention" in plan.recorders else ()
     total = run.calls + sum(each.calls for each in counted)
@@ -222,7 +228,10 @@ def _decode(state: RunState, stage: FlowStage, sampled: SampledLatents) -> None:
     state.timer.lap("flow")
     state.latents[stage.key] = sampled.latent
     to_image = state.loaded.model.to_image
-    state.images[stage.key] = torch.cat([to_image(latent[None]) for latent in sampled.latent])
+    images = torch.cat([to_image(latent[None]) for latent in sampled.latent])
+    if stage.request is None and state.plan.init is not None:
+        images = pasted(images, state.plan.init)
+    state.images[stage.key] = images
     state.timer.lap("decode")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,6 +24,18 @@ from sd3demo.models.protocol import Rows
 
 RowKey: TypeAlias = tuple[bytes, At, int, bool]
 """A latent's digest, where it stands, a text, and whether layers are left out: equal ones have equal rows."""
+
+
+class Held(Protocol):
+    """What of a latent moves on a line of its own, whatever the network says of it."""
+
+    def latent(self, x: Tensor, t: float) -> Tensor:
+        """The latent as the network is asked about it."""
+        ...
+
+    def velocity(self, v: Tensor) -> Tensor:
+        """The velocity as the solver is given it."""
+        ...
 
 
 class CountedBranches:
@@ -43,7 +55,7 @@ class ActiveRun:
     """A run on its way: what it asks next, and what it is told.
 
     `velocity` answers by itself for a run whose method wraps the network; None leaves its questions to the
-    shared calls. `witnesses` see the branches.
+    shared calls. `witnesses` see the branches. `held` is what of the latent is not the network's to move.
     """
 
     index: int
@@ -53,6 +65,7 @@ class ActiveRun:
     places: Mapping[Branch, int]
     velocity: Velocity | None = None
     witnesses: Sequence[Witness] = ()
+    held: Held | None = None
     calls: int = 0
     done: int = 0
     """Steps that are finished."""
@@ -70,12 +83,13 @@ def start(
     *,
     velocity: Velocity | None = None,
     witnesses: Sequence[Witness] = (),
+    held: Held | None = None,
 ) -> ActiveRun:
     """A run that stands at its first question, at the latent (B, C, h, w) that it starts from."""
     moves = SOLVERS[stage.solver].moves(x, stage.sigmas, regime=stage.regime)
     first = next(moves)
     assert isinstance(first, Ask)
-    return ActiveRun(index, stage, moves, first, places, velocity, witnesses)
+    return ActiveRun(index, stage, moves, first, places, velocity, witnesses, held)
 
 
 @dataclass(eq=False)
@@ -103,7 +117,7 @@ class SharedCalls:
             v = run.stage.guidance(branches, run.ask.at)
             for witness in run.witnesses:
                 witness(run.ask.at, dict(zip(run.wanted, branches, strict=True)), v)
-            answers.append(v)
+            answers.append(v if run.held is None else run.held.velocity(v))
         return answers
 
     def _keys(self, run: ActiveRun, number: int, share: bool) -> list[RowKey]:
@@ -158,7 +172,7 @@ def integrate(
                     active.remove(run)
                 yield run, step
             if item is not None:
-                run.ask = item
+                run.ask = item if run.held is None else Ask(run.held.latent(item.x, item.at.t), item.at)
 
 
 def check_finite(step: Step) -> None:

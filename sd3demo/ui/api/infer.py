@@ -14,6 +14,7 @@ from sd3demo.settings import Request
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter, of_field, of_settings, settings_of
+from sd3demo.ui.api.picture_inputs import PICTURES, sent_pictures
 from sd3demo.ui.api.plan import MODEL, planned
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.extrapolate.handlers import save_extrapolation
@@ -40,7 +41,8 @@ def infer(core: Core) -> ApiEndpoint:
     """The endpoint of one picture from a text."""
 
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
-        plan = prepare({"model": core.models[0], **_seeded(values, Request)}, core)
+        with sent_pictures(values) as pictures:
+            plan = prepare({"model": core.models[0], **_seeded(values, Request), **pictures}, core)
         finished = result_of(in_turn(core, plan))
         save_to_history(core, plan.request, finished)  # first: a picture is kept though no file can be sent
         (file,) = write_pictures(plan.request, finished)
@@ -50,7 +52,7 @@ def infer(core: Core) -> ApiEndpoint:
     return ApiEndpoint(
         "infer",
         f"Makes one picture from a text; returns it as a PNG with its receipt, and its seed. {KEPT}",
-        of_settings(Request, (*space, MODEL), without=ONE_PICTURE),
+        (*of_settings(Request, (*space, MODEL), without=ONE_PICTURE), *PICTURES),
         RETURNS,
         answer,
         queued=True,
@@ -61,7 +63,9 @@ def extrapolate(core: Core) -> ApiEndpoint:
     """The endpoint of a picture beyond the model's own size."""
 
     def answer(values: Mapping[str, JsonValue]) -> tuple[gr.FileData, int]:
-        plan = planned(core, _seeded(values, Extrapolation), core.budget(here()))
+        with sent_pictures(values) as pictures:
+            settings = _seeded(values, Extrapolation) | pictures
+            plan = planned(core, settings, core.budget(here()))
         refuse_unless_it_fits(plan)
         refuse_too_long(plan, core.limits)
         locate(plan.spec)
@@ -79,7 +83,7 @@ def extrapolate(core: Core) -> ApiEndpoint:
         "extrapolate",
         "Makes a picture beyond the model's own size; returns it as a PNG with its receipt, and its seed. "
         f"{KEPT}",
-        of_settings(Extrapolation, (*first, MODEL), without=ONE_PICTURE),
+        (*of_settings(Extrapolation, (*first, MODEL), without=ONE_PICTURE), *PICTURES),
         RETURNS,
         answer,
         queued=True,

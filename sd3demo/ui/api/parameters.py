@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from sd3demo.settings import Request, bounds_of, choices_of, is_whole
+from sd3demo.settings import FILES, Request, bounds_of, choices_of, is_whole
 from sd3demo.ui.controls.labels import label
 
 NAMES: Mapping[str, str] = {
@@ -21,7 +21,7 @@ NAMES: Mapping[str, str] = {
     "steps": "num_inference_steps",
 }
 """What the endpoints call settings that have another name here; the names are those of SD3's Space."""
-SERVER_FILES = frozenset({"upscaler"})
+SERVER_FILES = frozenset({"upscaler", *FILES})
 """Settings that name a file of the server, which no client may choose."""
 
 Answer: TypeAlias = Callable[[Mapping[str, JsonValue]], object]

@@ -15,7 +15,9 @@ from sd3demo.settings import Request, parse
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.api.endpoint import ApiEndpoint
 from sd3demo.ui.api.parameters import ApiParameter, of_settings, settings_of
-from sd3demo.ui.context import Core
+from sd3demo.ui.api.picture_inputs import PICTURES, sent_pictures
+from sd3demo.ui.context import Core, refuse_other_loras
+from sd3demo.ui.run.own_picture import picture_limits
 from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.zerogpu import here
 
@@ -36,7 +38,9 @@ def plan(core: Core) -> ApiEndpoint:
     """The endpoint of plans."""
 
     def answer(values: Mapping[str, JsonValue]) -> dict[str, object]:
-        plan = planned(core, settings_of(values, Extrapolation), _budget(core, values["vram"]))
+        with sent_pictures(values) as pictures:
+            settings = settings_of(values, Extrapolation) | pictures
+            plan = planned(core, settings, _budget(core, values["vram"]))
         if values["vram"] is None:  # for this machine
             refuse_too_long(plan, core.limits)
         return to_json(plan)
@@ -45,7 +49,7 @@ def plan(core: Core) -> ApiEndpoint:
     return ApiEndpoint(
         "plan",
         "Says what a request will do, without doing it: stages, sigmas, network calls, memory and seconds.",
-        of_settings(Extrapolation, (*first, "scale", "method", MODEL, VRAM)),
+        (*of_settings(Extrapolation, (*first, "scale", "method", MODEL, VRAM)), *PICTURES),
         {"Plan": dict[str, object]},
         answer,
     )
@@ -60,7 +64,8 @@ def planned(core: Core, settings: Mapping[str, JsonValue], budget: Budget) -> Pl
     request = parse(Extrapolation if large else Request, {"model": core.models[0], **settings})
     if request.model not in core.models:
         raise Refusal(f"unknown model {request.model!r}; choose one of {', '.join(core.models)}")
-    return plan_of(request, find(request.model), budget)
+    refuse_other_loras(request)
+    return plan_of(request, find(request.model), budget, limits=picture_limits(core.limits))
 
 
 def _budget(core: Core, vram: JsonValue) -> Budget:

@@ -11,7 +11,7 @@ import gradio as gr
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine import Budget
 from sd3demo.engine.plan.resolve import resolve
-from sd3demo.settings import Request, Settings, bounds_of, is_whole, parse
+from sd3demo.settings import FILES, Request, Settings, bounds_of, is_whole, parse
 from sd3demo.ui.controls.labels import choice_titles, help_of, label
 from sd3demo.ui.controls.model_choice import model_title
 
@@ -34,6 +34,7 @@ def opening(spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
     values: dict[str, Any] = {
         name: getattr(resolved, name, None) if getattr(plain, name) is None else getattr(plain, name)
         for name in kind.model_fields
+        if name not in FILES  # which are uploaded, and no control holds
     }
     return values | {"prompt": ""}
 
@@ -48,7 +49,7 @@ def opening_of(kind: type[Settings], models: Sequence[str]) -> dict[str, Value]:
 
 def values_of(request: Request, spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:
     """What the controls hold for a request."""
-    given = {name: getattr(request, name, None) for name in kind.model_fields}
+    given = {name: getattr(request, name, None) for name in kind.model_fields if name not in FILES}
     return opening(spec, kind) | {name: value for name, value in given.items() if value is not None}
 
 

@@ -110,6 +110,16 @@ LABELS: Mapping[str, Label] = {
     "cfg_truncation": Label("CFG in this share of steps", "Lumina: the first steps, from noise.", step=0.01),
     "guided_channels": Label("Guided channels", names={"all": "All", "three": "Three"}),
     "system_prompt": Label("System prompt", "Lumina-Image 2.0: before the prompt. Empty is none."),
+    "lora": Label("LoRAs", "Names on offer here with their weights, such as style.safetensors:0.8."),
+    "lora_sha256": Label("LoRA files"),
+    "init": Label("Picture"),
+    "mask": Label("Mask"),
+    "image_strength": Label(
+        "Denoising strength", "How much of the picture is changed: t where the run begins.", step=0.01
+    ),
+    "strength_as": Label("Strength is", names={"time": "A time t", "steps": "A share of the steps"}),
+    "init_sha256": Label("Picture to start from"),
+    "mask_sha256": Label("Mask"),
     "precision": Label("Precision"),
     "placement": Label("Weights placement"),
     # of an extrapolation
@@ -217,6 +227,8 @@ GROUPS = (
     Group("Sampling", ("steps", "cfg", "guidance", "shift", "solver", "schedule"), open=True),
     Group("Text", ("t5", "clip_l", "clip_g", "negative", "uncond", "prompt_2", "prompt_3", "system_prompt")),
     Group("Size and batch", ("width", "height", "count")),
+    Group("LoRA", ("lora",)),
+    Group("Image to image", ("init", "mask", "image_strength", "strength_as")),
 )
 LAST = Group(
     "Advanced",

@@ -1,19 +1,16 @@
 """What the page answers in the Extrapolate tab."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import TypeAlias
 
 import gradio as gr
 
 from sd3demo.catalogue import find, locate
 from sd3demo.engine import Plan
-from sd3demo.engine.events import ArmFinished, Finished, Pixels
-from sd3demo.engine.image_header import PictureLimits
-from sd3demo.engine.input_image import UNREAD, InputImage, own_of, read_own, read_size
+from sd3demo.engine.events import ArmFinished, Finished
+from sd3demo.engine.input_image import own_of
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Refusal
 from sd3demo.history import receipts_of, to_png
@@ -38,41 +35,14 @@ from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, ex
 from sd3demo.ui.extrapolate.xray import xray_records
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
-from sd3demo.ui.run.run_status import RunStatus, failed, finished, status_html, waiting
+from sd3demo.ui.run.own_picture import OwnPicture, opened_picture
+from sd3demo.ui.run.run_status import RunStatus, waiting
 from sd3demo.ui.run.turns import RunNews, checked, in_turn, join
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
 from sd3demo.ui.server.lighter import lighter
-from sd3demo.ui.server.limits import Limits
 
 Updates: TypeAlias = list[object]
 OUTPUTS = 5
-
-
-@dataclass(frozen=True)
-class OwnPicture:
-    """A visitor's picture as the page remembers it: its file, and its size from the header."""
-
-    path: str
-    width: int
-    height: int
-
-    @property
-    def unread(self) -> InputImage:
-        """What can be planned for before it is decoded."""
-        return InputImage(UNREAD, self.width, self.height)
-
-    def read(self, limits: Limits) -> Pixels:
-        """Decode it. Raises Refusal for one that is beyond the limits, or gone."""
-        path = Path(self.path)
-        try:
-            return read_own(path, picture_limits(limits))
-        except Refusal as error:
-            raise Refusal(str(error).replace(str(path), f"“{path.name}”")) from error
-
-
-def picture_limits(limits: Limits) -> PictureLimits:
-    """What of a page's limits holds for a picture."""
-    return PictureLimits(limits.picture_pixels, limits.picture_chunks)
 
 
 def run(
@@ -149,15 +119,7 @@ def plan_of(core: Core, own: OwnPicture | None, *held: object) -> str:
 
 def open_picture(core: Core, file: str | None) -> Updates:
     """Return a status, and the uploaded picture that replaces the native stage; nothing is decoded."""
-    if not file:
-        return ["", None]
-    shown = f"“{Path(file).name}”"
-    try:
-        width, height = read_size(Path(file), picture_limits(core.limits))
-    except Refusal as error:
-        return [status_html(failed(str(error).replace(file, shown))), None]
-    said = f"{escape(shown)}, {width} × {height} px, replaces the native picture."
-    return [status_html(finished(said)), OwnPicture(file, width, height)]
+    return [*opened_picture(file, core.limits, "replaces the native picture")]
 
 
 def grey_out(*held: object) -> Updates:

@@ -1,7 +1,7 @@
 """What the page answers to each thing that a person does in the Generate tab."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -12,10 +12,10 @@ import gradio as gr
 
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine import Budget
-from sd3demo.engine.plan.resolve import resolve
+from sd3demo.engine.plan.resolve import near_native, resolve
 from sd3demo.errors import Refusal
 from sd3demo.history import model_on_offer, read_receipt, single_request
-from sd3demo.settings import LAST_SEED, Request, foreign_options, parse, without_effect
+from sd3demo.settings import FILES, LAST_SEED, Request, foreign_options, parse, without_effect
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import build
@@ -27,6 +27,7 @@ from sd3demo.ui.generate.size import SHAPES, recommendation, recommended_shift, 
 from sd3demo.ui.generate.stream import PreviousRun, RunView, run_views
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import save_to_history, write_pictures
+from sd3demo.ui.run.own_picture import OwnPicture, opened_picture, pictures_by_name
 from sd3demo.ui.run.run_status import STARTING, RunStatus, failed, finished, status_html
 from sd3demo.ui.run.turns import in_turn
 
@@ -44,23 +45,44 @@ class GenerateHandlers:
     @property
     def names(self) -> tuple[str, ...]:
         """The settings, in the order in which the controls hand over their values."""
-        return tuple(self.kind.model_fields)
+        return tuple(name for name in self.kind.model_fields if name not in FILES)
+
+    def given(self, values: Sequence[object]) -> dict[str, object]:
+        """The settings of the form: the controls' values, then the pictures that were uploaded, if any."""
+        controls, pictures = values[: len(self.names)], values[len(self.names) :]
+        files = dict(zip(FILES, pictures, strict=False))
+        paths = {name: file.path for name, file in files.items() if isinstance(file, OwnPicture)}
+        return {**dict(zip(self.names, controls, strict=True)), **paths}
+
+    def open_init(self, file: str | None, model: str) -> Updates:
+        """A picture to start from that was uploaded: what is said of it, itself, and the size for it."""
+        said, picture = opened_picture(file, self.core.limits, "is where the run begins")
+        if picture is None:
+            return [said, None, gr.skip(), gr.skip()]
+        spec = find(model)
+        size = (min(side, spec.can.max_side) for side in near_native((picture.width, picture.height), spec))
+        return [said, picture, *size]
+
+    def open_mask(self, file: str | None) -> Updates:
+        """A mask that was uploaded: what is said of it, and itself."""
+        return [*opened_picture(file, self.core.limits, "is the mask: white is repainted")]
 
     def run(
-        self, previous: PreviousRun | None, reseed: bool, *values: Value
+        self, previous: PreviousRun | None, reseed: bool, *values: object
     ) -> Iterator[tuple[RunStatus, Updates]]:
         """The run that the form asks for: pictures, strip, story, files, what it was, its seed and prompt.
 
         Without a prompt it is the one that the empty field shows.
         """
-        given: dict[str, object] = dict(zip(self.names, values, strict=True))
+        given = self.given(values)
         if not str(given["prompt"]).strip():
             given["prompt"] = label("prompt", self.kind).hint
         if reseed:
             given["seed"] = new_seed()
         shown = RunView()
         yield STARTING, [*_changes(shown, shown), gr.skip(), given["seed"], given["prompt"]]
-        plan = prepare(given, self.core, self.kind)
+        with pictures_by_name(given):
+            plan = prepare(given, self.core, self.kind)
         save = partial(save_to_history, self.core)
         news = run_views(plan, in_turn(self.core, plan), write=write_pictures, save=save, previous=previous)
         for status, view in news:
@@ -100,6 +122,8 @@ class GenerateHandlers:
                 said = f"{escape(path.name)} is an extrapolation. {there}."
                 return [status_html(finished(said)), None, *skips]
             said = f"The settings are those of {escape(path.name)}. Generate makes the same picture again."
+            if alone.init_sha256:
+                said += " It started from a picture: add that under Image to image."
             values = build.values_of(alone, spec, self.kind)
             return [status_html(finished(said)), None, *self._filled(values, spec)]
         except Refusal as error:

@@ -25,6 +25,7 @@ from sd3demo.ui.controls.model_choice import is_here
 from sd3demo.ui.generate import image_grid_view as view
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.run.files import write_pictures
+from sd3demo.ui.run.own_picture import pictures_by_name
 from sd3demo.ui.run.pictures import uri
 from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status, running, waiting
 from sd3demo.ui.run.turns import checked, join
@@ -72,7 +73,7 @@ def start(answers: GenerateHandlers, asked: Mapping[str, object]) -> dict[str, o
 
 
 def grid_panel(
-    answers: GenerateHandlers, settings: Mapping[str, Control]
+    answers: GenerateHandlers, settings: Mapping[str, Control], uploaded: Sequence[gr.State] = ()
 ) -> tuple[dict[str, Component], QueuedRun]:
     """The panel: what varies, and the grid, over the settings of the form. Its controls, and the run."""
     models = answers.core.models
@@ -100,7 +101,7 @@ def grid_panel(
     run = run_in_queue(
         [make.click],
         partial(run_grid, answers),
-        [x, across, y, down, *(settings[name] for name in answers.names)],
+        [x, across, y, down, *(settings[name] for name in answers.names), *uploaded],
         [sheet, file],
         status=status,
         titles=titles(answers.kind),
@@ -113,9 +114,10 @@ def run_grid(
     answers: GenerateHandlers, x: str, across: str, y: str, down: str, *values: object
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     """The grid that the panel asks for: its cells as they form, and its file at the end."""
-    core, base = answers.core, dict(zip(answers.names, values, strict=True))
+    core, base = answers.core, answers.given(values)
     grid = Grid(_grid_axis(x, across), _grid_axis(y, down) if y and y != NOTHING else None)
-    planned = grids.plan_grid(grid, base, partial(prepare, core=core, kind=answers.kind))
+    with pictures_by_name(base):
+        planned = grids.plan_grid(grid, base, partial(prepare, core=core, kind=answers.kind))
     sides = {"grid": True, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}
     seconds = sum(plan.seconds for plan in planned.plans)
     with join(core, seconds, lambda _: "fewer values on the sides of the grid") as ticket:
@@ -189,7 +191,7 @@ def _shown(
                 tiles |= dict.fromkeys(cells, view.Tile(uri(step.previews[0])))
             case GridPicture(cells=cells, plan=plan, finished=result):
                 ended[planned.places[cells[0]]] = one
-                settings = {**plan.request.model_dump(), **sides}
+                settings = {name: getattr(plan.request, name) for name in answers.names} | dict(sides)
                 link = written("generate", settings, partial(start, answers))
                 (file,) = write_pictures(plan.request, result)
                 tiles |= dict.fromkeys(cells, view.Tile(file.source, link))

@@ -61,8 +61,11 @@ def _sampling(plan: Plan) -> str:
     seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {plan.seeds[0]} to {plan.seeds[-1]}"
     pictures = "the picture" if request.count == 1 else f"{request.count} pictures"
     shift = "" if request.schedule == "linear" or request.shift == 1 else f", shift {request.shift:g}"
+    begin = "From noise at <i>t</i> = 1"
+    if plan.init is not None:
+        begin = f"From the given picture, noised to <i>t</i> = {plan.sigmas[0]:.4g},"
     return (
-        f"From noise at <i>t</i> = 1 to {pictures} at <i>t</i> = 0 in {counted(request.steps, 'step')} of "
+        f"{begin} to {pictures} at <i>t</i> = 0 in {counted(request.steps, 'step')} of "
         f"{_solver(request)}: {request.schedule} scheduler{shift}, {seeds}."
     )
 

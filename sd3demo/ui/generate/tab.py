@@ -1,6 +1,6 @@
 """The Generate tab: from a prompt to a picture, and to what it means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.errors import Refusal
 from sd3demo.history.traces import read_trace, shipped
-from sd3demo.settings import Request, Settings, without_effect
+from sd3demo.settings import FILES, Request, Settings, without_effect
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Control
@@ -28,8 +28,18 @@ from sd3demo.ui.run import pictures
 from sd3demo.ui.run.markdown import prose, text_file
 from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
 
+KEPT = 3600  # seconds that a visitor's pictures are remembered
 INTRODUCTION = text_file("introduction")
 """The page says so itself, before the server has answered."""
+
+
+@dataclass(frozen=True)
+class PictureUploads:
+    """Where the picture to start from and its mask are dropped, and what is said of them."""
+
+    init: gr.File
+    mask: gr.File
+    status: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class GenerateActions:
     receipt: gr.File
     note: gr.HTML
     """The model, and what of the prompt it does not know."""
+    uploads: PictureUploads
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,9 @@ def generate(core: Core, kind: type[Request] = Request) -> None:
     with gr.Row(elem_id="bench"):
         settings, actions = _asked(core, spec, kind)
         shown = _shown(spec)
-    grid = image_grid.grid_panel(answers, settings)
-    _connect(answers, settings, actions, shown, grid)
+    uploaded = [gr.State(None, time_to_live=KEPT) for _ in FILES]
+    grid = image_grid.grid_panel(answers, settings, uploaded)
+    _connect(answers, settings, actions, shown, grid, uploaded)
 
 
 def link_settings(kind: type[Request]) -> type[Settings]:
@@ -89,6 +101,7 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
         return build.control(name, values[name], kind=kind, spec=spec, reason=reason, models=core.models)
 
     settings: dict[str, Control] = {}
+    pictures_asked: dict[str, gr.File] = {}
     with gr.Column(elem_id="ask"):
         settings["model"] = control("model")
         settings["prompt"] = control("prompt")
@@ -110,6 +123,9 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
         reseed = gr.Checkbox(label=label("reseed").title, container=False, elem_id="reseed")
         for group in groups(kind.model_fields):
             with gr.Accordion(group.title, open=group.open):
+                if "init" in group.fields:
+                    pictures_asked = {name: _file(name) for name in FILES}
+                    picture_status = gr.HTML(elem_id="picture-status")
                 if "width" in group.fields:
                     shape = gr.Radio(
                         list(SHAPES),
@@ -119,6 +135,8 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
                         elem_id="shape",
                     )
                 for name in group.fields:
+                    if name in FILES:
+                        continue
                     settings[name] = control(name)
                     if lines := lines_of(name):
                         gr.HTML(lines, elem_id=f"lines-{name}")
@@ -129,8 +147,18 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
         receipt = gr.File(
             label="Settings from a PNG of this app", file_types=[".png"], height=128, elem_id="receipt"
         )
-    actions = GenerateActions(start, stop, dice, reseed, shape, recommend, examples, receipt, note)
+    uploads = PictureUploads(pictures_asked["init"], pictures_asked["mask"], picture_status)
+    actions = GenerateActions(start, stop, dice, reseed, shape, recommend, examples, receipt, note, uploads)
     return settings, actions
+
+
+def _file(name: str) -> gr.File:
+    return gr.File(
+        label=label(name).title,
+        file_types=[".png", ".jpg", ".jpeg", ".webp"],
+        height=110,
+        elem_id=f"upload-{name}",
+    )
 
 
 def _shown(spec: ModelSpec) -> GenerateOutputs:
@@ -163,6 +191,7 @@ def _connect(
     actions: GenerateActions,
     shown: GenerateOutputs,
     grid: tuple[Mapping[str, Component], QueuedRun],
+    uploaded: Sequence[gr.State],
 ) -> None:
     """Which event has which answer. Only runs stand in the queue."""
     controls = [settings[name] for name in answers.names]
@@ -174,7 +203,7 @@ def _connect(
     run = run_in_queue(
         [actions.generate.click, *([prompt.submit] if isinstance(prompt, gr.Textbox) else [])],
         answers.run,
-        [previous, actions.reseed, *controls],
+        [previous, actions.reseed, *controls, *uploaded],
         [shown.pictures, shown.strip, shown.story, shown.files, previous, seed, prompt],
         status=shown.status,
         titles=titles(answers.kind),
@@ -184,6 +213,9 @@ def _connect(
     at_once([prompt.change, model.change], prompt_note_html, [model, prompt], [actions.note])
     focus = [prompt.focus] if isinstance(prompt, gr.Textbox) else []
     at_once([*focus, actions.examples.click], warm, [], [])
+    uploads, (init, mask) = actions.uploads, uploaded
+    at_once([uploads.init.change], answers.open_init, [uploads.init, model], [uploads.status, init, *sides])
+    at_once([uploads.mask.change], answers.open_mask, [uploads.mask], [uploads.status, mask])
     at_once([actions.dice.click], handlers.new_seed, [], [seed])
     at_once([actions.recommend.click], handlers.shift_for, [model, *sides], [settings["shift"]], raw=True)
     at_once([actions.shape.input], handlers.size, [actions.shape, model], sides)

@@ -125,7 +125,12 @@ class HistoryHandlers:
         """The address with these settings, on the tab that makes such pictures."""
         if isinstance(request, ResolvedExtrapolation):
             return extrapolate_again.link(request, self._core)
-        return written("generate", request.model_dump(), GenerateHandlers(self._core).start)
+        if request.init_sha256:
+            raise Refusal(
+                "it started from a picture, which no link can hold; its PNG sets the rest on Generate"
+            )
+        answers = GenerateHandlers(self._core)
+        return written("generate", {name: getattr(request, name) for name in answers.names}, answers.start)
 
     def _page(self, place: HistoryPlace) -> list[object]:
         found = self._index.find(place.wanted)

@@ -54,7 +54,8 @@ def _seconds(plan: Plan, changes: dict[str, int]) -> float:
     """What a plan with these changes takes."""
     try:
         if not plan.arms:
-            return plan_of(plan.request.model_copy(update=changes), plan.spec, plan.budget).seconds
+            request = plan.request.model_copy(update=changes)
+            return plan_of(request, plan.spec, plan.budget, init=plan.init).seconds
         arms = {
             arm.name: _changed(arm.request, changes)
             for arm in plan.arms
@@ -62,7 +63,13 @@ def _seconds(plan: Plan, changes: dict[str, int]) -> float:
         }
         *_, last = arms.values()
         return plan_of(
-            last, plan.spec, plan.budget, recorders=plan.recorders, arms=arms, own=_own(plan)
+            last,
+            plan.spec,
+            plan.budget,
+            recorders=plan.recorders,
+            arms=arms,
+            own=_own(plan),
+            init=plan.init,
         ).seconds
     except Refusal:
         return float("inf")

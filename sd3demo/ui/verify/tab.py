@@ -12,6 +12,7 @@ from pydantic import Field
 from sd3demo.engine.events import Finished, StepDone
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import compare, model_on_offer, read_pixels, read_receipt, single_request
+from sd3demo.history.input_pictures import with_inputs
 from sd3demo.settings import Request, Settings, Text, parse
 from sd3demo.ui.context import Core, prepared
 from sd3demo.ui.controls.deep_links import linked
@@ -107,7 +108,7 @@ def _rerun(core: Core, path: Path) -> Iterator[tuple[RunStatus, VerifyView]]:
             f"{path} has {size[0]} x {size[1]} pixels, too many for this page; "
             "run sd3demo verify on the command line"
         )
-    plan = prepared(request, core)
+    plan = prepared(with_inputs(request, core.history), core)
     if plan.own_picture:
         raise Refusal(
             f"{path} was made larger from a picture of somebody's own, which is not at hand here; "

@@ -135,6 +135,7 @@ def test_no_client_names_a_file_of_the_server() -> None:
         if field.annotation is str and not choices_of(field) and name not in SERVER_FILES
     }
     known = {"prompt", "negative", "prompt_2", "prompt_3", "model", "cascade", "skip_layers", "system_prompt"}
+    known |= {"lora"}  # which names what is on offer, as the model does
     assert free == known, "does this name a file? then it belongs into SERVER_FILES"
 
 

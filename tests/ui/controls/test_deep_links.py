@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sd3demo.catalogue import find
-from sd3demo.settings import OPTIONS, Request, SD3Options, choices_of
+from sd3demo.settings import FILES, OPTIONS, Request, SD3Options, choices_of
 from sd3demo.ui import Core, build
 from sd3demo.ui.app import STATIC
 from sd3demo.ui.controls import deep_links as links
@@ -70,7 +70,7 @@ def other(link: Link, name: str) -> object:
             "few-steps",
         )
         return next(text for text in texts if text != start and not read(link, {name: text})[1])
-    bounds = {"width": 96, "height": 32, "max_sequence_length": 7, "steps": 5, "cfg": 7.5}
+    bounds = {"width": 96, "height": 32, "max_sequence_length": 7, "steps": 5, "cfg": 7.5, "tail": 3}
     if link.tab == "flow-lab" and name == "steps":
         return 700
     return bounds.get(name, 0.3 if "float" in str(field.annotation) else 3 if start == 2 else 2)
@@ -106,11 +106,8 @@ def set_by(link: Link, values: dict[str, object]) -> dict[str, str]:
 
 def test_the_tabs_with_settings_have_addresses(every: dict[str, Link]) -> None:
     assert {"generate", "densities", "flow-lab"} <= set(every)
-    assert (
-        set(every["generate"].controls)
-        == set(every["generate"].kind.model_fields)
-        > set(Request.model_fields)
-    )
+    settings = set(every["generate"].kind.model_fields) - set(FILES)  # no link names a file
+    assert set(every["generate"].controls) == settings > set(Request.model_fields) - set(FILES)
     for tab in ("densities", "flow-lab"):
         assert set(every[tab].start({})) == set(every[tab].kind.model_fields)
 

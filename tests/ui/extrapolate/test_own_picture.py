@@ -14,9 +14,9 @@ from sd3demo.engine.input_image import own_of
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import parse
 from sd3demo.ui.context import Core
-from sd3demo.ui.extrapolate import handlers
 from sd3demo.ui.extrapolate.form import NAMES, opening
 from sd3demo.ui.extrapolate.handlers import OwnPicture, open_picture, run
+from sd3demo.ui.run import own_picture
 from sd3demo.ui.server.limits import Limits
 from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import write_model
@@ -43,13 +43,13 @@ def values(core: Core) -> list[object]:
 def decoded(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """For each picture that is decoded, how many runs wait or go on."""
     seen: list[int] = []
-    real = handlers.read_own
+    real = own_picture.read_own
 
     def read(*given: object) -> Pixels:
         seen.append(core.line.count)
         return real(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(handlers, "read_own", read)
+    monkeypatch.setattr(own_picture, "read_own", read)
     return seen
 
 

@@ -118,7 +118,9 @@ def test_a_run_is_shown_large_with_its_words_and_ways_on(
     (link,) = [link for link in links._LINKS[build(core)] if link.tab == "generate"]
     held, faults = links.read(link, links.split(fragment)[1])
     assert faults == []
-    asked = parse(Request, {name: held[name] for name in Request.model_fields})  # the panel's settings aside
+    asked = parse(
+        Request, {name: held[name] for name in Request.model_fields if name in held}
+    )  # the panel's settings aside
     assert plan(asked, find("tiny"), Budget()).request == HistoryIndex(store).record(kept.id).request
 
 
