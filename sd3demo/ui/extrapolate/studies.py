@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import gradio as gr
-
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.markdown import section
 from sd3demo.ui.studies.tabs import StudyTabs, study_tabs
@@ -19,6 +17,5 @@ STUDIES: Mapping[str, str] = {
 
 def extrapolation_studies(core: Core, text: Path) -> StudyTabs:
     """The section of the tab: what the figures mean, and the studies, each open with what was recorded."""
-    with gr.Column(elem_id="large-measured", elem_classes="knobs"):
-        section(text, "Measured")
+    section(text, "Measured", elem_id="large-measured")
     return study_tabs(core, STUDIES)

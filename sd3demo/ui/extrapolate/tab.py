@@ -65,8 +65,7 @@ def extrapolate(core: Core) -> None:
             cards = gr.HTML(elem_id="large-cards")
             story = gr.HTML(elem_id="large-story")
             told = gr.HTML(plan_html(core, values), elem_id="large-plan")
-        with gr.Column(elem_id="large-teach", min_width=260):
-            section(TEXT, "Larger")
+        section(TEXT, "Larger", elem_id="large-teach")
     with gr.Row(elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
             section(TEXT, "Why")

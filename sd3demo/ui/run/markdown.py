@@ -25,7 +25,10 @@ def prose(file: Path, elem_id: str) -> gr.Markdown:
     return gr.Markdown(text, latex_delimiters=DOLLARS, elem_id=elem_id)
 
 
-def section(file: Path, title: str) -> gr.Markdown:
+def section(
+    file: Path, title: str, *, elem_id: str | None = None, elem_classes: str | None = None
+) -> gr.Markdown:
     """One section of a text, from its heading of the second rank to the next one."""
     parts = {part.partition("\n")[0]: part for part in file.read_text(encoding="utf-8").split("## ")[1:]}
-    return gr.Markdown(with_terms(f"## {parts[title]}"), latex_delimiters=DOLLARS)
+    text = with_terms(f"## {parts[title]}")
+    return gr.Markdown(text, latex_delimiters=DOLLARS, elem_id=elem_id, elem_classes=elem_classes)

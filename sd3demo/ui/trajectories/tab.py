@@ -31,15 +31,16 @@ KEPT = 3600  # seconds that a visitor's trace is remembered
 
 @dataclass(frozen=True)
 class TextWithPlots:
-    """A heading of the text, and the plots beside it."""
+    """A heading of the text, the name of the figures below its text, and the plots beside it."""
 
     title: str
     plots: tuple[str, ...]
+    below: str | None = None
 
 
 SECTIONS = (
-    TextWithPlots("Length", ("move-lengths", "travelled")),
-    TextWithPlots("Turns", ("angles", "projection")),
+    TextWithPlots("Length", ("move-lengths", "travelled"), "context"),
+    TextWithPlots("Turns", ("angles", "projection"), "stretched"),
     TextWithPlots("Guidance", ("guidance-norms", "guidance-angle")),
 )
 
@@ -85,21 +86,19 @@ def trajectories(core: Core) -> None:
                 parts["status"] = gr.HTML(elem_id="path-status")
                 parts["film"] = gr.HTML(elem_id="path-film")
                 parts["link"] = gr.HTML(elem_id="path-link")
-            with gr.Column(elem_id="path-tell", min_width=260):
-                parts["told"] = gr.HTML(elem_id="path-told")
+            parts["told"] = gr.HTML(elem_id="path-told")
         for part in SECTIONS:
             with gr.Row(elem_classes="lesson"):
-                with gr.Column(elem_classes="knobs", min_width=260):
-                    section(TEXT, part.title)
-                    if part.title == "Length":
-                        parts["context"] = gr.HTML(elem_id="path-context")
-                    elif part.title == "Turns":
-                        parts["stretched"] = gr.HTML(elem_id="path-stretched")
+                if part.below is None:
+                    section(TEXT, part.title, elem_classes="knobs")
+                else:
+                    with gr.Column(elem_classes="knobs", min_width=260):
+                        section(TEXT, part.title)
+                        parts[part.below] = gr.HTML(elem_id=f"path-{part.below}")
                 with gr.Row(elem_classes="views"):
                     frames |= {name: frame(name) for name in part.plots}
         with gr.Row(elem_classes="lesson"):
-            with gr.Column(elem_classes="knobs", min_width=260):
-                section(TEXT, "Attention")
+            section(TEXT, "Attention", elem_classes="knobs")
             with gr.Row(elem_classes="views"):
                 parts["attention"] = gr.HTML(elem_id="path-attention")
         with gr.Column(elem_id="path-studies"):
