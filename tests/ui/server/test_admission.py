@@ -54,7 +54,7 @@ class PublicPage:
         until(lambda: self.core.line.count > before)
 
 
-def until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], object]) -> None:
     """Wait until something is so."""
     for _ in range(3000):
         if done():
@@ -188,7 +188,7 @@ def test_a_run_that_is_cancelled_ends_within_a_step(public: PublicPage, tmp_path
     client = Client(public.address, verbose=False, download_files=str(tmp_path))
     before = public.rehearsal.ended.count("closed")
     job = client.submit("a red circle", api_name="/infer")
-    until(lambda: public.rehearsal.running == 1)
+    until(lambda: public.rehearsal.running == 1 and job.communicator.event_id)  # by which it is cancelled
     job.cancel()
     until(lambda: public.core.line.count == 0)
     assert public.rehearsal.ended.count("closed") == before + 1
