@@ -86,8 +86,9 @@ class LoraFile:
 
 def title_of(family: str) -> str:
     """What the family of a LoRA is called; one of no family's own layers fits two."""
-    titles: Mapping[str, str] = {**FAMILY_TITLES, "": "SD3 or FLUX.1"}
-    return titles.get(family, family)
+    if not family:
+        return "SD3 or FLUX.1"
+    return next((title for name, title in FAMILY_TITLES.items() if name == family), family)
 
 
 def read_lora(file: Path) -> LoraFile:
