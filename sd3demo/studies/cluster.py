@@ -7,6 +7,7 @@ a cluster or without. Ray runs a task again whose worker was lost. The table is 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -104,7 +105,7 @@ def connected(address: str) -> Iterator[Any]:
         raise Refusal(MISSING) from error
 
     try:
-        ray.init(None if address == AUTO else address, log_to_driver=False, logging_level="error")
+        ray.init(None if address == AUTO else address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         why = str(error).strip().partition("\n")[0][:200]
         raise Refusal(
