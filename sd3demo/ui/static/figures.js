@@ -18,8 +18,12 @@
       figure.append(save);
     }
   }
-  new MutationObserver(addLinks).observe(document.body, { childList: true, subtree: true });
-  addLinks();
+  let due = 0;  // heights are asked for, which costs a layout: a few times a second, and not at every change
+  function soon() {
+    due ||= setTimeout(() => { due = 0; addLinks(); }, 250);
+  }
+  new MutationObserver(soon).observe(document.body, { childList: true, subtree: true });
+  soon();
 
   document.addEventListener("click", (event) => {
     const { figure } = event.target.closest?.(".save button")?.dataset ?? {};
