@@ -1,10 +1,14 @@
 """The flow lab in a real browser: a flow is trained, reflowed and stopped before one's eyes."""
 
 import re
+import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from sd3demo.training import toy_flow
 from tests.browser.tabs import open_tab
 
 pytestmark = pytest.mark.browser
@@ -17,6 +21,19 @@ def opened(page: Page, steps: int) -> None:
     box = page.locator("#plane-steps input[type=number]")
     box.fill(str(steps))
     box.press("Tab")
+
+
+def held(train: Any, *, step: int) -> Any:
+    """The training that stays at a step, so that Stop is pressed there however long the press takes."""
+
+    def trained(*arguments: Any, **settings: Any) -> Iterator[toy_flow.Lesson]:
+        for lesson in train(*arguments, **settings):
+            yield lesson
+            while lesson.step == step:
+                time.sleep(0.25)
+                yield lesson
+
+    return trained
 
 
 def straightness(page: Page) -> float:
@@ -42,7 +59,8 @@ def test_a_flow_is_trained_and_reflow_straightens_it(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_training_can_be_stopped(page: Page) -> None:
+def test_a_training_can_be_stopped(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toy_flow, "train", held(toy_flow.train, step=100))
     opened(page, 5000)
     page.click("#plane-train")
     expect(page.locator("#plane-status")).to_contain_text("Step ", timeout=FIRST)

@@ -97,7 +97,7 @@ class Rehearsal:
                     time.sleep(self.seconds)
                     while self.hold(event):
                         yield event
-                        time.sleep(0.02)
+                        time.sleep(0.25)  # a slow browser keeps up, and can press Stop
                 yield event
             how = "finished"
         finally:
