@@ -1,5 +1,8 @@
 """A short form of each part of `make soak`, with what neither a busy machine nor a short time can blur."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.soak import cancels, faults, fuzz, kills, load, sessions
@@ -19,12 +22,18 @@ FAULTS = (
 )
 
 
+def apart(measure: Callable[..., Part], *arguments: object, **settings: object) -> Part:
+    """The part as measured in a thread of its own: a browser that is open keeps the loop of this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(measure, *arguments, **settings).result()
+
+
 def assert_holds(part: Part) -> None:
     assert part.missed == [], part.faults
 
 
 def test_under_load_every_picture_is_right_and_everybody_is_answered() -> None:
-    part = load.measure(seconds=20, clients=10, hostile=0.6, sample=5)
+    part = apart(load.measure, seconds=20, clients=10, hostile=0.6, sample=5)
     assert_holds(part)
     measured = {figure.name: figure.measured for figure in part.figures}
     assert measured["of so many pictures"] >= 4
@@ -32,21 +41,21 @@ def test_under_load_every_picture_is_right_and_everybody_is_answered() -> None:
 
 
 def test_a_kill_tears_nothing() -> None:
-    assert_holds(kills.measure(count=2))
+    assert_holds(apart(kills.measure, count=2))
 
 
 def test_nonsense_is_answered_in_sentences_and_goes_nowhere() -> None:
-    assert_holds(fuzz.measure(count=120, patience=60))
+    assert_holds(apart(fuzz.measure, count=120, patience=60))
 
 
 def test_a_cancelled_run_ends_and_the_next_picture_is_right() -> None:
-    assert_holds(cancels.measure(count=9, warm=3))
+    assert_holds(apart(cancels.measure, count=9, warm=3))
 
 
 @pytest.mark.parametrize("route", faults.ROUTES)
 def test_whatever_fails_is_a_sentence_and_no_finished_picture_is_lost(route: str) -> None:
-    assert_holds(faults.measure(FAULTS, (route,)))
+    assert_holds(apart(faults.measure, FAULTS, (route,)))
 
 
 def test_sessions_that_are_left_cost_little() -> None:
-    assert_holds(sessions.measure(count=30))
+    assert_holds(apart(sessions.measure, count=30))
