@@ -16,13 +16,13 @@ class Cut:
     """Stands for torch.compile: a cache with a library cut short in it fails at every call."""
 
     def __init__(self, cache: Path, error: Exception) -> None:
-        self.library, self.error, self.compiled = cache / "ab" / "library.so", error, 0
+        self.shared_object, self.error, self.compiled = cache / "ab" / "library.so", error, 0
 
     def __call__(self, module: nn.Module, *, dynamic: bool) -> Forward:
         self.compiled += 1
 
         def forward(x: torch.Tensor) -> torch.Tensor:
-            if self.library.exists():
+            if self.shared_object.exists():
                 raise self.error
             return module(x)
 
@@ -32,8 +32,8 @@ class Cut:
 def _cut(monkeypatch: pytest.MonkeyPatch, cache: Path, error: Exception) -> Cut:
     monkeypatch.setenv(FOLDER, "elsewhere")
     compiler = Cut(cache, error)
-    compiler.library.parent.mkdir(parents=True)
-    compiler.library.write_bytes(b"\x7fELF")
+    compiler.shared_object.parent.mkdir(parents=True)
+    compiler.shared_object.write_bytes(b"\x7fELF")
     monkeypatch.setattr(torch, "compile", compiler)
     return compiler
 
@@ -44,7 +44,7 @@ def test_a_library_cut_short_is_cleared_and_compiled_again(
     compiler = _cut(monkeypatch, tmp_path / "compiled", ImportError("library.so: invalid ELF header"))
     network = Compiled(nn.Identity(), tmp_path / "compiled")
     assert network.run(lambda forward: forward(torch.ones(2))).tolist() == [1, 1]
-    assert (compiler.compiled, compiler.library.exists()) == (2, False)
+    assert (compiler.compiled, compiler.shared_object.exists()) == (2, False)
     assert os.environ[FOLDER] == str(tmp_path / "compiled")
 
 
@@ -53,8 +53,8 @@ def test_what_fails_again_after_that_is_raised(monkeypatch: pytest.MonkeyPatch, 
     network = Compiled(nn.Identity(), tmp_path / "compiled")
 
     def step(forward: Forward) -> None:
-        compiler.library.parent.mkdir(parents=True, exist_ok=True)
-        compiler.library.write_bytes(b"\x7fELF")
+        compiler.shared_object.parent.mkdir(parents=True, exist_ok=True)
+        compiler.shared_object.write_bytes(b"\x7fELF")
         forward(torch.ones(2))
 
     with pytest.raises(ImportError, match="invalid ELF header"):
@@ -66,7 +66,7 @@ def test_an_error_of_the_step_itself_clears_nothing(monkeypatch: pytest.MonkeyPa
     compiler = _cut(monkeypatch, tmp_path / "compiled", ValueError("shapes do not fit"))
     with pytest.raises(ValueError, match="shapes do not fit"):
         Compiled(nn.Identity(), tmp_path / "compiled").run(lambda forward: forward(torch.ones(2)))
-    assert (compiler.compiled, compiler.library.exists()) == (1, True)
+    assert (compiler.compiled, compiler.shared_object.exists()) == (1, True)
 
 
 def test_the_cause_of_an_error_counts() -> None:

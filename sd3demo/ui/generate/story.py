@@ -64,8 +64,10 @@ def _sampling(plan: Plan) -> str:
     begin = "From noise at <i>t</i> = 1"
     if plan.init is not None:
         begin = f"From the given picture, noised to <i>t</i> = {plan.sigmas[0]:.4g},"
+    taken, steps = len(plan.sigmas) - 1, counted(request.steps, "step")
+    steps = steps if taken == request.steps else f"{taken} of {steps}"  # a picture's run begins later
     return (
-        f"{begin} to {pictures} at <i>t</i> = 0 in {counted(request.steps, 'step')} of "
+        f"{begin} to {pictures} at <i>t</i> = 0 in {steps} of "
         f"{_solver(request)}: {request.schedule} scheduler{shift}, {seeds}."
     )
 

@@ -17,7 +17,7 @@ from sd3demo.ui.lessons.lesson_steps import Figure, StudyFigure
 def value_of(figure: Figure) -> float | None:
     """A figure's value; None where its study was not recorded, or has no such row."""
     if not isinstance(figure, StudyFigure):
-        return figure.count()
+        return figure.compute()
     found = recorded(figure.study)
     if found is None:
         return None

@@ -27,14 +27,14 @@ class StudyFigure:
 
 
 @dataclass(frozen=True)
-class CountedFigure:
+class ComputedFigure:
     """A figure that is computed when the lesson is shown."""
 
-    count: Callable[[], float]
+    compute: Callable[[], float]
     form: str = "{:.2f}"
 
 
-Figure: TypeAlias = StudyFigure | CountedFigure
+Figure: TypeAlias = StudyFigure | ComputedFigure
 
 
 def mean_score(study: str, column: str = "score", **where: Scalar) -> StudyFigure:

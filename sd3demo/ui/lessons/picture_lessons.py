@@ -6,7 +6,7 @@ from sd3demo.studies.study import Scalar
 from sd3demo.ui.lessons import figures
 from sd3demo.ui.lessons.lesson_steps import (
     PICTURE,
-    CountedFigure,
+    ComputedFigure,
     GuidedLesson,
     LessonStep,
     StudyFigure,
@@ -50,9 +50,9 @@ GUIDANCE = GuidedLesson(
             answer=0,
             source="I-Max, equation 6, which has this form",
             figures={
-                "first": CountedFigure(partial(figures.guidance_gain, 0.0)),
-                "half": CountedFigure(partial(figures.guidance_gain, 0.5)),
-                "last": CountedFigure(partial(figures.guidance_gain, 1.0)),
+                "first": ComputedFigure(partial(figures.guidance_gain, 0.0)),
+                "half": ComputedFigure(partial(figures.guidance_gain, 0.5)),
+                "last": ComputedFigure(partial(figures.guidance_gain, 1.0)),
             },
             bars=("first", "half", "last"),
             holds=(
@@ -70,8 +70,8 @@ GUIDANCE = GuidedLesson(
             answer=1,
             source="SD3, table 6",
             figures={
-                "without": CountedFigure(partial(figures.path_length, "without-guidance"), "{:.1f}"),
-                "with": CountedFigure(partial(figures.path_length, "with-guidance"), "{:.1f}"),
+                "without": ComputedFigure(partial(figures.path_length, "without-guidance"), "{:.1f}"),
+                "with": ComputedFigure(partial(figures.path_length, "with-guidance"), "{:.1f}"),
             },
             bars=("without", "with"),
             holds=(("with", ">", "without"),),
@@ -143,7 +143,7 @@ T5_AND_SPELLING = GuidedLesson(
             "claims",
             answer=2,
             source="SD3, table 7",
-            figures={"share": CountedFigure(figures.t5_share, "{:.0%}")},
+            figures={"share": ComputedFigure(figures.t5_share, "{:.0%}")},
             bars=("share",),
             holds=(("share", ">", 0.75),),
         ),
@@ -159,7 +159,7 @@ BEYOND_NATIVE = GuidedLesson(
             "plot-log-snr",
             answer=1,
             source="SD3, section 5.3.2 and equation 23",
-            figures={"shift": CountedFigure(figures.double_side_shift, "{:.0f}")},
+            figures={"shift": ComputedFigure(figures.double_side_shift, "{:.0f}")},
             holds=(("shift", "=", 2.0),),
         ),
         LessonStep(
@@ -220,7 +220,7 @@ BEYOND_NATIVE = GuidedLesson(
                 "two": _larger("imax-steps", "paired patches", "{:.3f}", scale=2, steps=2),
                 "many": _larger("imax-steps", "paired patches", "{:.3f}", scale=2, steps=28),
                 "error": _larger("imax-steps", "paired patches error", "{:.3f}", scale=2, steps=2),
-                "gap": CountedFigure(figures.steps_gap, "{:.3f}"),
+                "gap": ComputedFigure(figures.steps_gap, "{:.3f}"),
             },
             bars=("two", "many"),
             holds=(("gap", "<", "error"),),

@@ -55,7 +55,8 @@
   function cover(step) {
     const look = step && CSS.escape(step.dataset.look);
     const covered = open && step && !step.dataset.press && !step.classList.contains("revealed");
-    sheet("lesson-cover", covered ? `#${look} { filter: blur(14px); pointer-events: none; user-select: none; }` : "");
+    const answers = `#${look}, .lesson:has(#${look}) .knobs .prose`;  // the text beside a plot says what it shows
+    sheet("lesson-cover", covered ? `:is(${answers}) { filter: blur(14px); pointer-events: none; user-select: none; }` : "");
     const path = `.gradio-container :has(#${look})`, others = `${path} > :not(:has(#${look}), #${look}, #lessons, style, script)`;
     const only = `${others} { display: none !important; } ${path} { display: block !important; }`;
     sheet("lesson-only", step && document.body.classList.contains("presenting") ? only : "");

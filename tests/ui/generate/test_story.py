@@ -1,6 +1,7 @@
 """What was done, in words that are true of it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from sd3demo.catalogue import CATALOGUE
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.settings import Request, parse
 from sd3demo.ui.generate.story import done_text, story_html
+from tests.pictures import draw_init
 from tests.ui.fake_page import finished
 
 SPEC = CATALOGUE["sd3-medium"]
@@ -81,3 +83,11 @@ def test_seconds_are_told_as_people_tell_them(seconds: float, text: str) -> None
     asked = made()
     done = replace(finished(asked), seconds={"load": 99.0, "flow": seconds})
     assert text in done_text(done)
+
+
+def test_a_run_from_a_picture_tells_the_steps_that_it_takes(tmp_path: Path) -> None:
+    said = told(init=str(draw_init(tmp_path, 1024, 1024)), image_strength=0.5)
+    assert "noised to <i>t</i> = 0.5, to the picture at <i>t</i> = 0 in" in said
+    taken = len(made(init=str(draw_init(tmp_path, 1024, 1024)), image_strength=0.5).sigmas) - 1
+    assert 0 < taken < 10
+    assert f"in {taken} of 10 steps of Euler" in said

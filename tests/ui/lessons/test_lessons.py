@@ -18,7 +18,7 @@ from sd3demo.ui.densities.tab import MOVING, STILL
 from sd3demo.ui.flow_lab import field, sampler_paths, tab
 from sd3demo.ui.lessons.dock import dock_html, filled, lesson_link, page_of, words
 from sd3demo.ui.lessons.figures import value_of
-from sd3demo.ui.lessons.lesson_steps import CountedFigure, GuidedLesson, LessonStep, StudyFigure
+from sd3demo.ui.lessons.lesson_steps import ComputedFigure, GuidedLesson, LessonStep, StudyFigure
 from sd3demo.ui.lessons.lesson_texts import dock_text, language_for, languages, lesson_texts
 from sd3demo.ui.lessons.six_lessons import SIX
 from sd3demo.ui.trajectories import handlers
@@ -172,7 +172,7 @@ def test_a_figure_that_was_not_recorded_is_none() -> None:
     assert value_of(StudyFigure("no-such-study", "score", {})) is None
     assert value_of(StudyFigure("score", "no such column", {})) is None
     assert value_of(StudyFigure("score", "score", {"category": "no such row"})) is None
-    assert value_of(CountedFigure(lambda: 2.0)) == 2.0
+    assert value_of(ComputedFigure(lambda: 2.0)) == 2.0
 
 
 def test_a_text_without_its_figures_says_that_nothing_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
