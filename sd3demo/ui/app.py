@@ -40,7 +40,7 @@ from sd3demo.ui.server.limits import limits_of
 from sd3demo.ui.server.logins import Logins
 from sd3demo.ui.server.operations import Operations, watched
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
-from sd3demo.ui.server.shutdown import GRACE, serve_until_signal
+from sd3demo.ui.server.shutdown import GRACE, serve_until, signals_heard
 from sd3demo.ui.server.streams import keep_streams_in_use
 from sd3demo.ui.theme import theme
 from sd3demo.ui.trajectories.tab import trajectories
@@ -173,6 +173,18 @@ def launch(
     page = page or build()
     served = _SERVED.get(page) or Served()
     work = served.core or core()
+    if not wait:
+        return _listen(page, served, work, host, where, options)
+    with signals_heard() as asked:
+        address = _listen(page, served, work, host, where, options)
+        serve_until(asked, page, served.operations, work.line, options.grace)
+    return address
+
+
+def _listen(
+    page: gr.Blocks, served: Served, work: Core, host: str | None, port: int, options: ServeOptions
+) -> str:
+    """Open a page at a free port, start to load its first model beside it, and return its address."""
     most = work.limits
     Image.MAX_IMAGE_PIXELS = most.picture_pixels // 2  # Pillow warns above this, and refuses above its double
     admission = Middleware(
@@ -191,7 +203,7 @@ def launch(
     try:
         _, address, _ = page.launch(
             server_name=host,
-            server_port=where,
+            server_port=port,
             prevent_thread_lock=True,
             quiet=True,
             theme=theme(),
@@ -212,7 +224,7 @@ def launch(
             **gradio_internals.LAUNCH,
         )
     except OSError as error:
-        raise Refusal(why_not_open(error, where)) from error
+        raise Refusal(why_not_open(error, port)) from error
     gradio_internals.keep_sessions_small(page)
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
@@ -220,8 +232,6 @@ def launch(
         print(f"The page is at {address}", flush=True)
     if options.preload and served.core:
         threading.Thread(target=load_and_check, args=(served.core, served.operations), daemon=True).start()
-    if wait:
-        serve_until_signal(page, served.operations, work.line, options.grace)
     return address
 
 

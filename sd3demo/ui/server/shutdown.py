@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import gradio as gr
@@ -24,14 +25,13 @@ QUIET = 1.0  # seconds without a request after which nobody fetches a result any
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve_until_signal(page: gr.Blocks, operations: Operations, line: Line, grace: float) -> None:
-    """Return when the page is ended: by one of SIGNALS, or by whoever closes the page.
+@contextmanager
+def signals_heard() -> Iterator[threading.Event]:
+    """Gives the event that one of SIGNALS sets, also while the page opens; a second one ends the process.
 
-    A second signal ends the process at once, and so does a run that does not come to its end.
+    Python's own answer to Ctrl-C, an exception wherever the main thread is, would be lost in code that cannot
+    be interrupted. Outside the main thread, which alone hears signals, the event stays unset.
     """
-    if threading.current_thread() is not threading.main_thread():
-        page.block_thread()  # signals are the main thread's
-        return
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -39,19 +39,32 @@ def serve_until_signal(page: gr.Blocks, operations: Operations, line: Line, grac
             _leave(128 + number)
         asked.set()
 
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
     before = {each: signal.signal(each, ask) for each in SIGNALS}
     try:
-        while page.is_running and not asked.wait(0.1):
-            pass
-        if asked.is_set():
-            ended = drain(operations, lambda: pending_jobs(page) > 0 or line.count > 0, grace, line.close)
-            operations.wait_until_idle(LAST, lambda: has_undelivered(page), QUIET)  # or its client has gone
-            if not ended:
-                _leave(1)  # a thread that cannot be ended would keep the process for ever
-        page.close(verbose=False)
+        yield asked
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def serve_until(
+    asked: threading.Event, page: gr.Blocks, operations: Operations, line: Line, grace: float
+) -> None:
+    """Return when the page is ended: by the event of `signals_heard`, or by whoever closes the page.
+
+    A run that does not come to its end does not keep the process: it ends at once then.
+    """
+    while page.is_running and not asked.wait(0.1):
+        pass
+    if asked.is_set():
+        ended = drain(operations, lambda: pending_jobs(page) > 0 or line.count > 0, grace, line.close)
+        operations.wait_until_idle(LAST, lambda: has_undelivered(page), QUIET)  # or its client has gone
+        if not ended:
+            _leave(1)  # a thread that cannot be ended would keep the process for ever
+        page.close(verbose=False)
 
 
 def drain(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sd3demo.ui.server.deferred_imports import deferred
+from sd3demo.ui.server.deferred_imports import deferred, replaced
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -69,3 +69,28 @@ def test_the_page_is_built_without_pandas_and_gradio_has_it_when_it_asks() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_module_has_the_functions_given_in_place_of_its_own(package: str) -> None:
+    with replaced(package, VALUE=lambda: 4):
+        import put_off
+    assert ran()
+    assert put_off.VALUE() == 4
+    assert put_off is sys.modules[package]
+
+
+def test_a_name_that_the_module_has_not_is_an_error(package: str) -> None:
+    with replaced(package, OTHER=lambda: 4), pytest.raises(AttributeError, match="OTHER"):
+        import put_off  # noqa: F401
+
+
+def test_the_page_writes_no_type_stubs_of_gradios_components() -> None:
+    """gradio has the function that the page replaces, and reads no component's source at its import."""
+    code = (
+        "import ast; parse = ast.parse; seen = []\n"
+        "ast.parse = lambda *given, **named: (seen.append(1), parse(*given, **named))[1]\n"
+        "import sd3demo.ui, gradio.component_meta as meta\n"
+        "assert meta.create_or_modify_pyi.__module__ == 'sd3demo.ui', meta.create_or_modify_pyi\n"
+        "assert len(seen) < 20, len(seen)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

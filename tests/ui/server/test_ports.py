@@ -151,7 +151,6 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.flaky(reruns=2)  # an interrupt in the middle of the start may be lost
 def test_the_entry_takes_the_next_port_and_never_shows_a_traceback(taken: int) -> None:
     env = {**os.environ, "GRADIO_SERVER_PORT": str(taken), "PYTHONUNBUFFERED": "1"}
     program = subprocess.Popen(
