@@ -13,7 +13,6 @@ _collects = gc.isenabled()
 gc.disable()
 
 
-
 def _no_stub(component: type, name: str, events: list[object]) -> None:
     """In place of gradio's, which reads and parses the source of every component."""
 

@@ -39,6 +39,7 @@ from sd3demo.ui.server.health import health_routes
 from sd3demo.ui.server.limits import limits_of
 from sd3demo.ui.server.logins import Logins
 from sd3demo.ui.server.operations import Operations, watched
+from sd3demo.ui.server.page_cache import PageCache
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
 from sd3demo.ui.server.shutdown import GRACE, serve_until, signals_heard
 from sd3demo.ui.server.streams import keep_streams_in_use
@@ -193,10 +194,11 @@ def _listen(
         is_run=partial(_is_run, page),
         uploaded=partial(gradio_internals.trim_files, page, int(most.uploads_mib * MIB)),
     )
+    cache = [] if options.logins else [Middleware(PageCache)]
     layers = gradio_internals.with_layers(
         page,
         outer_layers(served.operations, allowed_hosts(options.visitors_host or host, options.allowed_hosts)),
-        [admission, Middleware(PageGzip, compresslevel=6), Middleware(OneLineErrors)],
+        [admission, *cache, Middleware(PageGzip, compresslevel=6), Middleware(OneLineErrors)],
         health_routes(page, served.operations, work.history, work.line),
     )
     logins = options.logins
