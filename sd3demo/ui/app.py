@@ -34,6 +34,7 @@ from sd3demo.ui.server import gradio_internals
 from sd3demo.ui.server.access import OneLineErrors, allowed_hosts, outer_layers
 from sd3demo.ui.server.admission import Admission
 from sd3demo.ui.server.first_load import load_and_check
+from sd3demo.ui.server.gradio_memory import keep_no_analytics, keep_sessions_small
 from sd3demo.ui.server.gzip import PageGzip
 from sd3demo.ui.server.health import health_routes
 from sd3demo.ui.server.limits import limits_of
@@ -227,7 +228,8 @@ def _listen(
         )
     except OSError as error:
         raise Refusal(why_not_open(error, port)) from error
-    gradio_internals.keep_sessions_small(page)
+    keep_sessions_small(page)
+    keep_no_analytics(page)
     if page.mcp_error:
         print(page.mcp_error, file=sys.stderr)
     if not options.visitors_host:

@@ -17,7 +17,6 @@ from gradio.context import Context, LocalContext
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME, TRY_NUM_PORTS
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.routes import App, ORJSONResponse
-from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -112,50 +111,6 @@ def trim_files(page: gr.Blocks, limit: int) -> None:
         left -= found[path][1]
         for each in sets:
             each.discard(path)
-
-
-def keep_sessions_small(page: gr.Blocks) -> None:
-    """Let sessions share the page's configuration, of which gradio copies all into each: 0.6 MB a session.
-
-    It reads the copies for its own deep links alone, and this page has others. Where a release keeps sessions
-    otherwise, they are as large as gradio makes them.
-    """
-    holder = getattr(page.app, "state_holder", None)
-    if holder is None or not hasattr(SessionState(page), "config_values"):
-        log.warning("gradio %s keeps its sessions otherwise: each takes some 0.6 MB", gr.__version__)
-        return
-    page.app.state_holder = _SmallSessions()
-    page.app.state_holder.set_blocks(page)
-
-
-class _Uncopied(dict):
-    """The configuration that a session keeps: none, whatever is written into it."""
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-    def __getitem__(self, key: object) -> dict:
-        return {}
-
-    def __setitem__(self, key: object, value: object) -> None:
-        return None
-
-
-@dataclass(frozen=True)
-class _PageOfNoBlocks:
-    """What SessionState reads of a page, but for the blocks whose configuration it would copy."""
-
-    default_config: Any
-    blocks: Mapping[int, object]
-
-
-class _SmallSessions(StateHolder):
-    def __getitem__(self, session_id: str) -> SessionState:
-        if session_id not in self.session_data:
-            session = SessionState(_PageOfNoBlocks(self.blocks.default_config, {}))  # type: ignore[arg-type]
-            session.config_values = _Uncopied()
-            self.session_data[session_id] = session
-        return super().__getitem__(session_id)
 
 
 def source_of(path: str) -> str:
