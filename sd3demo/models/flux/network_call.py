@@ -50,7 +50,8 @@ def network_call(
         text = torch.cat([tokens[number] for number in numbers]).to(x.device)
         text = text.repeat(1, toolkit.text_repeats, 1)
         nothing = torch.zeros(1, 3, device=x.device)  # positions, for which ours stand in
-        tuned = {} if toolkit.neutral else {"tuning": tuning, "text": text.shape[1]}
+        aligned = positions.aligned(x.shape[-2], x.shape[-1], length, at[0], shifted)
+        tuned = {} if toolkit.neutral else {"tuning": tuning, "text": text.shape[1], "aligned": aligned}
         with _embedded(network, times, guidance), _rotary(network.pos_embed, rotary, x.device):
             out = network(
                 hidden_states=packed(latent.to(dtype)),

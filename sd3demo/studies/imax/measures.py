@@ -131,8 +131,7 @@ def flat_noise(picture: Picture, native: Picture) -> float:
     spread = (uniform_filter(own**2, window) - uniform_filter(own, window) ** 2).max(2)
     flat = spread <= np.quantile(spread, FLAT) + 1e-12
     rows, columns = (
-        np.arange(have) * need // have
-        for have, need in zip(picture.shape[:2], native.shape[:2], strict=True)
+        np.arange(have) * need // have for have, need in zip(picture.shape[:2], native.shape[:2], strict=True)
     )
     inside = (slice(edge, -edge), slice(edge, -edge))
     seen = flat[rows][:, columns][inside]
