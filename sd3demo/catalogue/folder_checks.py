@@ -15,6 +15,7 @@ from sd3demo.catalogue.weight_files import read_header, read_json, weight_files
 from sd3demo.errors import Refusal
 
 CLIP_TYPES, T5_TYPES = ("clip_text_model", "clip"), ("t5", "umt5")
+GEMMA_TYPES = ("gemma", "gemma2")
 SETTLED = "copy or download the folder again, whole"
 
 
@@ -26,10 +27,14 @@ class TextPart:
     width: str
     tokenizers: str
     """How the name of its tokenizer's class begins."""
+    words: tuple[str, ...]
+    """The files of its tokenizer where there is no tokenizer.json."""
 
 
-CLIP = TextPart(CLIP_TYPES, "hidden_size", "CLIP")
-T5 = TextPart(T5_TYPES, "d_model", "T5")
+CLIP = TextPart(CLIP_TYPES, "hidden_size", "CLIP", ("vocab.json", "merges.txt"))
+T5 = TextPart(T5_TYPES, "d_model", "T5", ("spiece.model",))
+GEMMA = TextPart(GEMMA_TYPES[:1], "hidden_size", "Gemma", ("tokenizer.model",))
+GEMMA_2 = TextPart(GEMMA_TYPES[1:], "hidden_size", "Gemma", ("tokenizer.model",))
 
 
 def check_class(folder: Path, component: str, expected: str) -> dict:
@@ -96,14 +101,15 @@ def check_weights(folder: Path) -> None:
     """Raise Refusal where a text encoder's or autoencoder's weights are of another shape than its config."""
     config, shapes = read_json(folder / "config.json"), _shapes(folder)
     expected: dict[tuple[str, ...], tuple[object, ...]]
-    if config.get("model_type") in (*CLIP_TYPES, *T5_TYPES):
-        clip = config["model_type"] in CLIP_TYPES
-        layers, count = ("layers", "num_hidden_layers") if clip else ("block", "num_layers")
+    if config.get("model_type") in (*CLIP_TYPES, *T5_TYPES, *GEMMA_TYPES):
+        t5, clip = config["model_type"] in T5_TYPES, config["model_type"] in CLIP_TYPES
+        layers, count = ("block", "num_layers") if t5 else ("layers", "num_hidden_layers")
         names: tuple[str, ...] = ("token_embedding.weight",)
         if not clip:
-            names = ("shared.weight", "embed_tokens.weight")
-        expected = {names: (config.get("vocab_size"), config.get("hidden_size" if clip else "d_model"))}
-        found = {name.split(f"{layers}.")[1].split(".")[0] for name in shapes if f"encoder.{layers}." in name}
+            names = ("shared.weight", "embed_tokens.weight") if t5 else ("embed_tokens.weight",)
+        expected = {names: (config.get("vocab_size"), config.get("d_model" if t5 else "hidden_size"))}
+        inside = f"encoder.{layers}." if t5 or clip else f"{layers}."
+        found = {name.split(f"{layers}.")[1].split(".")[0] for name in shapes if inside in name}
         if len(found) != config.get(count):
             raise Refusal(f"{folder} has {len(found)} layers and its config {config.get(count)}; {SETTLED}")
     elif "block_out_channels" not in config:
@@ -191,8 +197,7 @@ def _vocabulary(folder: Path, part: TextPart) -> int:
     if file.is_file():
         status = file.stat()
         return _tokens(file, status.st_size, status.st_mtime_ns)
-    needed = ("vocab.json", "merges.txt") if part is CLIP else ("spiece.model",)
-    missing = [name for name in needed if not (folder / name).is_file()]
+    missing = [name for name in part.words if not (folder / name).is_file()]
     if missing:
         raise Refusal(f"{folder} has neither tokenizer.json nor {missing[0]}; {SETTLED}")
     return len(read_json(folder / "vocab.json")) if part is CLIP else 0
