@@ -33,5 +33,6 @@ def flux_capabilities(network: FluxShape) -> Capabilities:
         positions="rope",
         grid_copies=True,
         attention_maps=False,
+        context_parallel=True,
         reasons={"large_guidance": "it was distilled to need none and reads no scale"},
     )

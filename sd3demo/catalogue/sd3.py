@@ -28,4 +28,4 @@ def sd3_encoders(
 
 def sd3_capabilities(network: MMDiTShape, latent: Latent, *, skip: tuple[int, ...] = ()) -> Capabilities:
     """Positions come from a table, whose side bounds the picture's."""
-    return Capabilities(max_side=network.table * latent.multiple, skip_layers=skip)
+    return Capabilities(max_side=network.table * latent.multiple, context_parallel=True, skip_layers=skip)

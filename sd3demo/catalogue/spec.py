@@ -143,6 +143,8 @@ class Capabilities:
     half_patch: bool = True
     attention_maps: bool = True
     lora: bool = True
+    context_parallel: bool = False
+    """Whether its tokens can be shared out among several devices."""
     skip_layers: tuple[int, ...] = ()
     """The blocks that skip-layer guidance leaves out unless a request names some."""
     reasons: Mapping[str, str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from sd3demo.engine.events import ArmFinished, Encoded, Finished, Loading, Pixel
 from sd3demo.engine.input_image import own_of, read_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.device import budget
+from sd3demo.engine.plan.ranks import leads
 from sd3demo.engine.plan.resolve import NATIVE
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
@@ -68,6 +69,8 @@ def extrapolate(
         report.note(note)
     remember_loras(run_plan.spec.adapters)
     finished = _run_to_end(run_plan, store, output, report, own_pixels)
+    if not leads():
+        return 0  # torchrun's first process writes what all have made
     run, images = _save(run_plan, finished, store, output, report)
     values = {
         "images": images,

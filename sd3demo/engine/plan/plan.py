@@ -25,6 +25,7 @@ from sd3demo.engine.plan.memory import (
     choose,
     memory_by_phase,
 )
+from sd3demo.engine.plan.ranks import check_ranks
 from sd3demo.engine.plan.resolve import init_notes, native_stages, resolve, with_init
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, Stage
 from sd3demo.engine.plan.unread import Unread, unread_notes, unread_of
@@ -143,6 +144,7 @@ def plan(
     arm named as its method unless they are given. With `own` a picture of one's own, which the run is then
     given, stands in the place of the native stage.
     """
+    check_ranks(request, spec)
     spec = with_large_encoder(request, with_loras(request, spec), budget)
     notes: tuple[str, ...] = ()
     all_arms: tuple[Arm, ...] = ()

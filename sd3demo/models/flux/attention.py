@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
 from sd3demo.models.averaged_attention import mean_of
+from sd3demo.models.context_parallel import ParallelConfig
 from sd3demo.models.flux.positions import Rotary
 
 
@@ -24,6 +25,7 @@ class TunedAttention:
 
     def __init__(self, own: Callable[..., Tensor | tuple[Tensor, Tensor]]) -> None:
         self._own = own
+        self._parallel_config: ParallelConfig | None = getattr(own, "_parallel_config", None)
 
     def __call__(
         self,
@@ -48,7 +50,15 @@ class TunedAttention:
             )
         mixed = mean_of(
             [
-                attend(rotated(query, each), rotated(key, each), value, text, tuning, text_first=True)
+                attend(
+                    rotated(query, each),
+                    rotated(key, each),
+                    value,
+                    text,
+                    tuning,
+                    text_first=True,
+                    parallel=self._parallel_config,
+                )
                 for each in aligned or (image_rotary_emb,)
             ]
         )

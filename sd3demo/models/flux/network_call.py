@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import Tuning
 from sd3demo.models.branches import check_rows
+from sd3demo.models.context_parallel import ParallelConfig, own_share, parallel_of
 from sd3demo.models.flux.attention import use_tuned_attention
 from sd3demo.models.flux.positions import Rotary, RotaryCache
 from sd3demo.models.flux.text_encoders import FluxText
@@ -37,6 +38,7 @@ def network_call(
     positions = RotaryCache(tuple(network.config.axes_dims_rope), PATCH, toolkit)
     bias = toolkit.text_copies if toolkit.copies_at == "origin" else 1.0
     tuning = Tuning(toolkit.attention_scale, bias)
+    parallel = parallel_of(network)
     if not toolkit.neutral:
         use_tuned_attention(network)
 
@@ -50,8 +52,14 @@ def network_call(
         text = torch.cat([tokens[number] for number in numbers]).to(x.device)
         text = text.repeat(1, toolkit.text_repeats, 1)
         nothing = torch.zeros(1, 3, device=x.device)  # positions, for which ours stand in
-        aligned = positions.aligned(x.shape[-2], x.shape[-1], length, at[0], shifted)
-        tuned = {} if toolkit.neutral else {"tuning": tuning, "text": text.shape[1], "aligned": aligned}
+        whole = text.shape[1]
+        rotary = own_rotary(rotary, whole, parallel)
+        aligned = [
+            own_rotary(each, whole, parallel)
+            for each in positions.aligned(x.shape[-2], x.shape[-1], length, at[0], shifted)
+        ]
+        own_text = own_share(text, 1, parallel).shape[1]
+        tuned = {} if toolkit.neutral else {"tuning": tuning, "text": own_text, "aligned": aligned}
         with _embedded(network, times, guidance), _rotary(network.pos_embed, rotary, x.device):
             out = network(
                 hidden_states=packed(latent.to(dtype)),
@@ -70,6 +78,17 @@ def network_call(
         return v.to(x.dtype)
 
     return rows
+
+
+def own_rotary(rotary: Rotary, text: int, parallel: ParallelConfig | None) -> Rotary:
+    """The rotary embedding of this device's tokens: its share of the text's `text` and of the patches."""
+    if parallel is None:
+        return rotary
+    cos, sin = (
+        torch.cat([own_share(part, -2, parallel) for part in (each[..., :text, :], each[..., text:, :])], -2)
+        for each in rotary
+    )
+    return cos, sin
 
 
 def packed(latent: Tensor) -> Tensor:
