@@ -24,6 +24,7 @@ from sd3demo.catalogue.folder_checks import (
     check_order,
     check_text_encoder,
     check_weights,
+    quantisers,
     token_limit,
     whole,
 )
@@ -111,6 +112,7 @@ def _sd3(folder: Path, index: Mapping[str, object], transformer: str, elsewhere:
         defaults=Defaults(schedule="diffusers" if isinstance(shift, ConstantShift) else "single"),
         folder=str(folder),
         transformer=transformer,
+        quantised=quantisers(_folders(folder, present, transformer, elsewhere)),
     )
 
 
@@ -148,6 +150,7 @@ def _flux(
         defaults=FLUX_DEV_DEFAULTS if network.guidance else FLUX_SCHNELL_DEFAULTS,
         folder=str(folder),
         transformer=transformer,
+        quantised=quantisers(_folders(folder, present, transformer, elsewhere)),
     )
 
 
@@ -195,6 +198,7 @@ def _lumina(
         defaults=kind.defaults,
         folder=str(folder),
         transformer=transformer,
+        quantised=quantisers(_folders(folder, present, transformer, elsewhere)),
     )
 
 
@@ -240,11 +244,22 @@ def _check_present(
 def _components(
     folder: Path, present: list[str], transformer: str, elsewhere: frozenset[str]
 ) -> dict[str, Size]:
-    folders = {name: folder / (transformer if name == "transformer" else name) for name in present}
-    for name, place in folders.items():
-        if name not in elsewhere and name != "transformer":
+    here = _folders(folder, present, transformer, elsewhere)
+    for name, place in here.items():
+        if name != "transformer":
             check_weights(place)
-    return {name: Size(0, 0) if name in elsewhere else measure(place) for name, place in folders.items()}
+    return {name: measure(here[name]) if name in here else Size(0, 0) for name in present}
+
+
+def _folders(
+    folder: Path, present: list[str], transformer: str, elsewhere: frozenset[str]
+) -> dict[str, Path]:
+    """Where each component lies, of those that are not elsewhere."""
+    return {
+        name: folder / (transformer if name == "transformer" else name)
+        for name in present
+        if name not in elsewhere
+    }
 
 
 def _factor(folder: Path, channels: int) -> int:

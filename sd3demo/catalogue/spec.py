@@ -206,6 +206,8 @@ class ModelSpec:
     defaults: Defaults = Defaults()
     adapters: tuple[Adapter, ...] = ()
     large_encoder: LargeEncoder = LargeEncoder()
+    quantised: tuple[tuple[str, str], ...] = ()
+    """The components whose files hold fewer bits, each with the library that reads them."""
     gated: bool = False
     hub: str = ""
     revision: str = ""
@@ -226,6 +228,10 @@ class ModelSpec:
     def family_title(self) -> str:
         """What its family is called in a sentence."""
         return FAMILY_TITLES.get(self.family, self.family)
+
+    def quantiser(self, component: str) -> str:
+        """The library that reads a component's files; empty for plain ones."""
+        return dict(self.quantised).get(component, "")
 
     def folder_of(self, component: str) -> str:
         """Where a component's weights lie within the checkpoint's folder."""

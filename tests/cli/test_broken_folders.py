@@ -61,9 +61,9 @@ SD3_BROKEN: Mapping[str, tuple[Break, str]] = {
         config("transformer/config.json", quantization_config=QUANTISED),
         "transformer is quantised by bitsandbytes",
     ),
-    "int8 T5": (
-        config("text_encoder_3/config.json", quantization_config={"quant_method": "torchao"}),
-        "text_encoder_3 is quantised by torchao",
+    "AWQ's T5": (
+        config("text_encoder_3/config.json", quantization_config={"quant_method": "awq"}),
+        "text_encoder_3 is quantised by awq, which is not read here",
     ),
     "Flux's network": (
         config("transformer/config.json", _class_name="FluxTransformer2DModel"),

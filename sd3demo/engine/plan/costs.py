@@ -37,6 +37,8 @@ def component_bytes(request: Resolved, spec: ModelSpec, name: str) -> int:
 
     Their embedding is not a product and stays as it is; scales of rows and blocks are counted with the bits.
     """
+    if spec.quantiser(name):
+        return spec.components[name].bytes  # as they lie in their files
     parameters, width = spec.components[name].parameters, weight_bytes(request)
     encoder = next((each for each in spec.encoders if each.folder == name and each.large), None)
     if encoder is None or spec.large_encoder.precision == "auto":

@@ -232,6 +232,7 @@ def _placed(
     held: Placement | None,
 ) -> Placed:
     needs = demands(request, spec, stages, components)
-    placement = choose(needs, budget, request.placement, held)
+    stuck = any(library == "bitsandbytes" for _, library in spec.quantised)  # it cannot be moved
+    placement = "resident" if stuck else choose(needs, budget, request.placement, held)
     on_device: Placement = "resident" if budget.device == "cpu" else placement  # a CPU holds all of them
     return Placed(placement, components, memory_by_phase(needs, on_device))

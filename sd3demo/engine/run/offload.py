@@ -34,7 +34,8 @@ def place(
     match placement:
         case "resident":
             for module in modules:
-                module.to(device)
+                if any(each.device.type != device.type for each in module.parameters()):
+                    module.to(device)  # what a library put there itself may not be moved
         case "by-model":
             _by_model(modules, device)
         case "streamed":
