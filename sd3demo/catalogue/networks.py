@@ -31,6 +31,11 @@ class NetworkShape(Protocol):
         """Operations of one call for one sample of `image` + `text` tokens."""
         ...
 
+    @property
+    def modulations(self) -> int:
+        """Parameters of modulations that can wait elsewhere once they are known; 0 where none do."""
+        ...
+
     def alignment_flops(self, image: int, text: int) -> float:
         """Operations of a call for each further bundling of positions that it is averaged over."""
         ...
@@ -56,6 +61,11 @@ class MMDiTShape:
     dual: int = 0
     """How many blocks attend within the picture a second time (SD3.5-medium)."""
     qk_norm: bool = False
+
+    @property
+    def modulations(self) -> int:
+        """None wait elsewhere."""
+        return 0
 
     @property
     def text_width(self) -> int:
@@ -103,6 +113,11 @@ class FluxShape:
         return self.double + self.single
 
     @property
+    def modulations(self) -> int:
+        """Parameters of the blocks' modulations, which time, guidance and the pooled text alone decide."""
+        return (self.double * 2 * 6 + self.single * 3) * (self.hidden + 1) * self.hidden
+
+    @property
     def text_width(self) -> int:
         """Channels of a text token: T5's."""
         return self.joint_dim
@@ -139,6 +154,11 @@ class LuminaNextShape:
     """The width of the feed-forward divides by it."""
     learn_sigma: bool = True
     """Whether the head gives as many channels again, which sampling does not read."""
+
+    @property
+    def modulations(self) -> int:
+        """None wait elsewhere."""
+        return 0
 
     @property
     def text_width(self) -> int:
@@ -193,6 +213,11 @@ class Lumina2Shape:
     def depth(self) -> int:
         """Blocks of the joint stream."""
         return self.joint
+
+    @property
+    def modulations(self) -> int:
+        """None wait elsewhere."""
+        return 0
 
     @property
     def text_width(self) -> int:

@@ -144,4 +144,13 @@ def demands(
         )
         for part in PHASES.values()
     }
-    return {phase: Demand(weights[part], activations[phase]) for phase, part in PHASES.items()}
+    evicted = {"flow": spec.network.modulations * width if evicts(spec) else 0}
+    return {
+        phase: Demand(weights[part], activations[phase], evicted.get(phase, 0))
+        for phase, part in PHASES.items()
+    }
+
+
+def evicts(spec: ModelSpec) -> bool:
+    """Whether modulations wait on the CPU where parts come and go; weights of a quantiser's stay together."""
+    return spec.network.modulations > 0 and not spec.quantiser("transformer")

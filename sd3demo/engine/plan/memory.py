@@ -69,6 +69,8 @@ class Demand:
 
     weights: int
     activations: int
+    evicted: int = 0
+    """Of the weights: what waits on the CPU while the part is at work, where parts come and go."""
 
 
 def memory_by_phase(demands: Mapping[Phase, Demand], placement: Placement) -> dict[Phase, int]:
@@ -76,7 +78,7 @@ def memory_by_phase(demands: Mapping[Phase, Demand], placement: Placement) -> di
     everything = sum(demand.weights for demand in demands.values())
     held = {
         "resident": lambda demand: everything,
-        "by-model": lambda demand: demand.weights,
+        "by-model": lambda demand: demand.weights - demand.evicted,
         "streamed": lambda demand: int(demand.weights * STREAMED_SHARE),
     }[placement]
     return {phase: int(HEADROOM * (held(demand) + demand.activations)) for phase, demand in demands.items()}

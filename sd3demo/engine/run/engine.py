@@ -19,6 +19,7 @@ from sd3demo.engine.events import ArmFinished, BatchEvent, Encoded, Event, Finis
 from sd3demo.engine.input_image import check_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.batch_size import check_batch
+from sd3demo.engine.plan.costs import evicts
 from sd3demo.engine.plan.memory import PLACEMENTS, Budget
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.ranks import world
@@ -34,6 +35,7 @@ from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
 from sd3demo.models.context_parallel import parallelise
+from sd3demo.models.flux.modulation import evict_modulations
 from sd3demo.models.lora_loading import apply_loras
 from sd3demo.models.protocol import Conditioning, FlowModel
 
@@ -326,6 +328,8 @@ def _prepare(plan: Plan, loader: Loader) -> LoadedModel:
         device = joined(device)
     with torch.inference_mode(False):  # weights stay ordinary tensors
         model = loader(plan.spec, DTYPES[plan.request.precision], plan.components)
+        if plan.placement == "by-model" and evicts(plan.spec):
+            evict_modulations(model.parts["flow"])
         place(model, "resident" if devices > 1 else plan.placement, device)
         if devices > 1:
             parallelise(model.parts["flow"], devices)
