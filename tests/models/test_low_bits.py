@@ -1,6 +1,6 @@
 """T5 and Gemma in fewer bits on small random checkpoints: what they give, weigh, and do to the picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from sd3demo.engine.run.offload import bytes_held, place, stored, text_encoders_
 from sd3demo.models import load
 from sd3demo.models.protocol import FlowModel
 from sd3demo.settings import Request
+from sd3demo.studies.grid.grid_plan import Grid, GridAxis, GridPicture, plan_grid
+from sd3demo.studies.grid.grid_plan import run as run_grid
 from tests.engine.runs import HERE
 
 KINDS = ("sd3.5-medium", "flux-dev", "lumina-next", "lumina2")
@@ -70,6 +72,24 @@ def test_the_picture_of_the_same_noise_hardly_changes(
     assert apart.mean() < 4
     again, _ = picture(engine, planned(folder))
     assert np.array_equal(again, plain)
+
+
+def test_a_grid_shows_what_fewer_bits_do_to_one_noise(checkpoint: Checkpoint) -> None:
+    folder = checkpoint("sd3.5-medium")
+    base = {"prompt": "a red circle", "model": str(folder), "steps": 2, "width": 64, "height": 64}
+    grid = Grid(GridAxis("large_encoder", ("auto", "bfloat16")), GridAxis("seed", ("1", "2")))
+
+    def asked(values: Mapping[str, object]) -> Plan:
+        return plan(Request.model_validate(values), find(str(folder)), HERE)
+
+    cells = run_grid(plan_grid(grid, base, asked), Engine().run_batch)
+    found = [event for event in cells if isinstance(event, GridPicture)]
+    assert len(found) == 4
+    noise = {(each.plan.request.seed, each.finished.noise_sha256) for each in found}
+    assert len(noise) == 2
+    for each in found:
+        alone, _ = picture(Engine(), each.plan)
+        assert np.abs(each.finished.pictures[0].astype(int) - alone).max() <= 1
 
 
 @pytest.mark.parametrize("encoder", ["auto", "bfloat16", "int8"])
