@@ -62,8 +62,8 @@ def _mixed(q: Tensor, k: Tensor, v: Tensor, scale: float | None, parallel: Paral
     """Attention over (B, heads, N, d) in the same shape."""
     if parallel is None:
         return scaled_dot_product_attention(q, k, v, scale=scale)
-    tokens = (x.transpose(1, 2).contiguous() for x in (q, k, v))
-    return exchanged_attention(*tokens, scale, parallel).transpose(1, 2)
+    query, key, value = (x.transpose(1, 2).contiguous() for x in (q, k, v))
+    return exchanged_attention(query, key, value, scale, parallel).transpose(1, 2)
 
 
 def attend_biased(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float = 1.0) -> Tensor:

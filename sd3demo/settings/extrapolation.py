@@ -138,7 +138,8 @@ class Extrapolation(Request):
         "", description="A super-resolution model's file, for the methods super-resolution and sr-refine."
     )
     refine_start: RefineStart = Field(
-        0.12, description="The t from which sr-refine's one call goes; 0.16 to 0.2 for pictures with text."
+        METHODS["sr-refine"].start,
+        description="The t from which sr-refine's one call goes; 0.16 to 0.2 for pictures with text.",
     )
 
     @field_validator("cascade")

@@ -20,7 +20,7 @@ from tests.models.inputs import inputs
 from tests.models.test_contract import CASES, TEXT
 
 FAMILIES = ("sd3", "flux", "lumina-next", "lumina2")
-PATCH, NATIVE, LARGE = 2, (8, 8), (24, 16)  # patches: bundles of 3 down and 2 across
+PATCH, NATIVE, LARGE = 2, (6, 6), (16, 12)  # patches: bundles of 3 down and 2 across
 FIRST = ((3, 2), (1, 2), (2, 2), (3, 1))
 """The bundlings of LARGE: how many patches the first bundle holds, down and across."""
 T = 0.9
@@ -229,7 +229,7 @@ def test_averaging_and_a_scale_of_the_logits_go_together(family: str, model: Flo
 
 
 def test_rows_of_other_steps_do_not_go_into_one_call(model: FlowModel) -> None:
-    toolkit = Toolkit(native=(16, 16), aligned_steps=1)
+    toolkit = Toolkit(native=(12, 12), aligned_steps=1)
     rows = model.network([model.encode(inputs(model.spec, TEXT))], Dials((T,), toolkit))
     x = latent(model, LARGE).repeat(2, 1, 1, 1)
     with pytest.raises(ValueError, match="ask for them in two calls"):

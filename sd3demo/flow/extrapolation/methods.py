@@ -224,6 +224,7 @@ METHODS: Mapping[str, Method] = {
         "Zheng et al., 2026: MrFlow; where no super-resolution network is given, Lanczos enlarges",
         _unchanged,
         needs=("guide",),
+        start=0.12,
         one_call=True,
         lift="lanczos",
     ),

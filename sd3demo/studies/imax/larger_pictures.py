@@ -202,7 +202,9 @@ def _larger(cell: Cell, engine: Engine) -> Raw:
     again = _through_autoencoder(real[0], plans, engine)
     flat = native if is_paired(cell) else real[0]
     measured: dict[str, Json] = {
-        name: _measured(picture, exam, flat if name in REFERENCES else native, made=name not in REFERENCES)
+        name: _measured(
+            picture, exam, flat if name in REFERENCES else native, by_method=name not in REFERENCES
+        )
         | {"operations": operations}
         for name, picture, operations in _pictures(finished, plans, real[0], again)
     }
@@ -219,7 +221,7 @@ def _pictures(
         yield arm.name, finished.arms[arm.name].pictures[0] / 255, plan.stage(arm.stage).flops
 
 
-def _measured(picture: Picture, exam: Exam, native: Picture, *, made: bool) -> dict[str, Json]:
+def _measured(picture: Picture, exam: Exam, native: Picture, *, by_method: bool) -> dict[str, Json]:
     from sd3demo.studies.imax.measures import drift, flat_noise
     from sd3demo.world.exam import mark
     from sd3demo.world.judge import read
@@ -228,7 +230,7 @@ def _measured(picture: Picture, exam: Exam, native: Picture, *, made: bool) -> d
     return {
         "passed": result.passed,
         "parts": mean(result.parts.values()),
-        "drift": round(drift(picture, native), 4) if made else None,
+        "drift": round(drift(picture, native), 4) if by_method else None,
         "noise": round(flat_noise(picture, native), 4),
         **_features([picture]),
     }
