@@ -154,6 +154,9 @@ def test_what_changes_nothing_is_greyed_with_its_reason() -> None:
     assert not {"width", "height"} & set(inactive(held(size="own")))
     assert "sets the positions itself" in inactive(held(method="time-aware", compare=[]))["positions"]
     assert "positions" not in inactive(held(method="time-aware", compare=["direct"]))
+    one_call = inactive(held(method="sr-refine", compare=["upsample"]))
+    assert {"large_steps", "tail", "lift", "start"} <= one_call.keys()
+    assert not {"large_steps", "tail", "lift"} & inactive(held(method="sr-refine")).keys()
 
 
 def test_what_a_models_network_lacks_is_greyed_with_the_reason() -> None:
