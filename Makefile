@@ -33,6 +33,7 @@ bench: $(READY)  ## measure times and memory here
 bench-gpu: $(READY)  ## the tests that need a CUDA GPU, then the measurements on it
 	$(IN) -m pytest -m cuda
 	$(IN) -m tests.bench --device cuda $(ARGS)
+	$(IN) -m tests.bench full-size --device cuda
 
 traces: $(READY)  ## record anew the traces that ship, with the weights in assets/tiny
 	rm -f assets/traces/*.safetensors && mkdir -p assets/traces

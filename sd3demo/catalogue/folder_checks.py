@@ -7,6 +7,7 @@ a plan says it already. Nothing is loaded: a config and a tokenizer's vocabulary
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from sd3demo.catalogue.layouts import transformer_of
@@ -15,6 +16,9 @@ from sd3demo.catalogue.weight_files import read_header, read_json, weight_files
 from sd3demo.errors import Refusal
 
 CLIP_TYPES, T5_TYPES = ("clip_text_model", "clip"), ("t5", "umt5")
+GEMMA_TYPES = ("gemma", "gemma2")
+QUANTISERS: Mapping[str, str] = {"bitsandbytes": "int4", "torchao": "int8"}
+"""The libraries whose folders are read, each with the extra of this package that installs it."""
 SETTLED = "copy or download the folder again, whole"
 
 
@@ -26,17 +30,21 @@ class TextPart:
     width: str
     tokenizers: str
     """How the name of its tokenizer's class begins."""
+    words: tuple[str, ...]
+    """The files of its tokenizer where there is no tokenizer.json."""
 
 
-CLIP = TextPart(CLIP_TYPES, "hidden_size", "CLIP")
-T5 = TextPart(T5_TYPES, "d_model", "T5")
+CLIP = TextPart(CLIP_TYPES, "hidden_size", "CLIP", ("vocab.json", "merges.txt"))
+T5 = TextPart(T5_TYPES, "d_model", "T5", ("spiece.model",))
+GEMMA = TextPart(GEMMA_TYPES[:1], "hidden_size", "Gemma", ("tokenizer.model",))
+GEMMA_2 = TextPart(GEMMA_TYPES[1:], "hidden_size", "Gemma", ("tokenizer.model",))
 
 
 def check_class(folder: Path, component: str, expected: str) -> dict:
-    """Return a component's config. Raises Refusal where it is quantised, or another class's."""
+    """Return a component's config. Raises Refusal for another class's, or where its quantiser is missing."""
     file = folder / component / "config.json"
     config = read_json(file)
-    _check_plain(file, config)
+    check_quantiser(file, config)
     found = config.get("_class_name", expected)
     if found != expected:
         raise Refusal(f"{file} is a {found}'s where a {expected}'s belongs; {SETTLED}")
@@ -47,7 +55,7 @@ def check_text_encoder(folder: Path, component: str, part: TextPart) -> dict:
     """Return a text encoder's config, its tokenizer checked with it. Raises Refusal as `check_class` does."""
     file = folder / component / "config.json"
     config = read_json(file)
-    _check_plain(file, config)
+    check_quantiser(file, config)
     found = config.get("model_type", part.types[0])
     if found not in part.types:
         raise Refusal(f"{file} is of the type {found} where a {part.types[0]} belongs; {SETTLED}")
@@ -73,7 +81,12 @@ def check_equal(file: Path, what: str, found: int, transformer: str, expected: i
 
 
 def check_network(folder: Path, config: NetworkShape) -> None:
-    """Raise Refusal where a transformer's weights are of another shape than its config says."""
+    """Raise Refusal where a transformer's weights are of another shape than its config says.
+
+    Quantised ones are packed, and what is wrong with them is said when they are loaded.
+    """
+    if read_json(folder / "config.json").get("quantization_config"):
+        return
     found = transformer_of(_shapes(folder))
     if found is None or type(found.shape) is not type(config):
         return  # what is missing is said when it is loaded
@@ -95,15 +108,18 @@ def check_network(folder: Path, config: NetworkShape) -> None:
 def check_weights(folder: Path) -> None:
     """Raise Refusal where a text encoder's or autoencoder's weights are of another shape than its config."""
     config, shapes = read_json(folder / "config.json"), _shapes(folder)
+    if config.get("quantization_config"):
+        return
     expected: dict[tuple[str, ...], tuple[object, ...]]
-    if config.get("model_type") in (*CLIP_TYPES, *T5_TYPES):
-        clip = config["model_type"] in CLIP_TYPES
-        layers, count = ("layers", "num_hidden_layers") if clip else ("block", "num_layers")
+    if config.get("model_type") in (*CLIP_TYPES, *T5_TYPES, *GEMMA_TYPES):
+        t5, clip = config["model_type"] in T5_TYPES, config["model_type"] in CLIP_TYPES
+        layers, count = ("block", "num_layers") if t5 else ("layers", "num_hidden_layers")
         names: tuple[str, ...] = ("token_embedding.weight",)
         if not clip:
-            names = ("shared.weight", "embed_tokens.weight")
-        expected = {names: (config.get("vocab_size"), config.get("hidden_size" if clip else "d_model"))}
-        found = {name.split(f"{layers}.")[1].split(".")[0] for name in shapes if f"encoder.{layers}." in name}
+            names = ("shared.weight", "embed_tokens.weight") if t5 else ("embed_tokens.weight",)
+        expected = {names: (config.get("vocab_size"), config.get("d_model" if t5 else "hidden_size"))}
+        inside = f"encoder.{layers}." if t5 or clip else f"{layers}."
+        found = {name.split(f"{layers}.")[1].split(".")[0] for name in shapes if inside in name}
         if len(found) != config.get(count):
             raise Refusal(f"{folder} has {len(found)} layers and its config {config.get(count)}; {SETTLED}")
     elif "block_out_channels" not in config:
@@ -152,14 +168,33 @@ def token_limit(folder: Path, otherwise: int) -> int:
     return int(limit) if limit < 1_000_000 else otherwise
 
 
-def _check_plain(file: Path, config: Mapping[str, object]) -> None:
+def check_quantiser(file: Path, config: Mapping[str, object]) -> str:
+    """Return the library that reads a component's files, empty for plain ones.
+
+    Raises Refusal for one that is not read here, or is not installed.
+    """
     quantised = config.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
+    if not quantised:
+        return ""
+    method = str(quantised.get("quant_method", "")) if isinstance(quantised, dict) else ""
+    if method not in QUANTISERS:
         raise Refusal(
             f"{file.parent} is quantised{f' by {method}' if method else ''}, which is not read here; use the "
             "folder with its weights in 16 or 8 bits, or a GGUF file of the transformer"
         )
+    if find_spec(method) is None:
+        raise Refusal(
+            f"{file.parent} is quantised by {method}, which needs that library: run `pip install "
+            f"'sd3demo[{QUANTISERS[method]}]'`, or use the folder with its weights in 16 bits"
+        )
+    return method
+
+
+def quantisers(folders: Mapping[str, Path]) -> tuple[tuple[str, str], ...]:
+    """Return the quantised components of a model, each with its library, from the folders of all."""
+    files = {name: folder / "config.json" for name, folder in folders.items()}
+    found = {name: check_quantiser(file, read_json(file)) for name, file in files.items()}
+    return tuple((name, method) for name, method in found.items() if method)
 
 
 def _check_tokenizer(folder: Path, config_file: Path, config: Mapping[str, object], part: TextPart) -> None:
@@ -191,8 +226,7 @@ def _vocabulary(folder: Path, part: TextPart) -> int:
     if file.is_file():
         status = file.stat()
         return _tokens(file, status.st_size, status.st_mtime_ns)
-    needed = ("vocab.json", "merges.txt") if part is CLIP else ("spiece.model",)
-    missing = [name for name in needed if not (folder / name).is_file()]
+    missing = [name for name in part.words if not (folder / name).is_file()]
     if missing:
         raise Refusal(f"{folder} has neither tokenizer.json nor {missing[0]}; {SETTLED}")
     return len(read_json(folder / "vocab.json")) if part is CLIP else 0

@@ -14,6 +14,8 @@ from sd3demo.catalogue.flux import (
 )
 from sd3demo.catalogue.folder_checks import (
     CLIP,
+    GEMMA,
+    GEMMA_2,
     T5,
     TextPart,
     check_class,
@@ -22,6 +24,7 @@ from sd3demo.catalogue.folder_checks import (
     check_order,
     check_text_encoder,
     check_weights,
+    quantisers,
     token_limit,
     whole,
 )
@@ -35,7 +38,13 @@ from sd3demo.catalogue.lumina import (
 )
 from sd3demo.catalogue.networks import FluxShape, Lumina2Shape, LuminaNextShape, MMDiTShape
 from sd3demo.catalogue.schedulers import read_scheduler
-from sd3demo.catalogue.sd3 import LONGEST_T5, PIPELINE_T5_TOKENS, sd3_capabilities, sd3_encoders
+from sd3demo.catalogue.sd3 import (
+    LONGEST_T5,
+    PIPELINE_T5_TOKENS,
+    T5_WORDS,
+    sd3_capabilities,
+    sd3_encoders,
+)
 from sd3demo.catalogue.shifts import ConstantShift
 from sd3demo.catalogue.spec import COMPONENTS, Capabilities, Defaults, Family, Latent, ModelSpec, Size
 from sd3demo.catalogue.weight_files import measure, read_json, single_files_in
@@ -75,8 +84,9 @@ def _sd3(folder: Path, index: Mapping[str, object], transformer: str, elsewhere:
     )
     pooled = sum(whole(file, each, "projection_dim") for file, each in zip(clips, configs, strict=True))
     check_equal(clips[1], "both CLIPs' projection_dim", pooled, "pooled_projection_dim", network.pooled_dim)
+    words = T5_WORDS
     if "text_encoder_3" in present:
-        _check_width(folder, "text_encoder_3", T5, "joint_attention_dim", network.joint_dim)
+        words = _check_width(folder, "text_encoder_3", T5, "joint_attention_dim", network.joint_dim)
     sample = config.get("sample_size", 128)
     longest = LONGEST_T5
     if "text_encoder_3" in present:
@@ -94,6 +104,7 @@ def _sd3(folder: Path, index: Mapping[str, object], transformer: str, elsewhere:
             clip=token_limit(folder / "tokenizer", 77),
             t5=min(PIPELINE_T5_TOKENS, longest),
             longest=longest,
+            words=words,
         ),
         components=_components(folder, present, transformer, elsewhere),
         can=sd3_capabilities(network, latent),
@@ -101,6 +112,7 @@ def _sd3(folder: Path, index: Mapping[str, object], transformer: str, elsewhere:
         defaults=Defaults(schedule="diffusers" if isinstance(shift, ConstantShift) else "single"),
         folder=str(folder),
         transformer=transformer,
+        quantised=quantisers(_folders(folder, present, transformer, elsewhere)),
     )
 
 
@@ -115,7 +127,7 @@ def _flux(
         check_network(folder / transformer, network)
     latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
     _check_width(folder, "text_encoder", CLIP, "pooled_projection_dim", network.pooled_dim)
-    _check_width(folder, "text_encoder_2", T5, "joint_attention_dim", network.joint_dim)
+    words = _check_width(folder, "text_encoder_2", T5, "joint_attention_dim", network.joint_dim)
     shift = read_scheduler(folder, index, latent.multiple)
     longest = min(token_limit(folder / "tokenizer_2", LONGEST_T5), LONGEST_T5)
     usual = 512 if network.guidance else 256  # those of dev and of schnell
@@ -127,7 +139,10 @@ def _flux(
         latent=latent,
         network=network,
         encoders=flux_encoders(
-            clip=token_limit(folder / "tokenizer", 77), t5=min(usual, longest), longest=min(usual, longest)
+            clip=token_limit(folder / "tokenizer", 77),
+            t5=min(usual, longest),
+            longest=min(usual, longest),
+            words=words,
         ),
         components=_components(folder, present, transformer, elsewhere),
         can=flux_capabilities(network),
@@ -135,6 +150,7 @@ def _flux(
         defaults=FLUX_DEV_DEFAULTS if network.guidance else FLUX_SCHNELL_DEFAULTS,
         folder=str(folder),
         transformer=transformer,
+        quantised=quantisers(_folders(folder, present, transformer, elsewhere)),
     )
 
 
@@ -146,6 +162,9 @@ class LuminaKind:
     transformer: str
     """The class of its network."""
     network: Callable[[dict, Path], LuminaNextShape | Lumina2Shape]
+    gemma: TextPart
+    text_width: str
+    """What its config calls the width of Gemma's tokens."""
     can: Callable[[], Capabilities]
     defaults: Defaults
 
@@ -162,6 +181,7 @@ def _lumina(
     config = check_class(folder, transformer, kind.transformer)
     network = kind.network(config, folder / transformer)
     latent = Latent(network.channels, _factor(folder, network.channels), network.patch)
+    words = _check_width(folder, "text_encoder", kind.gemma, kind.text_width, network.text_dim)
     return ModelSpec(
         name=str(folder),
         family=kind.family,
@@ -169,13 +189,16 @@ def _lumina(
         native=int(config.get("sample_size", 128)) * latent.factor,
         latent=latent,
         network=network,
-        encoders=gemma_encoders(tokens=min(token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS)),
+        encoders=gemma_encoders(
+            tokens=min(token_limit(folder / "tokenizer", GEMMA_TOKENS), GEMMA_TOKENS), words=words
+        ),
         components=_components(folder, present, transformer, elsewhere),
         can=kind.can(),
         shift=read_scheduler(folder, index, latent.multiple),
         defaults=kind.defaults,
         folder=str(folder),
         transformer=transformer,
+        quantised=quantisers(_folders(folder, present, transformer, elsewhere)),
     )
 
 
@@ -221,11 +244,22 @@ def _check_present(
 def _components(
     folder: Path, present: list[str], transformer: str, elsewhere: frozenset[str]
 ) -> dict[str, Size]:
-    folders = {name: folder / (transformer if name == "transformer" else name) for name in present}
-    for name, place in folders.items():
-        if name not in elsewhere and name != "transformer":
+    here = _folders(folder, present, transformer, elsewhere)
+    for name, place in here.items():
+        if name != "transformer":
             check_weights(place)
-    return {name: Size(0, 0) if name in elsewhere else measure(place) for name, place in folders.items()}
+    return {name: measure(here[name]) if name in here else Size(0, 0) for name in present}
+
+
+def _folders(
+    folder: Path, present: list[str], transformer: str, elsewhere: frozenset[str]
+) -> dict[str, Path]:
+    """Where each component lies, of those that are not elsewhere."""
+    return {
+        name: folder / (transformer if name == "transformer" else name)
+        for name in present
+        if name not in elsewhere
+    }
 
 
 def _factor(folder: Path, channels: int) -> int:
@@ -239,10 +273,11 @@ def _factor(folder: Path, channels: int) -> int:
     return 2 ** (len(blocks) - 1)
 
 
-def _check_width(folder: Path, component: str, part: TextPart, name: str, expected: int) -> None:
-    """Raises Refusal where a text encoder is not as wide as the transformer reads it."""
+def _check_width(folder: Path, component: str, part: TextPart, name: str, expected: int) -> int:
+    """The tokens that a text encoder knows. Raises Refusal where it is not as wide as it is read."""
     file, config = folder / component / "config.json", check_text_encoder(folder, component, part)
     check_equal(file, part.width, whole(file, config, part.width), name, expected)
+    return whole(file, config, "vocab_size")
 
 
 def _lumina_next_network(config: dict, folder: Path) -> LuminaNextShape:
@@ -331,11 +366,19 @@ LUMINA_NEXT = LuminaKind(
     "lumina-next",
     "LuminaNextDiT2DModel",
     _lumina_next_network,
+    GEMMA,
+    "cross_attention_dim",
     lumina_next_capabilities,
     LUMINA_NEXT_DEFAULTS,
 )
 LUMINA_2 = LuminaKind(
-    "lumina2", "Lumina2Transformer2DModel", _lumina2_network, lumina2_capabilities, LUMINA2_DEFAULTS
+    "lumina2",
+    "Lumina2Transformer2DModel",
+    _lumina2_network,
+    GEMMA_2,
+    "cap_feat_dim",
+    lumina2_capabilities,
+    LUMINA2_DEFAULTS,
 )
 READERS: Mapping[str, Callable[[Path, Mapping[str, object], str, frozenset[str]], ModelSpec]] = {
     "StableDiffusion3Pipeline": _sd3,

@@ -5,6 +5,8 @@ from sd3demo.catalogue.spec import Capabilities, Defaults, TextEncoder
 GEMMA_TOKENS = 256
 """Of both pipelines. Lumina-Image 2.0's own positions of the text end at 300."""
 
+GEMMA_WORDS = 256_000  # tokens that Gemma and Gemma 2 know
+
 LUMINA_SIDE = 8192
 """Pixels; RoPE has no table that could end. diffusers' tables end at 384 and at 512 patches."""
 
@@ -22,9 +24,16 @@ LUMINA2_DEFAULTS = Defaults(
 NETA_PROMPT = "You are an assistant designed to generate anime images based on textual prompts."
 
 
-def gemma_encoders(*, tokens: int = GEMMA_TOKENS) -> tuple[TextEncoder, ...]:
+def gemma_encoders(*, tokens: int = GEMMA_TOKENS, words: int = GEMMA_WORDS) -> tuple[TextEncoder, ...]:
     """Gemma's tokens of the last layer but one; padding is masked, so that their number changes nothing."""
-    return (TextEncoder("gemma", "Gemma", "text_encoder", tokens, tokens, modes=("on",), masked=True),)
+    return (
+        TextEncoder(
+            *("gemma", "Gemma", "text_encoder", tokens, tokens),
+            modes=("on",),
+            masked=True,
+            vocabulary=words,
+        ),
+    )
 
 
 def lumina_next_capabilities() -> Capabilities:

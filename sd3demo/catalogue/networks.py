@@ -31,6 +31,15 @@ class NetworkShape(Protocol):
         """Operations of one call for one sample of `image` + `text` tokens."""
         ...
 
+    @property
+    def modulations(self) -> int:
+        """Parameters of modulations that can wait elsewhere once they are known; 0 where none do."""
+        ...
+
+    def alignment_flops(self, image: int, text: int) -> float:
+        """Operations of a call for each further bundling of positions that it is averaged over."""
+        ...
+
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call of `batch` samples, `width` bytes a number."""
         ...
@@ -54,6 +63,11 @@ class MMDiTShape:
     qk_norm: bool = False
 
     @property
+    def modulations(self) -> int:
+        """None wait elsewhere."""
+        return 0
+
+    @property
     def text_width(self) -> int:
         """Channels of a text token: T5's."""
         return self.joint_dim
@@ -67,6 +81,10 @@ class MMDiTShape:
         last_text = 2 * (1 + 2 * MLP) * d * d * text  # the last block makes no new text tokens
         patches = 2 * 2 * self.channels * self.patch**2 * d * image
         return joint + dual - last_text + patches + 2 * self.joint_dim * d * text
+
+    def alignment_flops(self, image: int, text: int) -> float:
+        """Operations for each further bundling of positions: of a whole call."""
+        return self.flops(image, text)
 
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call: the stream, its q, k, v and the feed-forward."""
@@ -95,6 +113,11 @@ class FluxShape:
         return self.double + self.single
 
     @property
+    def modulations(self) -> int:
+        """Parameters of the blocks' modulations, which time, guidance and the pooled text alone decide."""
+        return (self.double * 2 * 6 + self.single * 3) * (self.hidden + 1) * self.hidden
+
+    @property
     def text_width(self) -> int:
         """Channels of a text token: T5's."""
         return self.joint_dim
@@ -106,6 +129,10 @@ class FluxShape:
         blocks = self.depth * (linear * both + 4 * both * both * d)
         patches = 2 * 2 * self.channels * self.patch**2 * d * image
         return blocks + patches + 2 * self.joint_dim * d * text
+
+    def alignment_flops(self, image: int, text: int) -> float:
+        """Operations for each further bundling of positions: of attention, after its projections."""
+        return self.depth * 4.0 * (image + text) ** 2 * self.hidden
 
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call: the stream, q, k and v before and after RoPE, the feed-forward."""
@@ -129,6 +156,11 @@ class LuminaNextShape:
     """Whether the head gives as many channels again, which sampling does not read."""
 
     @property
+    def modulations(self) -> int:
+        """None wait elsewhere."""
+        return 0
+
+    @property
     def text_width(self) -> int:
         """Channels of a text token: Gemma's."""
         return self.text_dim
@@ -148,6 +180,13 @@ class LuminaNextShape:
         block = linear * image + attention + 2 * 2 * self.text_dim * kv * text
         patch = self.channels * self.patch**2
         return self.depth * block + 2 * patch * d * image * (3 if self.learn_sigma else 2)
+
+    def alignment_flops(self, image: int, text: int) -> float:
+        """Operations for each further bundling of positions: of both attentions, projections included."""
+        d, kv = self.hidden, self.hidden // self.heads * self.kv_heads
+        inside = 2 * d * (d + 2 * kv) * image + 4 * image * image * d
+        across = 2 * d * d * image + 2 * 2 * self.text_dim * kv * text + 4 * image * text * d
+        return float(self.depth * (inside + across))
 
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call: the stream, its q, k, v before and after RoPE, the gated layer."""
@@ -176,6 +215,11 @@ class Lumina2Shape:
         return self.joint
 
     @property
+    def modulations(self) -> int:
+        """None wait elsewhere."""
+        return 0
+
+    @property
     def text_width(self) -> int:
         """Channels of a text token: Gemma's."""
         return self.text_dim
@@ -193,6 +237,13 @@ class Lumina2Shape:
         apart = self.refiners * (linear * both + 4 * (image * image + text * text) * d)
         ends = 2 * self.channels * self.patch**2 * d * (image + both)  # the head reads text tokens as well
         return joint + apart + ends + 2 * self.text_dim * d * text
+
+    def alignment_flops(self, image: int, text: int) -> float:
+        """Operations for each further bundling of positions: of attention that sees the picture."""
+        d, kv, both = self.hidden, self.hidden // self.heads * self.kv_heads, image + text
+        projections = 2 * d * (2 * d + 2 * kv)
+        joint = self.joint * (projections * both + 4 * both * both * d)
+        return float(joint + self.refiners * (projections * image + 4 * image * image * d))
 
     def activations(self, image: int, text: int, batch: int, width: int) -> int:
         """Bytes alive at once in a call: the stream, its q, k, v before and after RoPE, the gated layer."""

@@ -26,6 +26,9 @@ PositionKind = Literal["table", "rope", "none"]
 Renorming = Literal["off", "rows", "whole"]
 """The renormalisations of flow.guidance."""
 
+EncoderPrecision = Literal["auto", "bfloat16", "int8", "int4"]
+EncoderDevice = Literal["auto", "cpu"]
+
 Schedule = Literal["uniform", "single", "diffusers", "linear", "comfy"]
 """The grid conventions of flow.grids; a catalogue is data and imports nothing of ours."""
 
@@ -69,6 +72,13 @@ class TextEncoder:
     beside: str = ""
     pooled_only: bool = False
     masked: bool = False
+    vocabulary: int = 0
+    """Tokens that it knows, of T5 and Gemma, which are large: their embedding is never read in fewer bits."""
+
+    @property
+    def large(self) -> bool:
+        """Whether it can be read in fewer bits than the network, and run elsewhere."""
+        return self.vocabulary > 0
 
     @property
     def has_rows(self) -> bool:
@@ -133,6 +143,8 @@ class Capabilities:
     half_patch: bool = True
     attention_maps: bool = True
     lora: bool = True
+    context_parallel: bool = False
+    """Whether its tokens can be shared out among several devices."""
     skip_layers: tuple[int, ...] = ()
     """The blocks that skip-layer guidance leaves out unless a request names some."""
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -169,6 +181,14 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class LargeEncoder:
+    """In what bits T5 or Gemma is read, and where it runs; `auto` is as the network, and where it is."""
+
+    precision: EncoderPrecision = "auto"
+    device: EncoderDevice = "auto"
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One checkpoint. `hub` and `revision` name a pinned commit on the Hub; `folder` a place on this disk."""
 
@@ -185,6 +205,9 @@ class ModelSpec:
     shift: ShiftRule = NO_SHIFT
     defaults: Defaults = Defaults()
     adapters: tuple[Adapter, ...] = ()
+    large_encoder: LargeEncoder = LargeEncoder()
+    quantised: tuple[tuple[str, str], ...] = ()
+    """The components whose files hold fewer bits, each with the library that reads them."""
     gated: bool = False
     hub: str = ""
     revision: str = ""
@@ -205,6 +228,10 @@ class ModelSpec:
     def family_title(self) -> str:
         """What its family is called in a sentence."""
         return FAMILY_TITLES.get(self.family, self.family)
+
+    def quantiser(self, component: str) -> str:
+        """The library that reads a component's files; empty for plain ones."""
+        return dict(self.quantised).get(component, "")
 
     def folder_of(self, component: str) -> str:
         """Where a component's weights lie within the checkpoint's folder."""

@@ -16,6 +16,8 @@ from sd3demo.engine.events import ArmFinished, Encoded, Finished, Loading, Pixel
 from sd3demo.engine.input_image import own_of, read_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.device import budget
+from sd3demo.engine.plan.ranks import leads
+from sd3demo.engine.plan.resolve import NATIVE
 from sd3demo.errors import Failure, Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.history import Run, RunStore, write_whole
@@ -23,6 +25,7 @@ from sd3demo.history.lora_lookup import remember_loras
 from sd3demo.history.store import picture_files, result_of
 from sd3demo.settings import Settings, counted
 from sd3demo.settings.extrapolation import COMPARED, Extrapolation, PresetName, method_arms, with_preset
+from sd3demo.studies.imax.measures import flat_noise
 
 
 class ComparisonOptions(Settings):
@@ -66,6 +69,8 @@ def extrapolate(
         report.note(note)
     remember_loras(run_plan.spec.adapters)
     finished = _run_to_end(run_plan, store, output, report, own_pixels)
+    if not leads():
+        return 0  # torchrun's first process writes what all have made
     run, images = _save(run_plan, finished, store, output, report)
     values = {
         "images": images,
@@ -78,6 +83,10 @@ def extrapolate(
                 "path_length": list(arm.path_length),
                 "chord": list(arm.chord),
                 "noise_sha256": list(arm.noise_sha256),
+                "flat_noise": [
+                    round(flat_noise(picture / 255, native / 255), 4)
+                    for picture, native in zip(arm.pictures, finished.arms[NATIVE].pictures, strict=True)
+                ],
             }
             for name, arm in finished.arms.items()
         },

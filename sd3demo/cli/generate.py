@@ -13,6 +13,7 @@ from sd3demo.engine import Plan, plan
 from sd3demo.engine.events import Encoded, Finished, Loading, Pixels, StepDone
 from sd3demo.engine.plan.advice import too_large
 from sd3demo.engine.plan.device import Device, budget
+from sd3demo.engine.plan.ranks import leads
 from sd3demo.errors import Failure, Refusal
 from sd3demo.history import Run, RunStore, user_store, write_whole
 from sd3demo.history.lora_lookup import remember_loras
@@ -41,6 +42,8 @@ def generate(request: Request, output: OutputOptions, report: Report) -> int:
         report.note(note)
     remember_loras(run_plan.spec.adapters)
     finished = run_to_end(run_plan, report)
+    if not leads():
+        return 0  # torchrun's first process writes what all have made
 
     pictures = picture_files(run_plan.request, finished)
     images: list[Path] = []

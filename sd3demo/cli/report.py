@@ -1,8 +1,13 @@
-"""Output of a command: its result on stdout, as JSON or text, and its progress on stderr."""
+"""Output of a command: its result on stdout, as JSON or text, and its progress on stderr.
+
+Of several processes that torchrun started the first alone says anything.
+"""
 
 import json
 import sys
 from collections.abc import Mapping
+
+from sd3demo.engine.plan.ranks import leads
 
 
 class Report:
@@ -10,10 +15,13 @@ class Report:
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
+        self._silent = not leads()
         self._open = False  # whether the cursor stands at the end of a progress line
 
     def progress(self, text: str) -> None:
         """Print progress: one line that is overwritten on a terminal, a line each elsewhere."""
+        if self._silent:
+            return
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             self._open = True
@@ -22,6 +30,8 @@ class Report:
 
     def note(self, text: str) -> None:
         """Print a remark on a line of its own, which later progress does not overwrite."""
+        if self._silent:
+            return
         self._end_line()
         print(text, file=sys.stderr, flush=True)
 

@@ -40,6 +40,8 @@ def check_header(file: Path, limits: PictureLimits, content: bytes | None = None
             head = stream.read(16)
             stream.seek(0)
             width, height = _size(stream, head, file, limits)
+    except FileNotFoundError as error:
+        raise Refusal(f"there is no file {file}; give a PNG, JPEG or WebP file") from error
     except (OSError, _NotAPicture) as error:
         raise Refusal(f"{file} cannot be read as a picture; give a PNG, JPEG or WebP file") from error
     if width * height > limits.pixels:

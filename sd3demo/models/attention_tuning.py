@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from sd3demo.models.context_parallel import ParallelConfig, exchanged_attention
+
 CHANNELS = 8  # that a head grows by: the fast kernels take widths that divide by eight
 
 
@@ -28,24 +30,40 @@ STOCK = Tuning()
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, text: int, tuning: Tuning, *, text_first: bool = False
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    text: int,
+    tuning: Tuning,
+    *,
+    text_first: bool = False,
+    parallel: ParallelConfig | None = None,
 ) -> Tensor:
     """Attention over (B, N, heads, d): (B, N, heads * d). The last `text` keys are the text's, or the first.
 
-    At STOCK it is the plain kernel, to the last bit.
+    At STOCK it is the plain kernel, to the last bit. With `parallel` N are this device's tokens, and all
+    devices' are attended to.
     """
     q, k, v = (x.transpose(1, 2) for x in (query, key, value))
     if tuning.copies == 1 or not text:
         scale = None if tuning.scale == 1 else tuning.scale / math.sqrt(q.shape[-1])
-        return scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).flatten(2)
+        return _mixed(q, k, v, scale, parallel).transpose(1, 2).flatten(2)
     width = q.shape[-1]
     scale = tuning.scale / math.sqrt(width)
     q, k, v = (pad(x, (0, CHANNELS)) for x in (q, k, v))
     q[..., width : width + 2] = 1
     keys = slice(0, text) if text_first else slice(-text, None)
     k[..., keys, width : width + 2] = _in_two(math.log(tuning.copies) / scale, k)
-    mixed = scaled_dot_product_attention(q, k, v, scale=scale)[..., :width]
+    mixed = _mixed(q, k, v, scale, parallel)[..., :width]
     return mixed.transpose(1, 2).flatten(2)
+
+
+def _mixed(q: Tensor, k: Tensor, v: Tensor, scale: float | None, parallel: ParallelConfig | None) -> Tensor:
+    """Attention over (B, heads, N, d) in the same shape."""
+    if parallel is None:
+        return scaled_dot_product_attention(q, k, v, scale=scale)
+    query, key, value = (x.transpose(1, 2).contiguous() for x in (q, k, v))
+    return exchanged_attention(query, key, value, scale, parallel).transpose(1, 2)
 
 
 def attend_biased(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float = 1.0) -> Tensor:

@@ -41,4 +41,8 @@ def check_rows(toolkit: Toolkit, at: Sequence[At], lengths: Sequence[int]) -> in
         raise ValueError(
             "some rows are shifted by half a patch and others are not; ask for them in two calls"
         )
+    if len({toolkit.aligned(each) for each in at}) > 1:
+        raise ValueError(
+            "attention of some rows is averaged over positions and of others not; ask for them in two calls"
+        )
     return lengths[0]

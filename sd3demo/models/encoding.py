@@ -11,6 +11,7 @@ from transformers import CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from sd3demo.catalogue import EncoderInput, ModelSpec, TextEncoder
 from sd3demo.catalogue.tokenizer_files import folder_of_tokenizer
+from sd3demo.models.low_bits import encoder_dtype, in_few_bits, reading_arguments
 from sd3demo.models.offloading import works_on
 from sd3demo.models.reading import read_configured
 from sd3demo.models.single_file import read_component
@@ -53,7 +54,18 @@ def loaded_components(spec: ModelSpec, encoders: Mapping[str, LoadedModule]) -> 
 
 def read_t5(spec: ModelSpec, folder: Path, dtype: torch.dtype, encoder: TextEncoder) -> T5Encoder:
     """The T5 of a checkpoint with its tokenizer, on the CPU. Raises Refusal for files that cannot be read."""
-    model = read_component(T5EncoderModel, spec, folder, encoder.folder, dtype)
+    large = spec.large_encoder
+    model = in_few_bits(
+        read_component(
+            T5EncoderModel,
+            spec,
+            folder,
+            encoder.folder,
+            encoder_dtype(large, dtype),
+            reading_arguments(large, dtype),
+        ),
+        large,
+    )
     tokenizer = read_configured(T5Tokenizer, folder / folder_of_tokenizer(encoder.folder))
     return T5Encoder(cast(T5EncoderModel, model), cast(T5Tokenizer, tokenizer))
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from transformers import Gemma2Model, GemmaModel, GemmaTokenizer
 
-from sd3demo.catalogue import EncoderInput, ModelSpec, TextEncoder
+from sd3demo.catalogue import EncoderInput, LargeEncoder, ModelSpec, TextEncoder
 from sd3demo.models.encoding import loaded
+from sd3demo.models.low_bits import encoder_dtype, in_few_bits, reading_arguments
 from sd3demo.models.offloading import works_on
 from sd3demo.models.reading import Loadable, read_configured, read_module, without_progress_bars
 
@@ -98,12 +99,20 @@ def encode(
 
 
 def read_encoder(
-    kind: type[GemmaModel] | type[Gemma2Model], folder: Path, dtype: torch.dtype, encoder: TextEncoder
+    kind: type[GemmaModel] | type[Gemma2Model],
+    large: LargeEncoder,
+    folder: Path,
+    dtype: torch.dtype,
+    encoder: TextEncoder,
 ) -> GemmaEncoder:
-    """A checkpoint's Gemma with its tokenizer, on the CPU. Raises Refusal for files that cannot be read."""
+    """A checkpoint's Gemma with its tokenizer. Raises Refusal for files that cannot be read."""
     with without_progress_bars():
-        model = cast(
-            "GemmaModel | Gemma2Model", read_module(cast(Loadable, kind), folder / encoder.folder, dtype)
+        read = read_module(
+            cast(Loadable, kind),
+            folder / encoder.folder,
+            encoder_dtype(large, dtype),
+            reading_arguments(large, dtype),
         )
+        model = cast("GemmaModel | Gemma2Model", in_few_bits(read, large))
         tokenizer = cast(GemmaTokenizer, read_configured(GemmaTokenizer, folder / "tokenizer"))
     return GemmaEncoder(model, tokenizer)

@@ -58,7 +58,7 @@ class PlainLinear:
 
 @dataclass(frozen=True, eq=False)
 class AdaptedLinear:
-    """A layer under an adapter, called as it is: a fused weight would be a copy of the original."""
+    """A layer under an adapter or in fewer bits, called as it is: its weight alone is not what it does."""
 
     layer: Callable[[Tensor], Tensor]
     activated: bool = False
@@ -79,7 +79,16 @@ def can_pack(network: nn.Module) -> bool:
         and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bfloat16()))
         and sum(each.numel() for each in network.parameters()) < PACKED_BELOW
         and fusible(network)
+        and not any(quantised(layer) for layer in network.modules())
     )
+
+
+def quantised(layer: nn.Module) -> bool:
+    """Whether a linear layer's weight is in fewer bits: of a library's own class, or a tensor of one."""
+    weight = getattr(layer, "weight", None)
+    if not isinstance(layer, nn.Linear) or not isinstance(weight, Tensor):
+        return False
+    return type(layer) is not nn.Linear or hasattr(weight, "__tensor_flatten__")
 
 
 def _has_bfloat16() -> bool:
@@ -92,7 +101,7 @@ def joined(layers: tuple[nn.Linear, ...], *, pack: bool, activated: bool = False
     if not pack:
         return tuple(
             AdaptedLinear(layer, activated)
-            if adapted(layer)
+            if adapted(layer) or quantised(layer)
             else PlainLinear(layer.weight, layer.bias, activated)
             for layer in layers
         )

@@ -77,7 +77,7 @@ def read_lumina(
             transformer=read_module(transformer, folder / spec.transformer, dtype),
             vae=cast(AutoencoderKL, read_module(AutoencoderKL, folder / "vae", dtype)),
             call=call,
-            read_encoder=partial(read_encoder, gemma, folder, dtype),
+            read_encoder=partial(read_encoder, gemma, spec.large_encoder, folder, dtype),
         )
         model.load(components)
     return model

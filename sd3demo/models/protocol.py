@@ -54,8 +54,8 @@ class Rows(Protocol):
     """One network call: velocities (R, C, h, w) at latents of that shape.
 
     Each row has its place in time and its text, a number among the conditionings that the call was made for.
-    All rows of a call have one text length and agree on `toolkit.shifted`. With `skip` the blocks
-    `dials.skip_layers` are left out.
+    All rows of a call have one text length and agree on `toolkit.shifted` and `toolkit.aligned`. With `skip`
+    the blocks `dials.skip_layers` are left out.
 
     Raises:
         ValueError: the rows differ in text length or in the half-patch shift.

@@ -5,7 +5,7 @@ here it is refused.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
@@ -27,8 +27,16 @@ class Loadable(Protocol):
     def from_pretrained(self, folder: str, /, **settings: object) -> object: ...
 
 
-def read_module(kind: Loadable, folder: Path, dtype: torch.dtype) -> nn.Module:
-    """A component with its weights, on the CPU. Raises Refusal for pickled, truncated or incomplete files."""
+NONE: Mapping[str, object] = {}
+
+
+def read_module(
+    kind: Loadable, folder: Path, dtype: torch.dtype, arguments: Mapping[str, object] = NONE
+) -> nn.Module:
+    """A component with its weights, on the CPU unless the library's `arguments` say otherwise.
+
+    Raises Refusal for pickled, truncated or incomplete files.
+    """
     measure(folder)  # refuses what is pickled or truncated, before a library opens it
     name = "torch_dtype" if issubclass(cast(type, kind), ModelMixin) else "dtype"
     try:
@@ -38,7 +46,7 @@ def read_module(kind: Loadable, folder: Path, dtype: torch.dtype) -> nn.Module:
             variant=variant_of(folder) or None,
             local_files_only=True,
             output_loading_info=True,
-            **{name: dtype},
+            **{name: dtype, **arguments},
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise Refusal(f"{folder} cannot be read: {_first_line(error)}") from error

@@ -10,6 +10,7 @@ Text has a position too, so absolute positions count: a picture starts at 0 and 
 import torch
 from torch import Tensor
 
+from sd3demo.flow.extrapolation.alignment import Bundling
 from sd3demo.flow.extrapolation.tuning import POSITIONS, Toolkit, widened_rank
 
 THETA = 10_000.0
@@ -60,11 +61,16 @@ def side_angles(
     t: float,
     shifted: bool,
     dtype: torch.dtype,
+    bundling: Bundling | None = None,
 ) -> Tensor:
     """Return the angles (n, dim / 2) of a picture's patches along its rows, axis 0, or its columns, 1.
 
-    `size` and `native` are counted in patches; a native side of 0 is the picture's own.
+    `size` and `native` are counted in patches; a native side of 0 is the picture's own. Patches in bundles
+    turn as in training, by the number of their bundle.
     """
+    if bundling is not None:
+        places = torch.tensor(bundling.along(axis, size[axis], shifted=shifted), dtype=torch.float64)
+        return angles(places, dim, dtype=dtype)
     return angles(
         patch_positions(size[axis], shifted=shifted),
         dim,

@@ -4,7 +4,7 @@ Their configs are given from this disk, so that nothing is looked up on the Hub.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,20 +22,26 @@ from sd3demo.catalogue import ModelSpec
 from sd3demo.catalogue.file_kinds import PART_PREFIXES
 from sd3demo.catalogue.single_files import written_config
 from sd3demo.errors import Refusal
-from sd3demo.models.reading import Loadable, read_module
+from sd3demo.models.reading import NONE, Loadable, read_module
 
 TRANSFORMERS = (SD3Transformer2DModel, FluxTransformer2DModel)
 
 
 def read_component(
-    kind: Loadable, spec: ModelSpec, folder: Path, component: str, dtype: torch.dtype
+    kind: Loadable,
+    spec: ModelSpec,
+    folder: Path,
+    component: str,
+    dtype: torch.dtype,
+    arguments: Mapping[str, object] = NONE,
 ) -> nn.Module:
     """A component of a checkpoint on the CPU, out of its file where that holds it, else out of its folder.
 
-    Raises Refusal for files that cannot be read or lack a weight.
+    `arguments` go to the library that reads a folder. Raises Refusal for files that cannot be read or lack a
+    weight.
     """
     if component not in spec.in_file:
-        return read_module(kind, folder / spec.folder_of(component), dtype)
+        return read_module(kind, folder / spec.folder_of(component), dtype, arguments)
     try:
         module = _read(cast(Any, kind), spec, folder, component, dtype)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, IndexError, SafetensorError) as error:

@@ -28,6 +28,7 @@ Magnification = Annotated[float, Field(ge=1, le=16)]
 Level = Annotated[int, Field(ge=0, le=6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Start = Annotated[float, Field(ge=0.01, le=1)]
+RefineStart = Annotated[float, Field(ge=0.01, le=0.5)]
 Copies = Annotated[float, Field(ge=0.01, le=256)]
 RopeBase = Annotated[float, Field(ge=1, le=100)]
 Reshift = Annotated[float, Field(ge=0.1, le=16)]
@@ -133,7 +134,13 @@ class Extrapolation(Request):
     half_patch: bool = Field(
         False, description="Move the borders between patches by half a patch at every second step."
     )
-    upscaler: str = Field("", description="A super-resolution model's file, for the method of that name.")
+    upscaler: str = Field(
+        "", description="A super-resolution model's file, for the methods super-resolution and sr-refine."
+    )
+    refine_start: RefineStart = Field(
+        METHODS["sr-refine"].start,
+        description="The t from which sr-refine's one call goes; 0.16 to 0.2 for pictures with text.",
+    )
 
     @field_validator("cascade")
     @classmethod

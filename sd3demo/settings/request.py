@@ -26,6 +26,7 @@ from sd3demo.settings.families import (
     Tokens,
 )
 from sd3demo.settings.image_to_image import ImageToImage, idle_without_init
+from sd3demo.settings.large_encoder import LargeEncoderName, idle_encoder
 from sd3demo.settings.lora_options import LoraOptions
 from sd3demo.settings.reflection import OneOf, Settings, quoted
 from sd3demo.settings.texts import Prompt, Text
@@ -123,6 +124,11 @@ class Request(
     placement: Literal["auto", "resident", "by-model", "streamed"] = Field(
         "auto", description="Which weights stay on the device: all, the part at work, or a few blocks of it."
     )
+    large_encoder: LargeEncoderName = Field(
+        "auto",
+        description="T5 or Gemma: as the network is, in bfloat16, in 8 bits (torchao) or 4 (bitsandbytes, "
+        "CUDA), or run on the CPU, so that a GPU holds none of it.",
+    )
 
 
 class Resolved(Request):
@@ -191,7 +197,7 @@ def without_effect(values: Mapping[str, object], spec: ModelSpec) -> dict[str, s
         reasons |= dict.fromkeys(("negative", "cfg_from", "cfg_to"), "CFG is off at scale 1.")
     if values.get("schedule") == "linear":
         reasons["shift"] = "The linear schedule is never shifted."
-    reasons |= idle_without_init(values)
+    reasons |= idle_without_init(values) | idle_encoder(values, spec)
     reasons |= dict.fromkeys(foreign_options(spec), f"{spec.family_title} has no such setting.")
     return {**reasons, **OPTIONS[spec.family].without_effect(values, spec)}
 

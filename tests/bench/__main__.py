@@ -3,7 +3,7 @@
 Both are warm, in one process, and take turns, so that whatever else the machine does falls on both. A row
 shows the best time of each and the median of the ratios of neighbouring turns. The embedded model is used
 when it is there, else random weights of its size. `imax` measures projected flow instead, `page` the
-server's work, `waiting` the batches of runs that wait.
+server's work, `waiting` the batches of runs that wait, `full-size` networks of real sizes on a GPU.
 """
 
 import argparse
@@ -125,9 +125,9 @@ def benchmark_model(folder: Path) -> ModelSpec:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    kinds = ["engine", "grid", "imax", "page", "waiting"]
+    kinds = ["engine", "full-size", "grid", "imax", "page", "waiting"]
     parser.add_argument("what", nargs="?", choices=kinds, default="engine")
-    parser.add_argument("--side", type=int, default=1024, help="px of the larger picture, for imax")
+    parser.add_argument("--side", type=int, default=1024, help="px of the picture, for imax and full-size")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--rounds", type=int, default=7)
     words = parser.parse_args()
@@ -135,6 +135,10 @@ def main() -> None:
         from tests.bench import imax
 
         return imax.report(words.side, words.rounds)
+    if words.what == "full-size":
+        from tests.bench import full_size
+
+        return full_size.report(words.device, words.side)
     if words.what == "grid":
         from tests.bench import grid
 

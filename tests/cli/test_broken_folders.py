@@ -61,9 +61,9 @@ SD3_BROKEN: Mapping[str, tuple[Break, str]] = {
         config("transformer/config.json", quantization_config=QUANTISED),
         "transformer is quantised by bitsandbytes",
     ),
-    "int8 T5": (
-        config("text_encoder_3/config.json", quantization_config={"quant_method": "torchao"}),
-        "text_encoder_3 is quantised by torchao",
+    "AWQ's T5": (
+        config("text_encoder_3/config.json", quantization_config={"quant_method": "awq"}),
+        "text_encoder_3 is quantised by awq, which is not read here",
     ),
     "Flux's network": (
         config("transformer/config.json", _class_name="FluxTransformer2DModel"),
@@ -146,7 +146,33 @@ FLUX_BROKEN: Mapping[str, tuple[Break, str]] = {
     "a deeper config": (config("transformer/config.json", num_layers=5), "5 blocks and its config 8"),
     "no guidance": (config("transformer/config.json", guidance_embeds=False), "embeds guidance"),
 }
-CASES = [("sd3.5-medium", name) for name in SD3_BROKEN] + [("flux-dev", name) for name in FLUX_BROKEN]
+LUMINA_BROKEN: Mapping[str, tuple[Break, str]] = {
+    "Gemma of the other family": (
+        lambda folder: config(
+            "text_encoder/config.json",
+            model_type={"gemma": "gemma2", "gemma2": "gemma"}[
+                json.loads((folder / "text_encoder/config.json").read_text())["model_type"]
+            ],
+        )(folder),
+        "is of the type gemma",
+    ),
+    "a narrower Gemma": (config("text_encoder/config.json", hidden_size=8), "hidden_size 8"),
+    "a deeper Gemma": (config("text_encoder/config.json", num_hidden_layers=9), "layers and its config 9"),
+    "more words than the weights": (config("text_encoder/config.json", vocab_size=9999), "its config [9999"),
+    "fewer words than the tokenizer": (config("text_encoder/config.json", vocab_size=4), "tokens and"),
+    "quantised Gemma": (
+        config("text_encoder/config.json", quantization_config=QUANTISED),
+        "text_encoder is quantised by bitsandbytes",
+    ),
+    "no tokenizer": (removed("tokenizer"), "has neither tokenizer.json nor tokenizer.model"),
+}
+BROKEN: Mapping[str, Mapping[str, tuple[Break, str]]] = {
+    "sd3.5-medium": SD3_BROKEN,
+    "flux-dev": FLUX_BROKEN,
+    "lumina-next": LUMINA_BROKEN,
+    "lumina2": LUMINA_BROKEN,
+}
+CASES = [(kind, name) for kind, cases in BROKEN.items() for name in cases]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=[f"{kind}: {name}" for kind, name in CASES])
@@ -154,7 +180,7 @@ def test_a_plan_refuses_what_a_run_refuses_in_the_same_words(
     checkpoint: Callable[..., Path], home: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str
 ) -> None:
     folder = Path(shutil.copytree(checkpoint(kind), home / "model"))
-    broken, words = (SD3_BROKEN if kind.startswith("sd3") else FLUX_BROKEN)[name]
+    broken, words = BROKEN[kind][name]
     broken(folder)
     capsys.readouterr()  # what writing the checkpoint said
     planned = refused(capsys, "plan", "--model", str(folder))

@@ -40,6 +40,8 @@ def test_every_method_enlarges_the_native_picture(
     with Image.open(values["images"][method]) as image:
         assert (image.size, "sd3demo" in image.info) == ((128, 128), True)
     assert values["run"]
+    for arm in values["arms"].values():
+        assert arm["flat_noise"][0] >= 0
 
 
 @pytest.mark.parametrize("method", RUN)

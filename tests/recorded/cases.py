@@ -10,6 +10,8 @@ from itertools import chain
 P = "generate 'a red circle above a blue square' --seed 7 --steps 6"
 TUNED = "--low-pass haar --start 0.6 --tail 1 --reshift auto"
 """The preset `tuned` as these runs were recorded: its values may change, these pictures may not."""
+ALL_THEN = "projected,direct,upsample,sdedit,skip-residual,time-aware,upsample-guidance,hiflow"
+"""All methods that there were when these runs were recorded."""
 SCENE = "extrapolate 'a green triangle left of a yellow circle' --seed 3 --steps 4 --scale 2"
 E = f"{SCENE} {TUNED}"
 
@@ -70,7 +72,7 @@ EXTRAPOLATED: Mapping[str, str] = {
         )
     },
     "compare": f"{E} --compare",
-    "all-methods": f"{E} --methods all --steps 3 --cfg 1",
+    "all-methods": f"{E} --methods {ALL_THEN} --steps 3 --cfg 1",
     "preset-paper": f"{SCENE} --preset paper",
     "preset-release": f"{SCENE} --preset release",
     **{

@@ -4,10 +4,11 @@ What a call of the network costs is its family's business (`catalogue.networks`)
 added up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from sd3demo.catalogue import EncoderInput, ModelSpec
+from sd3demo.catalogue.spec import COMPONENTS
 from sd3demo.engine.plan.memory import PHASES, Demand, Phase
 from sd3demo.engine.plan.stages import FlowStage, LiftStage, Stage
 from sd3demo.settings import Resolved, text_inputs
@@ -15,6 +16,8 @@ from sd3demo.settings import Resolved, text_inputs
 Stages: TypeAlias = Sequence[Stage]
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes
+LOW_BITS: Mapping[str, float] = {"int8": 1.0, "int4": 4.5 / 8}
+"""Bytes of a weight of a product; of int4 with the scale of each block of 64, in float32."""
 SD3_VAE = 83_819_683  # parameters of SD3's autoencoder, which the figures below were counted on
 TEXT_ACTIVATIONS = 20  # numbers alive at once for each channel of a token in a text encoder
 
@@ -27,6 +30,30 @@ def text_tokens(request: Resolved, spec: ModelSpec) -> int:
 def weight_bytes(request: Resolved) -> int:
     """Bytes of a number in the network's arithmetic."""
     return FLOAT32 if request.precision == "float32" else BFLOAT16
+
+
+def component_bytes(request: Resolved, spec: ModelSpec, name: str) -> int:
+    """Bytes of a component's weights as they are read: T5 or Gemma may be in fewer bits than the rest.
+
+    Their embedding is not a product and stays as it is; scales of rows and blocks are counted with the bits.
+    """
+    if spec.quantiser(name):
+        return spec.components[name].bytes  # as they lie in their files
+    parameters, width = spec.components[name].parameters, weight_bytes(request)
+    encoder = next((each for each in spec.encoders if each.folder == name and each.large), None)
+    if encoder is None or spec.large_encoder.precision == "auto":
+        return parameters * width
+    if spec.large_encoder.precision == "bfloat16":
+        return parameters * BFLOAT16
+    embedding = min(encoder.vocabulary * spec.network.text_width, parameters)
+    return int(embedding * width + (parameters - embedding) * LOW_BITS[spec.large_encoder.precision])
+
+
+def waits_on_cpu(spec: ModelSpec, name: str) -> bool:
+    """Whether a component runs on the CPU, wherever the others are."""
+    return spec.large_encoder.device == "cpu" and any(
+        each.large for each in spec.encoders if each.folder == name
+    )
 
 
 def decoder_flops(pixels: int) -> float:
@@ -109,7 +136,21 @@ def demands(
         "flow": spec.network.activations(image, repeats * text, batch, width),
         "decode": int(decoder_activations(largest.width * largest.height, width) * decoder_scale(spec)),
     }
+    weights = {
+        part: sum(
+            component_bytes(request, spec, name)
+            for name in loaded & spec.components.keys()
+            if COMPONENTS[name] == part and not waits_on_cpu(spec, name)
+        )
+        for part in PHASES.values()
+    }
+    evicted = {"flow": spec.network.modulations * width if evicts(spec) else 0}
     return {
-        phase: Demand(spec.size(part, loaded).parameters * width, activations[phase])
+        phase: Demand(weights[part], activations[phase], evicted.get(phase, 0))
         for phase, part in PHASES.items()
     }
+
+
+def evicts(spec: ModelSpec) -> bool:
+    """Whether modulations wait on the CPU where parts come and go; weights of a quantiser's stay together."""
+    return spec.network.modulations > 0 and not spec.quantiser("transformer")

@@ -31,7 +31,7 @@ from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS, native_time
 from sd3demo.flow.extrapolation.tuning import BASES, Toolkit, attention_scale, grid_copies
 from sd3demo.flow.grids import time_grid
-from sd3demo.flow.solvers import SOLVERS
+from sd3demo.flow.solvers import SOLVERS, At
 from sd3demo.settings import Request, Resolved, parse, skipped_layers
 from sd3demo.settings.extrapolation import Extrapolation, ResolvedExtrapolation, lacking, native_of
 
@@ -58,8 +58,8 @@ def resolve_large(
         )
     if "native-network" in method.needs:
         _check_whole(request.method, sizes)
-    if request.method == "super-resolution":
-        _check_upscaler(request.upscaler)
+    if request.method == "super-resolution" or (method.one_call and request.upscaler):
+        _check_upscaler(request)
     chosen = {
         "width": sizes.target[0],
         "height": sizes.target[1],
@@ -70,6 +70,8 @@ def resolve_large(
         "start": (request.start or method.start) if _has_guide(request) else 1.0,
         "large_steps": request.large_steps or native.steps,
     }
+    if method.one_call:
+        chosen |= {"start": request.refine_start, "large_steps": 1, "tail": 0, "lift": method.lift}
     return parse(ResolvedExtrapolation, request.model_dump() | native.model_dump() | chosen)
 
 
@@ -102,15 +104,16 @@ def _check_whole(method: str, sizes: Sizes) -> None:
         )
 
 
-def _check_upscaler(file: str) -> None:
+def _check_upscaler(request: Extrapolation) -> None:
+    file = request.upscaler
     if not file:
         raise Refusal("upscaler is missing; give a super-resolution model's file, such as a Real-ESRGAN .pth")
     if not Path(file).is_file():
         raise Refusal(f"upscaler is {file}, which is no file; give one that a super-resolution model is in")
     if find_spec("spandrel") is None:
         raise Refusal(
-            "method is super-resolution, which needs the library spandrel: run `pip install 'sd3demo[sr]'`, "
-            "or try upsample"
+            f"method is {request.method} with a super-resolution model's file, which needs the library "
+            "spandrel: run `pip install 'sd3demo[sr]'`, or try upsample"
         )
 
 
@@ -133,7 +136,15 @@ def toolkit_of(request: ResolvedExtrapolation, size: Size, spec: ModelSpec) -> T
         half_patch=request.half_patch,
         ntk=BASES.get(request.positions, 1.0) if request.rope_base == "auto" else request.rope_base / scale,
         copies_at=request.copies_at,
+        aligned_steps=METHODS[request.method].aligned_steps,
     )
+
+
+def further_bundlings(toolkit: Toolkit, size: Size, spec: ModelSpec, at: At) -> int:
+    """How many bundlings of positions a call is averaged over in a step, beyond one."""
+    patch = spec.latent.patch
+    down, across = (side // patch for side in spec.latent.shape(*size)[1:])
+    return max(len(toolkit.bundlings((down, across), patch, at)) - 1, 0)
 
 
 def larger_stages(arm: str, request: ResolvedExtrapolation, sizes: Sizes, spec: ModelSpec) -> Iterator[Stage]:
@@ -158,13 +169,16 @@ def larger_stages(arm: str, request: ResolvedExtrapolation, sizes: Sizes, spec: 
 
 
 def _lift(before: str, size: Size, request: ResolvedExtrapolation, spec: ModelSpec) -> LiftStage:
+    upscaler = request.upscaler if METHODS[request.method].one_call else ""
+    by = f"{upscaler}, " if upscaler else ""
     return LiftStage(
-        key=f"lift of {before} to {size[0]} x {size[1]}, {request.lift}, {request.posterior}",
+        key=f"lift of {before} to {size[0]} x {size[1]}, {by}{request.lift}, {request.posterior}",
         width=size[0],
         height=size[1],
         needs=(before,),
         resampling=request.lift,
         posterior=request.posterior,
+        upscaler=upscaler,
         flops=encoder_flops(math.prod(size)) * decoder_scale(spec),
     )
 
@@ -185,7 +199,10 @@ def _flow(
     calls = sum(len(guidance.wanted(at)) for at in visits)
     branches, text = asked_branches(guidance, visits), text_tokens(request, spec)
     toolkit, large_guidance = toolkit_of(request, size, spec), request.large_guidance
-    flops = calls * spec.network.flops(spec.latent.tokens(*size), toolkit.text_repeats * text)
+    image, all_text = spec.latent.tokens(*size), toolkit.text_repeats * text
+    again = sum(len(guidance.wanted(at)) * further_bundlings(toolkit, size, spec, at) for at in visits)
+    flops = calls * spec.network.flops(image, all_text)
+    flops += again * spec.network.alignment_flops(image, all_text)
     native_visits: tuple[float, ...] = ()
     if "native-network" in METHODS[request.method].needs:
         asked = [replace(at, t=native_time(at.t, round(scale))) for at in visits]
@@ -225,6 +242,8 @@ def _shift(request: ResolvedExtrapolation, scale: float, spec: ModelSpec) -> flo
 
 def grid_from(request: ResolvedExtrapolation, shift: float) -> tuple[float, ...]:
     """The times of a larger stage: the convention's below the start, and a tail that halves the last one."""
+    if METHODS[request.method].one_call:
+        return (request.start, 0.0)
     times = [float(t) for t in time_grid(request.large_steps, shift, request.schedule)]
     times = [request.start, *(t for t in times if t < request.start - 1e-9)]
     tail = [times[-2] / 2**k for k in range(1, request.tail + 1)]
@@ -299,16 +318,19 @@ def arms_of(
             )
         stages |= {stage.key: stage for stage in larger_stages(name, resolved, sizes, spec)}
         arms.append(Arm(name, name, resolved))
-        if note := _note(sizes):
-            notes[note] = None
+        notes |= dict.fromkeys(_notes(resolved, sizes))
     return Arms(tuple(stages.values()), tuple(arms), tuple(notes), init)
 
 
-def _note(sizes: Sizes) -> str:
-    if sizes.exact:
-        return ""
-    (width, height), (large, tall) = sizes.native, sizes.target
-    return (
-        f"the native picture is {width} x {height}, which has not quite the proportions of {large} x {tall}: "
-        "the guide is stretched a little"
-    )
+def _notes(request: ResolvedExtrapolation, sizes: Sizes) -> Iterator[str]:
+    if METHODS[request.method].one_call and not request.upscaler:
+        yield (
+            f"{request.method} enlarges by {request.lift.capitalize()} here, since no super-resolution "
+            "network ships; upscaler names the file of one"
+        )
+    if not sizes.exact:
+        (width, height), (large, tall) = sizes.native, sizes.target
+        yield (
+            f"the native picture is {width} x {height}, which has not quite the proportions of {large} x "
+            f"{tall}: the guide is stretched a little"
+        )

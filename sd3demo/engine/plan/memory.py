@@ -1,10 +1,10 @@
 """Which weights sit on the device when: a pure function of sizes, free memory and what was asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from sd3demo.catalogue import ModelSpec, Part
+from sd3demo.catalogue import LargeEncoder, ModelSpec, Part
 from sd3demo.errors import Refusal
 
 Placement = Literal["resident", "by-model", "streamed"]
@@ -33,12 +33,14 @@ class HeldModel:
     device: str
     placement: Placement
     components: frozenset[str] = frozenset()
+    large_encoder: LargeEncoder = field(default_factory=LargeEncoder)
 
     def serves(self, spec: ModelSpec, precision: str, device: str) -> bool:
         """Whether it is the model of a spec, in that precision and on that device."""
         adapters = tuple((each.sha256, each.weight) for each in spec.adapters)
-        mine = (self.name, self.folder, self.revision, self.adapters, self.precision, self.device)
-        return mine == (spec.name, spec.folder, spec.revision, adapters, precision, device)
+        mine = (self.name, self.folder, self.revision, self.adapters, self.large_encoder)
+        theirs = (spec.name, spec.folder, spec.revision, adapters, spec.large_encoder)
+        return (*mine, self.precision, self.device) == (*theirs, precision, device)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Demand:
 
     weights: int
     activations: int
+    evicted: int = 0
+    """Of the weights: what waits on the CPU while the part is at work, where parts come and go."""
 
 
 def memory_by_phase(demands: Mapping[Phase, Demand], placement: Placement) -> dict[Phase, int]:
@@ -74,7 +78,7 @@ def memory_by_phase(demands: Mapping[Phase, Demand], placement: Placement) -> di
     everything = sum(demand.weights for demand in demands.values())
     held = {
         "resident": lambda demand: everything,
-        "by-model": lambda demand: demand.weights,
+        "by-model": lambda demand: demand.weights - demand.evicted,
         "streamed": lambda demand: int(demand.weights * STREAMED_SHARE),
     }[placement]
     return {phase: int(HEADROOM * (held(demand) + demand.activations)) for phase, demand in demands.items()}

@@ -13,7 +13,8 @@ from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.image_header import PictureLimits
 from sd3demo.engine.init_picture import InitPicture, check_init, init_size, read_init
 from sd3demo.engine.input_image import READ, InputImage
-from sd3demo.engine.plan.costs import demands, encoder_calls, operations, weight_bytes
+from sd3demo.engine.plan.costs import component_bytes, demands, encoder_calls, operations
+from sd3demo.engine.plan.encoder_bits import large_encoder_notes, with_large_encoder
 from sd3demo.engine.plan.extrapolation import arms_of
 from sd3demo.engine.plan.loras import lora_notes, with_loras
 from sd3demo.engine.plan.memory import (
@@ -24,6 +25,7 @@ from sd3demo.engine.plan.memory import (
     choose,
     memory_by_phase,
 )
+from sd3demo.engine.plan.ranks import check_ranks
 from sd3demo.engine.plan.resolve import init_notes, native_stages, resolve, with_init
 from sd3demo.engine.plan.stages import Arm, FlowStage, GivenStage, Stage
 from sd3demo.engine.plan.unread import Unread, unread_notes, unread_of
@@ -102,9 +104,8 @@ class Plan:
         return tuple(self.request.seed + SEED_STRIDE * k for k in range(self.request.count))
 
     def bytes_of(self, components: frozenset[str]) -> int:
-        """What the weights of these components take in this precision."""
-        width = weight_bytes(self.request)
-        return sum(self.spec.components[name].parameters * width for name in components)
+        """What the weights of these components take as they are read."""
+        return sum(component_bytes(self.request, self.spec, name) for name in components)
 
     @property
     def model_key(self) -> HeldModel:
@@ -115,6 +116,7 @@ class Plan:
             folder=spec.folder,
             revision=spec.revision,
             adapters=tuple((each.sha256, each.weight) for each in spec.adapters),
+            large_encoder=spec.large_encoder,
             precision=self.request.precision,
             device=self.budget.device,
             placement=self.placement,
@@ -142,7 +144,8 @@ def plan(
     arm named as its method unless they are given. With `own` a picture of one's own, which the run is then
     given, stands in the place of the native stage.
     """
-    spec = with_loras(request, spec)
+    check_ranks(request, spec)
+    spec = with_large_encoder(request, with_loras(request, spec), budget)
     notes: tuple[str, ...] = ()
     all_arms: tuple[Arm, ...] = ()
     stages: tuple[Stage, ...]
@@ -177,6 +180,7 @@ def plan(
         notes=(
             *unread_notes(unread, spec),
             *lora_notes(spec),
+            *large_encoder_notes(request, budget),
             *notes,
             *ignored(request, resolved, spec),
             *placed.notes,
@@ -228,6 +232,7 @@ def _placed(
     held: Placement | None,
 ) -> Placed:
     needs = demands(request, spec, stages, components)
-    placement = choose(needs, budget, request.placement, held)
+    stuck = any(library == "bitsandbytes" for _, library in spec.quantised)  # it cannot be moved
+    placement = "resident" if stuck else choose(needs, budget, request.placement, held)
     on_device: Placement = "resident" if budget.device == "cpu" else placement  # a CPU holds all of them
     return Placed(placement, components, memory_by_phase(needs, on_device))

@@ -76,7 +76,7 @@ class FlowStage:
 
     def regime(self, at: At) -> tuple[object, ...]:
         """The field in force at a step: where it changes, a solver with a memory starts anew."""
-        return self.guidance.wanted(at), self.toolkit.shifted(at)
+        return self.guidance.wanted(at), self.toolkit.shifted(at), self.toolkit.aligned(at)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class LiftStage:
     resampling: Kernel
     posterior: Posterior
     flops: float
+    upscaler: str = ""
+    """The file of a super-resolution network that enlarges first; empty for resampling alone."""
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,23 @@ from sd3demo.engine.events import ArmFinished, BatchEvent, Encoded, Event, Finis
 from sd3demo.engine.input_image import check_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.batch_size import check_batch
+from sd3demo.engine.plan.costs import evicts
 from sd3demo.engine.plan.memory import PLACEMENTS, Budget
 from sd3demo.engine.plan.plan import Plan
+from sd3demo.engine.plan.ranks import world
 from sd3demo.engine.run.batch import run_batch
 from sd3demo.engine.run.execute import execute
 from sd3demo.engine.run.offload import bytes_held, hand_back, place
 from sd3demo.engine.run.previews import fit
+from sd3demo.engine.run.process_group import joined
 from sd3demo.engine.run.prompts import TextCache, text_keys
 from sd3demo.engine.run.state import LoadedModel, PhaseTimer, RunState
 from sd3demo.errors import OutOfMemory, Refusal
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
+from sd3demo.models.context_parallel import parallelise
+from sd3demo.models.flux.modulation import evict_modulations
 from sd3demo.models.lora_loading import apply_loras
 from sd3demo.models.protocol import Conditioning, FlowModel
 
@@ -318,7 +323,14 @@ def _prepare(plan: Plan, loader: Loader) -> LoadedModel:
     device = torch.device(plan.budget.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Refusal("the plan is for a CUDA device and torch sees none; try --device cpu")
+    devices = world()
+    if devices > 1:
+        device = joined(device)
     with torch.inference_mode(False):  # weights stay ordinary tensors
         model = loader(plan.spec, DTYPES[plan.request.precision], plan.components)
-        place(model, plan.placement, device)
+        if plan.placement == "by-model" and evicts(plan.spec):
+            evict_modulations(model.parts["flow"])
+        place(model, "resident" if devices > 1 else plan.placement, device)
+        if devices > 1:
+            parallelise(model.parts["flow"], devices)
     return LoadedModel(plan.model_key, model, fingerprint(plan.spec), fit(model, device), device)

@@ -46,7 +46,7 @@ def lift(state: RunState, stage: LiftStage) -> Tensor:
     plan, model = state.plan, state.loaded.model
     if plan.init is not None and stage.needs[0] == INIT:
         return encoded_init(plan.init, state.loaded).expand(plan.request.count, -1, -1, -1)
-    image = enlarged(state.images[stage.needs[0]].float(), (stage.height, stage.width), stage.resampling)
+    image = _enlarged_to(state.images[stage.needs[0]].float(), stage)
     if stage.posterior == "sample":
         noise = posterior_noise(plan.seeds, model.spec, stage).to(state.loaded.device)
         latents = [model.to_latent(one[None], of[None]) for one, of in zip(image, noise, strict=True)]
@@ -57,7 +57,11 @@ def lift(state: RunState, stage: LiftStage) -> Tensor:
 
 def resample(state: RunState, stage: ResampleStage) -> Tensor:
     """The picture that the stage needs at its size, (B, 3, H, W), by the method's way."""
-    image = state.images[stage.needs[0]].float()
+    return _enlarged_to(state.images[stage.needs[0]].float(), stage)
+
+
+def _enlarged_to(image: Tensor, stage: LiftStage | ResampleStage) -> Tensor:
+    """A picture at the stage's size: by its super-resolution network if it has one, then by resampling."""
     if stage.upscaler:
         image = super_resolved(image.clamp(-1, 1), stage.upscaler)
     return enlarged(image, (stage.height, stage.width), stage.resampling)

@@ -5,14 +5,14 @@ before it out. Streamed: diffusers' group offloading brings the blocks of the la
 model has one placement; another one loads it anew, which keeps hooks from piling up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from accelerate import cpu_offload_with_hook
 from accelerate.hooks import remove_hook_from_module
 from diffusers import ModelMixin
 from diffusers.hooks import apply_group_offloading
-from torch import nn
+from torch import Tensor, nn
 
 from sd3demo.engine.plan.memory import Placement
 from sd3demo.models.protocol import FlowModel
@@ -29,17 +29,28 @@ def place(
 
     `new` are the modules that were loaded since; None is all of them.
     """
-    modules = [*model.parts.get("text", nn.ModuleList()).children()]
+    modules = text_encoders_to_place(model)
     modules += [model.parts[part] for part in ("flow", "vae") if part in model.parts]
     match placement:
         case "resident":
             for module in modules:
-                module.to(device)
+                if any(each.device.type != device.type for each in module.parameters()):
+                    module.to(device)  # what a library put there itself may not be moved
         case "by-model":
             _by_model(modules, device)
         case "streamed":
-            for module in modules if new is None else new:
-                _stream(module, device)
+            for module in modules:
+                if new is None or module in new:
+                    _stream(module, device)
+
+
+def text_encoders_to_place(model: FlowModel) -> list[nn.Module]:
+    """The text encoders that are loaded, but for those that run on the CPU and stay there."""
+    modules = [*model.parts.get("text", nn.ModuleList()).children()]
+    if model.spec.large_encoder.device != "cpu":
+        return modules
+    loaded = [each for each in model.spec.encoders if each.folder in model.components]
+    return [module for module, encoder in zip(modules, loaded, strict=True) if not encoder.large]
 
 
 def _by_model(modules: list[nn.Module], device: torch.device) -> None:
@@ -85,8 +96,18 @@ def bytes_held(model: FlowModel, device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
     seen = {
-        tensor.data_ptr(): tensor.numel() * tensor.element_size()
+        plain.data_ptr(): plain.numel() * plain.element_size()
         for module in model.parts.values()
         for tensor in (*module.parameters(), *module.buffers())
+        for plain in stored(tensor)
     }
     return sum(seen.values())
+
+
+def stored(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensors that hold a tensor's numbers: of one in few bits its integers and their scales."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        yield tensor
+        return
+    for name in tensor.__tensor_flatten__()[0]:
+        yield from stored(getattr(tensor, name))

@@ -20,7 +20,10 @@ CACHED = 64  # an entry of SD3's is 333 x 4096 numbers, 2.7 MB in half precision
 
 @dataclass(frozen=True)
 class TextKey:
-    """All that an embedding depends on: the weights, adapters among them, the precision and the inputs."""
+    """All that an embedding depends on: the weights, adapters among them, the inputs, and the precision.
+
+    That is the network's, and beside it that of T5 or Gemma.
+    """
 
     weights: str
     precision: str
@@ -55,7 +58,8 @@ class TextCache:
 
 def text_keys(plan: Plan, weights: str) -> Mapping[Branch, TextKey]:
     """What has to be read for a plan, by branch: the prompt, and the negative text where guidance asks."""
-    precision, request, spec = plan.request.precision, plan.request, plan.spec
+    request, spec = plan.request, plan.spec
+    precision = f"{request.precision}, {spec.large_encoder.precision}"
     keys: dict[Branch, TextKey] = {"conditional": TextKey(weights, precision, text_inputs(request, spec))}
     if is_guided(plan.stages):
         inputs = text_inputs(request, spec, negative=True)

@@ -50,7 +50,10 @@ class Method:
     """One way to a larger picture, and its source.
 
     `start` is the t from which a stage is integrated unless the settings say; `positions` replaces the
-    setting of that name where it is not empty; `flows` is false where no network runs at the larger size.
+    setting of that name where it is not empty; in the first `aligned_steps` attention is averaged over
+    bundles of positions; `flows` is false where no network runs at the larger size. A method in `one_call`
+    goes from the noised guide to the picture in a single step, from a start of its own (`refine_start`), and
+    has its guide enlarged by the kernel `lift`.
     """
 
     title: str
@@ -59,6 +62,9 @@ class Method:
     needs: tuple[Need, ...] = ()
     start: float = 1.0
     positions: str = ""
+    aligned_steps: int = 0
+    one_call: bool = False
+    lift: str = ""
     solvers: tuple[str, ...] = ()
     """The solvers that can integrate it; () is all."""
     flows: bool = True
@@ -204,8 +210,23 @@ METHODS: Mapping[str, Method] = {
         _unchanged,
         positions="time-aware",
     ),
+    "spa": Method(
+        "Position alignment (SPA)",
+        "Xue et al., 2026: HRDiT, without its pruned heads; on SD3's table a port of this project's own",
+        _unchanged,
+        aligned_steps=3,
+    ),
     "upsample-guidance": Method(
         "Upsample guidance", "Hwang et al., 2024", _upsample_guidance, needs=("native-network",)
+    ),
+    "sr-refine": Method(
+        "Super-resolution, refined",
+        "Zheng et al., 2026: MrFlow; where no super-resolution network is given, Lanczos enlarges",
+        _unchanged,
+        needs=("guide",),
+        start=0.12,
+        one_call=True,
+        lift="lanczos",
     ),
     "hiflow": Method(
         "HiFlow",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from sd3demo.flow.extrapolation.alignment import Bundling, bundlings
 from sd3demo.flow.solvers import At
 
 Exponent: TypeAlias = Callable[[float, float], float]
@@ -35,7 +36,7 @@ class Toolkit:
     `text_copies` tokens, any real number above 0; where text has positions, `copies_at` grid puts whole
     copies at the corners of the windows of native size that fit into the picture. `ntk` widens the base of
     RoPE beside the scale. With `half_patch` the borders between patches move by half a patch at every second
-    step.
+    step. In the first `aligned_steps` steps attention is averaged over bundles of positions (alignment.py).
     """
 
     positions: str = "extend"
@@ -45,12 +46,13 @@ class Toolkit:
     half_patch: bool = False
     ntk: float = 1.0
     copies_at: CopiesAt = "origin"
+    aligned_steps: int = 0
 
     @property
     def neutral(self) -> bool:
         """Whether this is the network as it was trained."""
-        plain = (self.positions, self.attention_scale, self.text_copies, self.half_patch)
-        return plain == ("extend", 1.0, 1.0, False)
+        plain = (self.positions, self.attention_scale, self.text_copies, self.half_patch, self.aligned_steps)
+        return plain == ("extend", 1.0, 1.0, False, 0)
 
     @property
     def text_repeats(self) -> int:
@@ -60,6 +62,20 @@ class Toolkit:
     def shifted(self, at: At) -> bool:
         """Whether patches are moved in a step: in every second one, and never in the last."""
         return self.half_patch and (at.count - 1 - at.index) % 2 == 1
+
+    def aligned(self, at: At) -> bool:
+        """Whether attention is averaged over bundles of positions in a step."""
+        return at.index < self.aligned_steps
+
+    def bundlings(self, size: tuple[int, int], patch: int, at: At) -> tuple[Bundling, ...]:
+        """Return what attention is averaged over in a step, for a picture of `size` patches; () for nothing.
+
+        A single bundling is that of each patch for itself, and nothing to average over.
+        """
+        if not self.aligned(at):
+            return ()
+        found = bundlings(size, (self.native[0] // patch, self.native[1] // patch))
+        return found if len(found) > 1 else ()
 
 
 NEUTRAL = Toolkit()

@@ -4,7 +4,7 @@ Where nothing is tuned the network's own processor answers, so that backends, ad
 block of two streams gives picture and text apart, a block of one gives both in a row; the text comes first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -12,14 +12,20 @@ from diffusers.models.transformers.transformer_flux import FluxAttention
 from torch import Tensor
 
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
+from sd3demo.models.averaged_attention import mean_of
+from sd3demo.models.context_parallel import ParallelConfig
 from sd3demo.models.flux.positions import Rotary
 
 
 class TunedAttention:
-    """A processor of diffusers' FluxAttention; `text` are the text's tokens of a block of one stream."""
+    """A processor of diffusers' FluxAttention; `text` are the text's tokens of a block of one stream.
+
+    With `aligned` attention is averaged over these rotary embeddings.
+    """
 
     def __init__(self, own: Callable[..., Tensor | tuple[Tensor, Tensor]]) -> None:
         self._own = own
+        self._parallel_config: ParallelConfig | None = getattr(own, "_parallel_config", None)
 
     def __call__(
         self,
@@ -30,9 +36,10 @@ class TunedAttention:
         image_rotary_emb: Rotary | None = None,
         tuning: Tuning = STOCK,
         text: int = 0,
+        aligned: Sequence[Rotary] = (),
     ) -> Tensor | tuple[Tensor, Tensor]:
         assert image_rotary_emb is not None
-        if tuning == STOCK and image_rotary_emb[0].ndim == 2:
+        if not aligned and tuning == STOCK and image_rotary_emb[0].ndim == 2:
             return self._own(attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb)
         query, key, value = _normalised(attn, hidden_states, ("to_q", "to_k", "to_v"), "norm_q", "norm_k")
         if encoder_hidden_states is not None:
@@ -41,8 +48,20 @@ class TunedAttention:
             query, key, value = (
                 torch.cat(pair, dim=1) for pair in zip(first, (query, key, value), strict=True)
             )
-        query, key = rotated(query, image_rotary_emb), rotated(key, image_rotary_emb)
-        mixed = attend(query, key, value, text, tuning, text_first=True)
+        mixed = mean_of(
+            [
+                attend(
+                    rotated(query, each),
+                    rotated(key, each),
+                    value,
+                    text,
+                    tuning,
+                    text_first=True,
+                    parallel=self._parallel_config,
+                )
+                for each in aligned or (image_rotary_emb,)
+            ]
+        )
         if encoder_hidden_states is None:
             return mixed
         count = encoder_hidden_states.shape[1]

@@ -6,7 +6,7 @@ the rotary embedding is ours.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -16,14 +16,15 @@ from torch.nn.functional import pad
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import Tuning
 from sd3demo.models.branches import check_rows
+from sd3demo.models.context_parallel import ParallelConfig, own_share, parallel_of
 from sd3demo.models.flux.attention import use_tuned_attention
+from sd3demo.models.flux.modulation import TIME_SCALE, KnownModulations, is_evicted
 from sd3demo.models.flux.positions import Rotary, RotaryCache
 from sd3demo.models.flux.text_encoders import FluxText
-from sd3demo.models.offloading import works_on
+from sd3demo.models.offloading import bring, works_on
 from sd3demo.models.protocol import Dials, Rows
 
 PATCH = 2
-TIME_SCALE = 1000.0  # t in [0, 1] is read in thousandths, and so is the guidance scale
 
 
 def network_call(
@@ -37,8 +38,15 @@ def network_call(
     positions = RotaryCache(tuple(network.config.axes_dims_rope), PATCH, toolkit)
     bias = toolkit.text_copies if toolkit.copies_at == "origin" else 1.0
     tuning = Tuning(toolkit.attention_scale, bias)
+    parallel = parallel_of(network)
     if not toolkit.neutral:
         use_tuned_attention(network)
+    known = None
+    if is_evicted(network):
+        bring(network)
+        known = KnownModulations(
+            network, dials.times, [each.to(works_on(network)) for each in pooled], guidance
+        )
 
     def rows(x: Tensor, at: Sequence[At], numbers: Sequence[int], /, *, skip: bool = False) -> Tensor:
         if skip and dials.skip_layers:
@@ -50,8 +58,19 @@ def network_call(
         text = torch.cat([tokens[number] for number in numbers]).to(x.device)
         text = text.repeat(1, toolkit.text_repeats, 1)
         nothing = torch.zeros(1, 3, device=x.device)  # positions, for which ours stand in
-        tuned = {} if toolkit.neutral else {"tuning": tuning, "text": text.shape[1]}
-        with _embedded(network, times, guidance), _rotary(network.pos_embed, rotary, x.device):
+        whole = text.shape[1]
+        rotary = own_rotary(rotary, whole, parallel)
+        aligned = [
+            _moved(own_rotary(each, whole, parallel), x.device)
+            for each in positions.aligned(x.shape[-2], x.shape[-1], length, at[0], shifted)
+        ]
+        own_text = own_share(text, 1, parallel).shape[1]
+        tuned = {} if toolkit.neutral else {"tuning": tuning, "text": own_text, "aligned": aligned}
+        with (
+            _embedded(network, times, guidance),
+            _rotary(network.pos_embed, rotary, x.device),
+            nullcontext() if known is None else known.given(times, numbers),
+        ):
             out = network(
                 hidden_states=packed(latent.to(dtype)),
                 encoder_hidden_states=text,
@@ -69,6 +88,17 @@ def network_call(
         return v.to(x.dtype)
 
     return rows
+
+
+def own_rotary(rotary: Rotary, text: int, parallel: ParallelConfig | None) -> Rotary:
+    """The rotary embedding of this device's tokens: its share of the text's `text` and of the patches."""
+    if parallel is None:
+        return rotary
+    cos, sin = (
+        torch.cat([own_share(part, -2, parallel) for part in (each[..., :text, :], each[..., text:, :])], -2)
+        for each in rotary
+    )
+    return cos, sin
 
 
 def packed(latent: Tensor) -> Tensor:
@@ -104,10 +134,15 @@ def _embedded(
         hook.remove()
 
 
+def _moved(rotary: Rotary, device: torch.device) -> Rotary:
+    cos, sin = rotary
+    return cos.to(device), sin.to(device)
+
+
 @contextmanager
 def _rotary(embedding: nn.Module, rotary: Rotary, device: torch.device) -> Iterator[None]:
     """Let the position embedding answer with this one for the time of a call."""
-    moved = tuple(each.to(device) for each in rotary)
+    moved = _moved(rotary, device)
     hook = embedding.register_forward_hook(lambda module, given, found: moved)
     try:
         yield

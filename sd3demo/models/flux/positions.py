@@ -10,7 +10,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from sd3demo.flow.extrapolation.alignment import Bundling
 from sd3demo.flow.extrapolation.tuning import VARYING, Toolkit, grid_copies
+from sd3demo.flow.solvers import At
 from sd3demo.models.rope import angles, patch_positions
 
 Rotary: TypeAlias = tuple[Tensor, Tensor]
@@ -25,6 +27,8 @@ class RotaryCache:
     def __init__(self, axes: tuple[int, ...], patch: int, toolkit: Toolkit) -> None:
         self._axes, self._patch, self._toolkit = axes, patch, toolkit
         self._cache: dict[tuple[object, ...], Rotary] = {}
+        self._aligned: tuple[Rotary, ...] = ()
+        self._aligned_key: tuple[object, ...] = ()
 
     def __call__(self, height: int, width: int, text: int, t: float, shifted: bool) -> Rotary:
         """Of a latent of this size with a text of that many tokens, the text's copies not counted."""
@@ -42,12 +46,33 @@ class RotaryCache:
         cos, sin = zip(*(self(height, width, text, t, shifted) for t in times), strict=True)
         return torch.stack(cos), torch.stack(sin)
 
-    def _rotary(self, height: int, width: int, text: int, t: float, shifted: bool) -> Rotary:
+    def aligned(self, height: int, width: int, text: int, at: At, shifted: bool) -> tuple[Rotary, ...]:
+        """Those that attention is averaged over in a step, () where it is not averaged."""
+        size = (height // self._patch, width // self._patch)
+        found = self._toolkit.bundlings(size, self._patch, at)
+        if found and (height, width, text, shifted) != self._aligned_key:
+            self._aligned_key = (height, width, text, shifted)
+            self._aligned = tuple(
+                self._rotary(height, width, text, at.t, shifted, bundling) for bundling in found
+            )
+        return self._aligned if found else ()
+
+    def _rotary(
+        self,
+        height: int,
+        width: int,
+        text: int,
+        t: float,
+        shifted: bool,
+        bundling: Bundling | None = None,
+    ) -> Rotary:
         toolkit, size = self._toolkit, (height // self._patch, width // self._patch)
         native = tuple(own // self._patch or count for own, count in zip(toolkit.native, size, strict=True))
 
         def along(axis: int, positions: Tensor) -> Tensor:
             """(n, d / 2), the angles of positions on the row axis or the column axis."""
+            if bundling is not None:
+                return angles(positions, self._axes[1 + axis])
             return angles(
                 positions,
                 self._axes[1 + axis],
@@ -60,6 +85,9 @@ class RotaryCache:
         windows = grid_copies(size, (native[0], native[1])) if toolkit.copies_at == "grid" else (1, 1)
         corners = [torch.arange(count) * own for count, own in zip(windows, native, strict=True)]
         patches = [patch_positions(count, shifted=shifted) for count in size]
+        if bundling is not None:
+            corners = [_bundled(bundling, axis, size[axis])[corners[axis]] for axis in (0, 1)]
+            patches = [_bundled(bundling, axis, size[axis], shifted=shifted) for axis in (0, 1)]
         texts = _crossed(along(0, corners[0]), along(1, corners[1])).repeat_interleave(text, dim=0)
         image = _crossed(along(0, patches[0]), along(1, patches[1]))
         both = torch.cat((texts, image))
@@ -67,6 +95,10 @@ class RotaryCache:
         turned = torch.cat((index, both), dim=1)
         cos, sin = turned.cos(), turned.sin()
         return cos.repeat_interleave(2, dim=1).float(), sin.repeat_interleave(2, dim=1).float()
+
+
+def _bundled(bundling: Bundling, axis: int, count: int, *, shifted: bool = False) -> Tensor:
+    return torch.tensor(bundling.along(axis, count, shifted=shifted), dtype=torch.float64)
 
 
 def _crossed(rows: Tensor, columns: Tensor) -> Tensor:

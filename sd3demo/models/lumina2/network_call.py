@@ -7,6 +7,7 @@ positions of rows, texts of unequal length among them, are ours: those of diffus
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.functional import pad
 
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import Tuning
+from sd3demo.models.averaged_attention import averaged_attention
 from sd3demo.models.branches import check_rows
 from sd3demo.models.gemma import GemmaText, text_rows
 from sd3demo.models.lumina2.attention import tuned_attention
@@ -41,13 +43,20 @@ def network_call(network: Lumina2Transformer2DModel, texts: Sequence[GemmaText],
         text = text_rows(texts, numbers, latent)
         times = tuple(each.t for each in at)
         size = (x.shape[-2] // patch, x.shape[-1] // patch)
-        rotary = joint_rotary(
-            size, native, axes, toolkit, times, text.words, shifted=shifted, device=x.device
+        turn = partial(
+            joint_rotary, size, native, axes, toolkit, times, text.words, shifted=shifted, device=x.device
         )
+        rotary = turn()
+        aligned = [turn(bundling=each) for each in toolkit.bundlings(size, patch, at[0])]
+        longest = max(text.words) + rotary.image.shape[1]
+        joint = [layer.attn for layer in network.layers]
+        apart = [layer.attn for layer in network.noise_refiner]
         patches = packed(latent, patch)
         with (
             _positions(network.rope_embedder, patches, rotary, text.words),
             tuned_attention(network, tuning, text.words, patches.shape[1]),
+            averaged_attention(joint, [each.both[:, :longest] for each in aligned]),
+            averaged_attention(apart, [each.image for each in aligned]),
         ):
             out = network(
                 hidden_states=latent,

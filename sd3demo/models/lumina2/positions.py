@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sd3demo.flow.extrapolation.alignment import Bundling
 from sd3demo.flow.extrapolation.tuning import VARYING, Toolkit
 from sd3demo.models.rope import angles, side_angles, turned
 
@@ -37,11 +38,18 @@ def joint_rotary(
     *,
     shifted: bool,
     device: torch.device,
+    bundling: Bundling | None = None,
 ) -> JointRotary:
     """Of a picture of `size` patches beside texts of so many words, for each row."""
     longest = max(words)
     along = partial(
-        side_angles, size=size, native=native, toolkit=toolkit, shifted=shifted, dtype=torch.float64
+        side_angles,
+        size=size,
+        native=native,
+        toolkit=toolkit,
+        shifted=shifted,
+        dtype=torch.float64,
+        bundling=bundling,
     )
     asked = times if toolkit.positions in VARYING else [times[0]] * len(times)
     planes = {

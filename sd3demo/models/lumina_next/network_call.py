@@ -6,6 +6,7 @@ a variance, which is not read. Its rotary embedding is ours.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from diffusers import LuminaNextDiT2DModel
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from sd3demo.flow.solvers import At
+from sd3demo.models.averaged_attention import averaged_attention
 from sd3demo.models.branches import check_rows
 from sd3demo.models.gemma import GemmaText, text_rows
 from sd3demo.models.lumina_next.attention import scaled_attention
@@ -41,8 +43,17 @@ def network_call(network: LuminaNextDiT2DModel, texts: Sequence[GemmaText], dial
         size = (x.shape[-2] // patch, x.shape[-1] // patch)
         text = text_rows(texts, numbers, latent)
         times = tuple(each.t for each in at)
-        turned = rotary(size, native, network.head_dim, toolkit, times, shifted=shifted, device=x.device)
-        with _rotary(network.patch_embedder, turned), scaled_attention(network, toolkit.attention_scale):
+        turn = partial(
+            rotary, size, native, network.head_dim, toolkit, times, shifted=shifted, device=x.device
+        )
+        turned = turn()
+        aligned = [turn(bundling=each) for each in toolkit.bundlings(size, patch, at[0])]
+        attentions = [module for layer in network.layers for module in (layer.attn1, layer.attn2)]
+        with (
+            _rotary(network.patch_embedder, turned),
+            scaled_attention(network, toolkit.attention_scale),
+            averaged_attention(attentions, aligned),
+        ):
             out = network(
                 hidden_states=latent,
                 timestep=torch.tensor([1 - t for t in times], dtype=torch.float32, device=x.device),

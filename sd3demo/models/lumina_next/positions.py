@@ -5,10 +5,12 @@ counts: a picture starts at 0 and is never centred.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from sd3demo.flow.extrapolation.alignment import Bundling
 from sd3demo.flow.extrapolation.tuning import VARYING, Toolkit
 from sd3demo.models.rope import side_angles, turned
 
@@ -22,10 +24,12 @@ def rotary(
     *,
     shifted: bool,
     device: torch.device,
+    bundling: Bundling | None = None,
 ) -> Tensor:
     """(1, N, dim / 2) complex for a picture of `size` patches, or for each row of a call (R, N, dim / 2)."""
-    asked = times if toolkit.positions in VARYING and len(set(times)) > 1 else times[:1]
-    found = {t: _rotary(size, native, dim, toolkit, t, shifted, device) for t in set(asked)}
+    varies = toolkit.positions in VARYING and len(set(times)) > 1 and bundling is None
+    asked = times if varies else times[:1]
+    found = {t: _rotary(size, native, dim, toolkit, t, shifted, device, bundling) for t in set(asked)}
     return torch.stack([found[t] for t in asked])
 
 
@@ -37,13 +41,20 @@ def _rotary(
     t: float,
     shifted: bool,
     device: torch.device,
+    bundling: Bundling | None,
 ) -> Tensor:
-    rows, columns = (
-        turned(
-            side_angles(axis, size, native, dim // 2, toolkit, t=t, shifted=shifted, dtype=torch.float32)
-        ).to(device)
-        for axis in (0, 1)
+    along = partial(
+        side_angles,
+        size=size,
+        native=native,
+        dim=dim // 2,
+        toolkit=toolkit,
+        t=t,
+        shifted=shifted,
+        dtype=torch.float32,
+        bundling=bundling,
     )
+    rows, columns = (turned(along(axis)).to(device) for axis in (0, 1))
     down, across = len(rows), len(columns)
     pair = (rows[:, None].expand(-1, across, -1), columns.expand(down, -1, -1))
     return torch.stack(pair, dim=-1).flatten(2).flatten(0, 1)

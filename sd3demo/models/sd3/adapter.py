@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, SD3Transformer2DModel
 from torch import Tensor, nn
 
 from sd3demo.catalogue import EncoderInput, ModelSpec, Part, TextEncoder
+from sd3demo.models.context_parallel import parallel_of
 from sd3demo.models.encoding import load_missing, loaded, loaded_components, running, text_modules, text_of
 from sd3demo.models.lora import lora_state
 from sd3demo.models.offloading import bring, stays, streaming_hook
@@ -54,7 +55,7 @@ class SD3:
 
     def network(self, texts: Sequence[Conditioning], dials: Dials) -> Rows:
         own = cast("Sequence[SD3Text]", texts)
-        if streaming_hook(self.transformer) is not None:
+        if streaming_hook(self.transformer) is not None or parallel_of(self.transformer) is not None:
             evaluate: Resident | Streamed = Streamed(self.transformer, own, dials)
         else:
             evaluate = Resident(self.transformer, self._layers(), own, dials)

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from sd3demo.flow.solvers import At
 from sd3demo.models.attention_tuning import Tuning
+from sd3demo.models.averaged_attention import mean_of
 from sd3demo.models.branches import check_rows
 from sd3demo.models.protocol import Dials, Rows
 from sd3demo.models.sd3.modulation import WINDOW, Modulation, modulation_of_rows, modulations, taken
@@ -57,8 +58,13 @@ def network_call(
         latent = x.to(dtype)
         if shifted:
             latent = pad(latent, (half,) * 4, mode="replicate")
-        placed = positions.of_rows(x.shape[-2], x.shape[-1], times, shifted).to(x.device, dtype)
-        out = evaluate(latent, placed, times, tuple(numbers), dials.skip_layers if skip else ())
+        placed = positions.aligned(x.shape[-2], x.shape[-1], at[0], shifted) or (
+            positions.of_rows(x.shape[-2], x.shape[-1], times, shifted),
+        )
+        skipped = dials.skip_layers if skip else ()
+        out = mean_of(
+            [evaluate(latent, each.to(x.device, dtype), times, tuple(numbers), skipped) for each in placed]
+        )
         if shifted:
             out = out[..., half:-half, half:-half]
         return out.to(x.dtype)

@@ -16,7 +16,9 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
 from sd3demo.errors import Refusal
+from sd3demo.flow.extrapolation.alignment import Bundling
 from sd3demo.flow.extrapolation.tuning import BASES, POSITIONS, VARYING, Toolkit
+from sd3demo.flow.solvers import At
 
 SEPARABLE = 2e-2  # how far rows of a table may differ that should be equal: more than half precision rounds
 
@@ -104,6 +106,8 @@ class PositionCache:
         self._toolkit = toolkit
         self._patch: int = network.config.patch_size
         self._cache: dict[tuple[int, int, bool, float], Tensor] = {}
+        self._aligned: tuple[Tensor, ...] = ()
+        self._aligned_key: tuple[object, ...] = ()
 
     def __call__(self, height: int, width: int, t: float, shifted: bool) -> Tensor:
         """(1, N, D) for a latent of this size; with `shifted` the patches begin half a patch before it."""
@@ -120,6 +124,30 @@ class PositionCache:
         if self._toolkit.positions not in VARYING or len(set(times)) == 1:
             return self(height, width, times[0], shifted)
         return torch.cat([self(height, width, t, shifted) for t in times])
+
+    def aligned(self, height: int, width: int, at: At, shifted: bool) -> tuple[Tensor, ...]:
+        """Those that a step's velocity is averaged over, each (1, N, D); () where it is not averaged.
+
+        SD3's table is absolute and added to the input once, not within each attention as rotary embeddings
+        are, and HRDiT's release has no code for it. This port is this project's own design: each bundling is
+        a call of the whole network, with the table's entry of its bundle for each patch, counted from the
+        native crop's first, and the velocities are averaged in place of the attentions.
+        """
+        size = (height // self._patch, width // self._patch)
+        found = self._toolkit.bundlings(size, self._patch, at)
+        if found and (height, width, shifted) != self._aligned_key:
+            self._aligned_key = (height, width, shifted)
+            self._aligned = tuple(self._bundled(each, size, shifted) for each in found)
+        return self._aligned if found else ()
+
+    def _bundled(self, bundling: Bundling, size: tuple[int, int], shifted: bool) -> Tensor:
+        table, like = self._table, self._network.pos_embed.pos_embed
+        places = []
+        for axis, entries in enumerate((table.rows, table.columns)):
+            start = (table.side - self._toolkit.native[axis] // self._patch) // 2
+            along = torch.tensor(bundling.along(axis, size[axis], shifted=shifted), dtype=torch.float64)
+            places.append((start + along)[:, None].expand(-1, len(entries.ranks)))
+        return table.at(*places).to(like.device, like.dtype)
 
     @cached_property
     def _table(self) -> PositionTable:

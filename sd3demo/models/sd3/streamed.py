@@ -14,6 +14,7 @@ from diffusers.models.attention_processor import Attention as AttentionModule
 from torch import Tensor, nn
 
 from sd3demo.models.attention_tuning import STOCK, Tuning, attend
+from sd3demo.models.context_parallel import ParallelConfig
 from sd3demo.models.offloading import works_on
 from sd3demo.models.protocol import Dials
 from sd3demo.models.sd3.attention_maps import shares
@@ -31,7 +32,7 @@ class Streamed:
         self._tuning = Tuning(dials.toolkit.attention_scale, dials.toolkit.text_copies)
         self._tokens = [text.tokens.to(device, dtype) for text in texts]
         self._pooled = torch.cat([text.pooled.to(device, dtype) for text in texts])
-        _use_own_attention(network)
+        use_own_attention(network)
 
     def __call__(
         self,
@@ -107,7 +108,12 @@ class ShareRecorder:
 
 
 class JointAttention:
-    """SD3's attention processor of diffusers, with a tuning of the logits; a stock one to rounding."""
+    """SD3's attention processor of diffusers, with a tuning of the logits; a stock one to rounding.
+
+    diffusers sets `_parallel_config` where the tokens are shared out among devices.
+    """
+
+    _parallel_config: ParallelConfig | None = None
 
     def __call__(
         self,
@@ -129,7 +135,7 @@ class JointAttention:
             )
             if recorder is not None:
                 recorder(attn, query[:, :count], key)
-        mixed = attend(query, key, value, text, tuning)
+        mixed = attend(query, key, value, text, tuning, parallel=self._parallel_config)
         image = attn.to_out[0](mixed[:, :count])
         if encoder_hidden_states is None:
             return image
@@ -148,7 +154,7 @@ def _normalised(
     return query, key, value
 
 
-def _use_own_attention(network: SD3Transformer2DModel) -> None:
+def use_own_attention(network: SD3Transformer2DModel) -> None:
     """Set the processors once; a network that is never given a tuning computes as before."""
     if not all(isinstance(each, JointAttention) for each in network.attn_processors.values()):
         network.set_attn_processor(JointAttention())

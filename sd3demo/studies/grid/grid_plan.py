@@ -173,7 +173,8 @@ def groups(plans: Sequence[Plan]) -> list[list[int]]:
     for place, plan in enumerate(plans):
         stage = plan.flow_stages[0]
         asked = (stage.skip_layers, stage.embedded)
-        key = (plan.spec.name, plan.request.precision, plan.placement, asked)
+        read = (plan.request.precision, plan.spec.large_encoder)
+        key = (plan.spec.name, read, plan.placement, asked)
         found.setdefault(key, []).append(place)
     return list(found.values())
 

@@ -200,8 +200,12 @@ def _larger(cell: Cell, engine: Engine) -> Raw:
     native = finished.arms["native"].pictures[0] / 255
     real = list(_renders(exam, plans, REAL + 1))
     again = _through_autoencoder(real[0], plans, engine)
+    flat = native if is_paired(cell) else real[0]
     measured: dict[str, Json] = {
-        name: _measured(picture, exam, None if name in REFERENCES else native) | {"operations": operations}
+        name: _measured(
+            picture, exam, flat if name in REFERENCES else native, by_method=name not in REFERENCES
+        )
+        | {"operations": operations}
         for name, picture, operations in _pictures(finished, plans, real[0], again)
     }
     return {"arms": measured, "real": _features(real[1:])}
@@ -217,8 +221,8 @@ def _pictures(
         yield arm.name, finished.arms[arm.name].pictures[0] / 255, plan.stage(arm.stage).flops
 
 
-def _measured(picture: Picture, exam: Exam, native: Picture | None) -> dict[str, Json]:
-    from sd3demo.studies.imax.measures import drift
+def _measured(picture: Picture, exam: Exam, native: Picture, *, by_method: bool) -> dict[str, Json]:
+    from sd3demo.studies.imax.measures import drift, flat_noise
     from sd3demo.world.exam import mark
     from sd3demo.world.judge import read
 
@@ -226,7 +230,8 @@ def _measured(picture: Picture, exam: Exam, native: Picture | None) -> dict[str,
     return {
         "passed": result.passed,
         "parts": mean(result.parts.values()),
-        "drift": None if native is None else round(drift(picture, native), 4),
+        "drift": round(drift(picture, native), 4) if by_method else None,
+        "noise": round(flat_noise(picture, native), 4),
         **_features([picture]),
     }
 
@@ -280,6 +285,6 @@ def _through_autoencoder(picture: Picture, plan: Plan, engine: Engine) -> Pictur
         return pixels(ready.model.to_image(ready.model.to_latent(image))[0]) / 255
 
 
-LARGER = Measurement("larger", 1, _larger)
-"""Of each arm: passed and parts as the judge marks them, drift, the features of its detail, its operations;
-and the features of real renders."""
+LARGER = Measurement("larger", 2, _larger)
+"""Of each arm: passed and parts as the judge marks them, drift, noise where the native picture is flat, the
+features of its detail, its operations; and the features of real renders."""

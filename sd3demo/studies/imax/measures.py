@@ -24,6 +24,7 @@ RINGS = 24
 ROUNDING = (1 / 255) ** 2 / 12
 """The power of rounding to bytes: what is weaker than it cannot be told."""
 PATCH = 7  # pixels along a side
+FLAT = 0.25  # of the native picture's pixels: where noise is looked for
 DIRECTIONS = 12
 LEVELS = 255.0
 """Patches are compared in steps of a byte, as pixels are."""
@@ -104,6 +105,42 @@ def drift(picture: Picture, native: Picture) -> float:
     rows, columns = (_shares(have, need) for have, need in zip(picture.shape, native.shape[:2], strict=False))
     seen = np.einsum("ih,hwc,jw->ijc", rows, picture.astype(np.float64), columns, optimize=True)
     return float(np.sqrt(np.square(seen - native).mean()) * LEVELS)
+
+
+def flat_noise(picture: Picture, native: Picture) -> float:
+    """How noisy a picture is where the native one is flat: a standard deviation, in steps of a byte.
+
+    Flat is the quarter of the native pixels about which the native picture varies least, so that what is made
+    at the larger size does not decide where it is looked at, and sparse speckles count in full. What differs
+    from its surroundings' mean is noise: a flat picture and a gradient have none, and white noise has its own
+    deviation.
+
+    Raises:
+        ValueError: a side of either picture has fewer pixels than a patch.
+    """
+    from scipy.ndimage import uniform_filter
+
+    if min(*picture.shape[:2], *native.shape[:2]) < PATCH:
+        raise ValueError(
+            f"pictures of {picture.shape[:2]} and {native.shape[:2]} pixels; "
+            f"noise needs {PATCH} a side in both"
+        )
+    window, edge = (PATCH, PATCH, 1), PATCH // 2
+    own = native.astype(np.float64)
+    own = own - own.mean((0, 1))
+    spread = (uniform_filter(own**2, window) - uniform_filter(own, window) ** 2).max(2)
+    flat = spread <= np.quantile(spread, FLAT) + 1e-12
+    rows, columns = (
+        np.arange(have) * need // have for have, need in zip(picture.shape[:2], native.shape[:2], strict=True)
+    )
+    inside = (slice(edge, -edge), slice(edge, -edge))
+    seen = flat[rows][:, columns][inside]
+    if not seen.any():
+        return 0.0
+    large = picture.astype(np.float32)
+    beside = (large - uniform_filter(large, window))[inside][seen]
+    share = 1 - 1 / PATCH**2  # of white noise that is left without its mean over a window
+    return float(np.sqrt(np.square(beside, dtype=np.float64).mean() / share) * LEVELS)
 
 
 def between(

@@ -20,6 +20,8 @@ COLUMNS = (
     Column("spectrum error", "dB"),
     Column("excess", "dB", "power beyond the native frequencies over that of real renders; below 0 is soft"),
     Column("excess error", "dB"),
+    Column("noise", "of 255", "standard deviation where the native picture is flat; speckles count"),
+    Column("noise error", "of 255"),
     Column(
         "paired patches",
         "of 255",
@@ -101,6 +103,7 @@ def _row(
         *(_mean(drifts) if drifts else (None, None)),
         *between(*spectra, spectral_distance),
         *between(*spectra, lambda a, b: detail_excess(a, b, float(cast("float", scale)))),
+        *_mean([raw["noise"] for raw in raws]),
         *(_mean(_to_same(pairs, arm)) if pairs else (None, None)),
         *_rate(_wins(pairs, arm, compared, _same)),
         *between(*patches, patch_distance),

@@ -122,6 +122,17 @@ LABELS: Mapping[str, Label] = {
     "mask_sha256": Label("Mask"),
     "precision": Label("Precision"),
     "placement": Label("Weights placement"),
+    "large_encoder": Label(
+        "T5 or Gemma",
+        names={
+            "auto": "As the network",
+            "int8": "8 bits",
+            "int4": "4 bits",
+            "cpu": "On the CPU",
+            "cpu-bfloat16": "On the CPU, bfloat16",
+            "cpu-int8": "On the CPU, 8 bits",
+        },
+    ),
     # of an extrapolation
     "preset": Label(
         "Preset",
@@ -235,7 +246,7 @@ LAST = Group(
     (
         *("cfg_from", "cfg_to", "skip_scale", "skip_layers", "skip_from", "skip_to"),
         *("renorm", "cfg_truncation", "guided_channels"),
-        *("max_sequence_length", "precision", "placement"),
+        *("max_sequence_length", "precision", "placement", "large_encoder"),
     ),
 )
 

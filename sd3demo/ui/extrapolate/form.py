@@ -181,6 +181,8 @@ def inactive(values: Mapping[str, object]) -> dict[str, str]:
             reasons[name] = f"Only {known} reads it."
     if all(METHODS[each].positions or not METHODS[each].flows for each in used if each in METHODS):
         reasons["positions"] = "The method sets the positions itself."
+    if all(METHODS[each].one_call or not METHODS[each].flows for each in used if each in METHODS):
+        reasons |= dict.fromkeys(("large_steps", "tail", "lift"), "The method makes one call, of its own.")
     if values["low_pass"] == "haar-1":
         reasons.setdefault("level", "haar-1 is always level 1.")
     elif values["low_pass"] != "haar":
@@ -200,7 +202,8 @@ GUIDED = tuple(name for name in SHOWN if "guide" in METHODS[name].needs)
 READ_BY: Mapping[str, tuple[str, ...]] = {
     "strength": ("projected", "upsample-guidance", "hiflow"),
     **dict.fromkeys(("low_pass", "level", "cutoff"), ("projected", "hiflow")),
-    **dict.fromkeys(("start", "cascade"), GUIDED),
+    "start": tuple(name for name in GUIDED if not METHODS[name].one_call),
+    "cascade": GUIDED,
 }
 """Settings that some methods alone look at."""
 

@@ -14,7 +14,7 @@ from sd3demo.ui.extrapolate.form import NAMES, OPEN, OWN, PARTS, ExtrapolationFo
 
 TAB = "extrapolate"
 SIZES = ("2", "4")
-NO_MATTER = ("placement", "precision", "own_picture")
+NO_MATTER = ("placement", "precision", "large_encoder", "own_picture")
 """What the machine decides, and what no control holds: a picture of one's own is dropped by hand."""
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from html import escape
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import ArmFinished, Finished, Lifted, StageStarted, StepDone
+from sd3demo.engine.events import ArmFinished, Finished, Lifted, Pixels, StageStarted, StepDone
 from sd3demo.engine.plan.stages import Arm, FlowStage
 from sd3demo.errors import Refusal
 from sd3demo.settings import counted
+from sd3demo.studies.imax.measures import flat_noise
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
 from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
 from sd3demo.ui.generate.story import done_text, seconds_text
@@ -47,6 +48,8 @@ class CardRow:
 
     plan: Plan
     cards: dict[str, PictureCard] = field(default_factory=dict)
+    native: Pixels | None = None
+    """The native picture, once it is there: where it is flat, noise is measured."""
 
     def __post_init__(self) -> None:
         for arm in self.plan.arms:
@@ -134,11 +137,15 @@ def _with_picture(
     arm = next(arm for arm in row.plan.arms if arm.name == result.arm)
     file = write(arm, result)
     width, height = arm.request.width, arm.request.height
+    if row.native is None:
+        row.native = result.pictures[0]
+    noise = flat_noise(result.pictures[0] / 255, row.native / 255)
     row.cards[arm.name] = replace(
         row.cards[arm.name],
         source=file.source,
         file=file.name,
-        note=f"{width} × {height}, {counted(result.calls, 'call')}, {seconds_text(result.seconds)}",
+        note=f"{width} × {height}, {counted(result.calls, 'call')}, {seconds_text(result.seconds)}, "
+        f"noise in flat areas {noise:.1f} of 255",
         forming=False,
     )
     ready = [card for card in row.cards.values() if card.file]

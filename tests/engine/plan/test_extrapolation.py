@@ -14,10 +14,12 @@ from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.memory import GIB
 from sd3demo.engine.plan.plan import Plan
 from sd3demo.engine.plan.sizes import LARGEST, sizes_of
+from sd3demo.engine.plan.stages import FlowStage, LiftStage
 from sd3demo.errors import Refusal
 from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.flow.grids import shift, time_grid
-from sd3demo.flow.solvers import SOLVERS
+from sd3demo.flow.solvers import SOLVERS, At
+from sd3demo.settings import text_inputs
 from sd3demo.settings.extrapolation import PLAIN, PRESETS, Extrapolation, method_arms, with_preset
 from tests.engine.runs import EXACT, HERE
 
@@ -50,7 +52,8 @@ def test_a_native_stage_is_lifted_and_made_larger() -> None:
 def test_arms_share_the_native_stage_and_the_lift() -> None:
     request = asked(scale=2)
     found = plan(request, MEDIUM, GPU, arms=method_arms(request, WITHOUT_FILES))
-    assert sum(stage.kind == "lift" for stage in found.stages) == 1
+    lifts = [stage.resampling for stage in found.stages if isinstance(stage, LiftStage)]
+    assert lifts == ["bicubic", "lanczos"]  # sr-refine's own
     assert sum(stage.key == "native" for stage in found.stages) == 1
     assert [arm.name for arm in found.arms] == [
         "native",
@@ -277,3 +280,44 @@ def test_the_exact_model_takes_any_side() -> None:
     sizes = sizes_of(asked(width=17, height=34), replace(EXACT, native=16))
     assert sizes.native[0] * 2 == sizes.native[1]
     assert plan(asked(width=17, height=34), EXACT, HERE).request.width == 17
+
+
+@pytest.mark.parametrize("name", ["sd3-medium", "flux-dev", "lumina-next", "lumina-image-2"])
+@pytest.mark.parametrize(("scale", "further"), [(1, 0), (1.5, 2), (2, 2), (4, 6)])
+def test_alignment_costs_its_further_bundlings_in_three_steps(name: str, scale: float, further: int) -> None:
+    spec = CATALOGUE[name]
+    asks = {"model": name, "scale": scale, "positions": "interpolate", "cfg": 1}
+    direct, aligned = (made(spec, method=method, **asks).stages[-1] for method in ("direct", "spa"))
+    assert isinstance(direct, FlowStage)
+    assert isinstance(aligned, FlowStage)
+    assert aligned.calls == direct.calls
+    text = spec.text_length(text_inputs(direct.large, spec))
+    more = 3 * further * spec.network.alignment_flops(spec.latent.tokens(aligned.width, aligned.height), text)
+    assert aligned.flops == pytest.approx(direct.flops + more)
+    regimes = [aligned.regime(At(0.5, index, 8)) for index in range(5)]
+    assert regimes[0] == regimes[2] != regimes[3] == regimes[4]
+
+
+def test_a_refinement_is_one_call_from_its_own_start_whatever_the_preset_says() -> None:
+    request = with_preset(asked(scale=2, method="sr-refine"), "tuned")
+    found = plan(request, MEDIUM, GPU)
+    large = found.stages[-1]
+    assert isinstance(large, FlowStage)
+    assert large.sigmas == (0.12, 0.0)
+    assert large.calls == 2  # both branches of guidance
+    resolved = large.large
+    assert (resolved.start, resolved.large_steps, resolved.tail, resolved.lift) == (0.12, 1, 0, "lanczos")
+    assert made(scale=2, method="sr-refine", refine_start=0.2).sigmas == (0.2, 0.0)
+
+
+def test_a_refinement_says_that_lanczos_stands_for_a_network() -> None:
+    (note,) = made(scale=2, method="sr-refine").notes
+    assert note.startswith("sr-refine enlarges by Lanczos here, since no super-resolution network ships")
+    with pytest.raises(Refusal, match=r"upscaler is no\.pth, which is no file"):
+        made(scale=2, method="sr-refine", upscaler="no.pth")
+
+
+def test_a_refined_cascade_makes_one_call_of_each_size() -> None:
+    found = made(scale=4, method="sr-refine", cascade="doubling")
+    assert [stage.kind for stage in found.stages] == ["flow", "lift", "flow", "lift", "flow"]
+    assert [stage.sigmas for stage in found.flow_stages[1:]] == [(0.12, 0.0)] * 2

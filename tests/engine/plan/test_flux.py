@@ -56,9 +56,11 @@ def test_operations_are_those_that_were_counted_and_true_cfg_doubles_them() -> N
 
 
 def test_the_largest_part_alone_fits_a_card_of_24_gib() -> None:
+    """Without its modulations, which wait on the CPU; with them it would take 24 GiB alone."""
     planned = plan(asked(DEV), DEV, CARD)
-    assert (planned.placement, planned.fits) == ("streamed", True)
-    assert plan(asked(DEV), DEV, Budget("cuda", 32 * GIB, 2e14)).placement == "by-model"
+    assert (planned.placement, planned.fits) == ("by-model", True)
+    smaller = plan(asked(DEV), DEV, Budget("cuda", 16 * GIB, 2e14))
+    assert (smaller.placement, smaller.fits) == ("streamed", True)
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,9 @@ def test_what_cannot_be_is_refused_by_the_plan(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_a_picture_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.png").write_bytes(content)
-    for file in (tmp_path / "bad.png", tmp_path / "none.png"):
-        with pytest.raises(Refusal, match="cannot be read as a picture"):
-            planned(init=str(file))
+    for name, words in (("bad.png", "cannot be read as a picture"), ("none.png", "there is no file")):
+        with pytest.raises(Refusal, match=words):
+            planned(init=str(tmp_path / name))
 
 
 def test_a_black_mask_is_refused(tmp_path: Path) -> None:

@@ -154,6 +154,27 @@ def test_from_below_noise_a_stage_starts_at_the_noised_guide() -> None:
     torch.testing.assert_close(states[5].x, 0.4 * guide + 0.6 * noise_at(32))
 
 
+def test_a_refinement_is_its_formula() -> None:
+    """z = (1 - t0) E(Lanczos(picture)) + t0 eps, then one step onto the prediction of the data."""
+    states: list[Step] = []
+    made = planned(larger(method="sr-refine", seed=2))
+    result = finished(made, recorders=[states.append])
+    native, (only,) = states[4].x_next, states[5:]
+    z = 0.88 * enlarged(native, (32, 32), "lanczos") + 0.12 * noise_at(32, 2)
+    torch.testing.assert_close(only.x, z)
+    names = ("conditional", "unconditional")
+    branches = branches_of(Exact().network(_conditionings(), Dials()), {n: k for k, n in enumerate(names)})
+    conditional, unconditional = branches(z, At(0.12, 0, 1), names)
+    expected = z - 0.12 * (unconditional + 2 * (conditional - unconditional))
+    torch.testing.assert_close(only.x_next, expected, rtol=1e-5, atol=1e-5)
+    assert (result.arms["sr-refine"].calls, result.arms["sr-refine"].sigmas) == (2, (0.12, 0.0))
+
+
+def test_alignment_is_the_direct_run_where_the_model_has_no_positions_to_bundle() -> None:
+    found = finished(planned(larger(method="spa"), "direct")).arms
+    assert np.array_equal(found["direct"].pictures[0], found["spa"].pictures[0])
+
+
 def test_a_cascade_lifts_each_stage_to_the_next() -> None:
     states: list[Step] = []
     made = planned(larger(scale=4, cascade="doubling", strength="constant"))

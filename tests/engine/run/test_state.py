@@ -107,6 +107,20 @@ def test_a_network_of_the_users_makes_the_picture_at_whatever_scale_it_has(
     assert found.calls == found.arms["native"].calls
 
 
+def test_a_network_of_the_users_enlarges_what_is_refined(spandrel: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "model.pth"
+    file.write_text("colour")
+    values = {"prompt": "red", "model": "exact", "steps": 2, "method": "sr-refine"}
+    pictures = []
+    for upscaler in ("", str(file)):
+        request = Extrapolation.model_validate(values | {"upscaler": upscaler})
+        *_, last = Engine().run(plan(request, EXACT, HERE))
+        assert isinstance(last, Finished)
+        pictures.append(last.pictures[0])
+    assert pictures[0].shape == pictures[1].shape == (32, 32, 3)
+    assert not (pictures[0] == pictures[1]).all()
+
+
 @pytest.mark.parametrize("content", ["broken", "grey"])
 def test_a_file_that_is_no_such_network_fails_with_a_sentence(
     content: str, spandrel: ModuleType, tmp_path: Path

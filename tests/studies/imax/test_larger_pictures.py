@@ -169,6 +169,16 @@ def test_an_autoencoder_that_changes_nothing_gives_the_renders_back(engine: Engi
     assert renders["operations"] is None
 
 
+def test_noise_in_flat_areas_stands_beside_the_excess(engine: Engine) -> None:
+    """The colours are drawn with noise of a known deviation; enlarged it is smoothed."""
+    found = rows(table(settings(), measured(engine)))
+    assert list(found["renders"]).index("noise") == list(found["renders"]).index("excess error") + 1
+    assert found["renders"]["noise"] < 1
+    assert found["upsampled"]["noise"] < found["without projected flow"]["noise"]
+    made = rows(table(settings(native="made"), measured(engine, native="made")))
+    assert all(row["noise"] is not None for row in made.values())
+
+
 def test_an_arm_made_twice_has_equal_rows_and_ties_with_itself(engine: Engine) -> None:
     asked = settings(preset="ours")
     twin = imax.cells_of(asked, lambda scale: {"one": imax.full(asked), "two": imax.full(asked)})

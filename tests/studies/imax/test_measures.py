@@ -12,6 +12,7 @@ from sd3demo.studies.imax.measures import (
     between,
     detail_excess,
     drift,
+    flat_noise,
     patch_distance,
     patches,
     spectral_distance,
@@ -144,6 +145,47 @@ def test_drift_grows_with_what_is_changed(real: list[np.ndarray]) -> None:
     assert np.all(np.diff(found) > 0)
 
 
+def large_and_native(side: int = 256, scale: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """A disc with a hard edge and a stripe on a gradient, and the same at the native size."""
+    rows, columns = np.mgrid[:side, :side] / side
+    picture = np.stack([0.3 + 0.2 * rows, 0.4 + 0.1 * columns, np.full_like(rows, 0.5)], axis=2)
+    picture[np.hypot(rows - 0.4, columns - 0.4) < 0.2] = (0.9, 0.1, 0.1)
+    picture[:, int(0.8 * side) : int(0.83 * side)] = 0
+    small = picture.reshape(side // scale, scale, side // scale, scale, 3).mean((1, 3))
+    return picture, small
+
+
+def test_a_flat_picture_and_a_gradient_have_no_noise() -> None:
+    flat = np.full((64, 96, 3), 0.37)
+    assert flat_noise(flat, flat[::2, ::2]) == pytest.approx(0, abs=1e-3)
+    picture, native = large_and_native()
+    assert flat_noise(picture, native) < 0.01  # whose edges are not where it is flat
+    assert flat_noise(native, native) < 0.01
+
+
+@pytest.mark.parametrize("sigma", [0.5, 3.0, 20.0])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_white_noise_is_found_with_its_deviation_beside_edges(sigma: float, scale: int) -> None:
+    picture, native = large_and_native(scale=scale)
+    noise = np.random.default_rng(0).normal(0, sigma / 255, picture.shape)
+    assert flat_noise(picture + noise, native) == pytest.approx(sigma, rel=0.03)
+
+
+def test_a_few_speckles_count_in_full() -> None:
+    picture, native = large_and_native()
+    speckled = picture.copy()
+    drawn = np.random.default_rng(0).random(picture.shape[:2]) < 0.01
+    speckled[drawn] += 50 / 255
+    assert flat_noise(speckled, native) == pytest.approx(50 * np.sqrt(0.01 * 0.99), rel=0.15)
+
+
+def test_what_is_made_at_the_larger_size_does_not_decide_where_it_is_looked_at() -> None:
+    picture, native = large_and_native()
+    noise = np.random.default_rng(0).normal(0, 0.05, picture.shape)
+    noise[:, :128] = 0  # a picture's own flattest quarter would be this one
+    assert flat_noise(picture + noise, native) > 5
+
+
 def test_the_error_of_a_mean_is_the_usual_one() -> None:
     """For a distance that is linear the jackknife gives s / sqrt(n) to the last digit."""
     values = np.random.default_rng(0).normal(5, 1, 20)
@@ -159,3 +201,5 @@ def test_what_cannot_be_measured_is_refused() -> None:
         spectrum(np.zeros((16, 64, 3)))
     with pytest.raises(ValueError, match="smaller than the native"):
         drift(np.zeros((32, 32, 3)), np.zeros((64, 64, 3)))
+    with pytest.raises(ValueError, match="needs 7 a side"):
+        flat_noise(np.zeros((64, 64, 3)), np.zeros((6, 64, 3)))

@@ -154,6 +154,9 @@ def test_what_changes_nothing_is_greyed_with_its_reason() -> None:
     assert not {"width", "height"} & set(inactive(held(size="own")))
     assert "sets the positions itself" in inactive(held(method="time-aware", compare=[]))["positions"]
     assert "positions" not in inactive(held(method="time-aware", compare=["direct"]))
+    one_call = inactive(held(method="sr-refine", compare=["upsample"]))
+    assert {"large_steps", "tail", "lift", "start"} <= one_call.keys()
+    assert not {"large_steps", "tail", "lift"} & inactive(held(method="sr-refine")).keys()
 
 
 def test_what_a_models_network_lacks_is_greyed_with_the_reason() -> None:
@@ -238,7 +241,7 @@ def test_the_native_picture_stands_there_before_the_others_begin() -> None:
     status, last = seen[-1]
     for name in ("native", *COMPARED):
         assert f"file={name}.png" in last.cards
-    assert last.cards.count("<figure") == 4
+    assert last.cards.count("<figure") == last.cards.count("noise in flat areas 0.0 of 255") == 4
     assert (status.phase, status.text) == ("finished", "Done in 3.5 s.")
     assert last.finished is not None
 

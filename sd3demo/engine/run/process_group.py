@@ -1,0 +1,18 @@
+"""The processes that torchrun started, joined: each has a device of its own and a share of the tokens."""
+
+import os
+
+import torch
+from torch import distributed
+
+from sd3demo.engine.plan.ranks import world
+
+
+def joined(device: torch.device) -> torch.device:
+    """The device of this process, after all have met: its own GPU, or the CPU."""
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", world_size=world())
+    return device

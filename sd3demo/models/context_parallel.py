@@ -1,0 +1,65 @@
+"""One large picture on several devices: diffusers' context parallelism (Ulysses) for SD3 and FLUX.1.
+
+Each device holds all weights and a share of the tokens, of the picture's and of the text's. For attention
+shares of tokens are exchanged for shares of heads. What a key has of its own, such as the log of the text's
+copies, rides in channels of the key itself (attention_tuning.py), and so comes to every device with it; a
+bias by place would have to be put together anew from the shares.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from diffusers import ContextParallelConfig, FluxTransformer2DModel, ModelMixin
+from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput, ParallelConfig
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from torch import Tensor, nn
+
+TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=False)
+MADE_TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)
+GATHERED = ContextParallelOutput(gather_dim=1, expected_dims=3)
+SD3_PLAN: Mapping[str, object] = {
+    "pos_embed": {0: MADE_TOKENS},
+    "context_embedder": {0: MADE_TOKENS},
+    "proj_out": GATHERED,
+}
+FLUX_PLAN: Mapping[str, object] = {
+    "": {"hidden_states": TOKENS, "encoder_hidden_states": TOKENS},
+    "proj_out": GATHERED,
+}
+"""Where tokens are shared out and put together; FLUX.1's positions are ours, and shared out by us."""
+
+
+def parallelise(network: nn.Module, world: int) -> None:
+    """Share a network's tokens among the devices of the process group, of which there are `world`."""
+    assert isinstance(network, ModelMixin)
+    if isinstance(network, FluxTransformer2DModel):
+        plan = FLUX_PLAN
+    else:
+        from sd3demo.models.sd3.streamed import use_own_attention
+
+        use_own_attention(network)
+        plan = SD3_PLAN
+    # "anything": lengths and heads that do not divide by the number of devices, such as SD3's 333 tokens
+    config = ContextParallelConfig(ulysses_degree=world, ulysses_anything=True)
+    network.enable_parallelism(config=config, cp_plan=dict(plan))
+
+
+def parallel_of(network: nn.Module) -> ParallelConfig | None:
+    """How a network's tokens are shared out; None for one that runs on one device."""
+    found = getattr(network, "_parallel_config", None)
+    return found if isinstance(found, ParallelConfig) else None
+
+
+def own_share(tokens: Tensor, dim: int, parallel: ParallelConfig | None) -> Tensor:
+    """The share of this device along a dimension, as diffusers' hooks cut it."""
+    if parallel is None:
+        return tokens
+    mesh = parallel.context_parallel_config._flattened_mesh
+    return tokens.tensor_split(mesh.size(), dim=dim)[torch.distributed.get_rank(mesh.get_group())]
+
+
+def exchanged_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float | None, parallel: ParallelConfig
+) -> Tensor:
+    """Attention over the tokens of all devices for this one's, each (B, N, heads, d)."""
+    return dispatch_attention_fn(query, key, value, scale=scale, parallel_config=parallel)
