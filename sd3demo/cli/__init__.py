@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "extrapolate": "Make a picture larger than the model's native size, by projected flow or another method.",
     "grid": "Make an X/Y grid: two settings varied, a picture a cell.",
     "verify": "Run a picture again from the receipt inside it, and compare.",
+    "notebook": "Write a picture's run, or a study, as a Jupyter notebook.",
     "plan": "Say what a request would do, without doing it.",
     "inspect": "Say what a file or folder is, what is in it, and what runs it.",
     "models": "List the models of the catalogue.",

@@ -1,4 +1,4 @@
-"""`sd3demo grid PROMPT --x cfg=1,2,4 --y steps=4,8,28`: an X/Y grid of two settings, a picture a cell."""
+"""`sd3demo grid PROMPT --x cfg=1,2,4 --y replace=red,blue`: an X/Y grid, a picture a cell."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +28,8 @@ from sd3demo.studies.grid.sheet import draw_sheet
 class GridOptions(Settings):
     """The two axes, and where the picture of the grid goes."""
 
-    x: str = Field("cfg=1,2,4", description="From left to right: a setting and its values.")
-    y: str = Field("", description="From top to bottom: another setting and its values.")
+    x: str = Field("cfg=1,2,4", description=f"From left to right: {grids.AXIS_HELP}")
+    y: str = Field("", description="From top to bottom: another setting and its values, none by default.")
     out: Path = Field(Path("grid.png"), description="The PNG file of the grid, with its receipt.")
     again: Path | None = Field(None, description="Run a grid again from its PNG file, and compare.")
     device: Device = Field("auto", description="The device to compute on.")

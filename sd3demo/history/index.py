@@ -1,18 +1,21 @@
-"""The history for a gallery: search, thumbnails, and the settings and results of a run, prompts cached."""
+"""The history for a gallery: search, thumbnails, and the settings and results of a run, settings cached."""
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PIL import Image
 
 from sd3demo.errors import Refusal
+from sd3demo.history.run_search import FIELDS, parse_search
 from sd3demo.history.store import THUMBNAIL, Run, RunStore
 from sd3demo.history.stored_json import check_format, from_format_1, request_from
 from sd3demo.history.thumbnails import thumbnail_of
 from sd3demo.settings import Resolved
 
+HASHES = "_sha256"
+MACHINE = ("precision", "placement")
+"""Settings that the machine decides, which nobody has changed between two runs."""
 STORED = ("format", "kind", "versions")
 """What a run's result.json says of its request.json, which holds settings alone."""
 
@@ -29,35 +32,60 @@ class RunRecord:
     def weights_sha256(self) -> str:
         return str(self.result.get("weights_sha256", ""))
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hashes of the first picture's noise and of the weights, by their names; empty without them."""
+        noises = self.result.get("noise_sha256")
+        noise = str(noises[0]) if isinstance(noises, list) and noises else ""
+        return {"noise_sha256": noise, "weights_sha256": self.weights_sha256}
+
 
 class HistoryIndex:
     """The runs of a store, the newest first."""
 
     def __init__(self, store: RunStore) -> None:
         self.store = store
-        self._prompts: dict[str, str | None] = {}  # None where a folder holds no run that can be read
+        self._settings: dict[str, Mapping[str, object] | None] = {}
 
     def find(self, wanted: str = "") -> list[str]:
-        """Return the ids of the runs whose prompt holds every word of a search, in any case."""
-        parts = _plain(wanted).split()
+        """Return the ids of the runs that a search is for, see `run_search`. Raises Refusal as it does."""
+        search = parse_search(wanted)
         found = []
         for id in self.store.ids():
-            prompt = self.prompt(id)
-            if prompt is not None and all(part in _plain(prompt) for part in parts):
+            if search.favourites and not self.store.is_favourite(id):
+                continue
+            settings = self.settings(id)
+            if settings is not None and search.matches(settings):
                 found.append(id)
         return found
 
-    def prompt(self, id: str) -> str | None:
-        """Return the prompt of a run, None for a folder that is damaged."""
-        if id not in self._prompts:
+    def settings(self, id: str) -> Mapping[str, object] | None:
+        """Return what of a run's settings differs from the defaults, None for a folder that is damaged."""
+        if id not in self._settings:
             try:
                 values = json.loads((self.store.root / id / "request.json").read_text(encoding="utf-8"))
-                self._prompts[id] = str(values["prompt"])
+                self._settings[id] = {"prompt": str(values["prompt"]), **without_defaults(values)}
             except FileNotFoundError:
                 return None  # deleted meanwhile
-            except (OSError, ValueError, KeyError, TypeError):
-                self._prompts[id] = None
-        return self._prompts[id]
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                self._settings[id] = None
+        return self._settings[id]
+
+    def prompt(self, id: str) -> str | None:
+        """Return the prompt of a run, None for a folder that is damaged."""
+        settings = self.settings(id)
+        return None if settings is None else str(settings["prompt"])
+
+    def changes(self, id: str, before: str) -> dict[str, tuple[object, object]]:
+        """Return the settings in which a run differs from another, each with the value there and here."""
+        old, new = self.settings(before) or {}, self.settings(id) or {}
+        changed = {}
+        for name in (name for name in FIELDS if name in old or name in new):
+            default = FIELDS[name].default if not FIELDS[name].is_required() else None
+            was, now = old.get(name, default), new.get(name, default)
+            if was != now and not name.endswith(HASHES) and name not in MACHINE:
+                changed[name] = (was, now)
+        return changed
 
     def thumbnail(self, id: str) -> bytes:
         """Return the thumbnail as WebP, b"" where there is none. Runs of older versions have no file."""
@@ -95,5 +123,10 @@ class HistoryIndex:
         return sum(self.store.size(id) for id in self.store.ids())
 
 
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+def without_defaults(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings that say something; those that this version does not know are left out."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name in FIELDS and (FIELDS[name].is_required() or value != FIELDS[name].default)
+    }

@@ -21,6 +21,7 @@ from pydantic import Field, InstanceOf, SerializeAsAny
 from sd3demo import __version__
 from sd3demo.engine.events import ArmFinished, Finished, Pixels
 from sd3demo.errors import Refusal
+from sd3demo.history.ai_mark import add_ai_mark
 from sd3demo.history.portable import portable_request
 from sd3demo.history.stored_json import (
     FORMAT,
@@ -97,9 +98,10 @@ def receipts_of(
 
 
 def to_png(pixels: Pixels, receipt: Receipt) -> bytes:
-    """Return a PNG file of a picture with its receipt."""
+    """Return a PNG file of a picture with its receipt and its AI mark."""
     texts, file = PngInfo(), io.BytesIO()
     texts.add_text(KEYWORD, receipt_json(receipt))
+    add_ai_mark(texts)
     Image.fromarray(pixels).save(file, format="PNG", pnginfo=texts)
     return file.getvalue()
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from sd3demo.engine.events import Finished, Pixels
 from sd3demo.errors import Refusal
+from sd3demo.history.ai_mark import add_ai_mark
 from sd3demo.history.receipts import (
     SHEET_KEYWORD,
     Receipt,
@@ -78,9 +79,10 @@ def sheet_of(
 
 
 def sheet_png(pixels: Pixels, sheet: SheetReceipt) -> bytes:
-    """Return a PNG file of a grid with its receipt."""
+    """Return a PNG file of a grid with its receipt and its AI mark."""
     texts, file = PngInfo(), io.BytesIO()
     texts.add_text(SHEET_KEYWORD, sheet_json(sheet))
+    add_ai_mark(texts)
     Image.fromarray(pixels).save(file, format="PNG", pnginfo=texts)
     return file.getvalue()
 

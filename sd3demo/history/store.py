@@ -36,6 +36,8 @@ from sd3demo.settings import Resolved, identity
 NAME = re.compile(r"(\d{8}-\d{6})(-\d{3})?-[0-9a-f]{8}(-\d+)?")
 LIMIT = 4 * 2**30  # bytes of all runs together
 THUMBNAIL = "thumbnail.webp"
+FAVOURITE = "favourite"
+"""An empty file in the folder of a run that somebody marked: made or removed in one step, by any process."""
 NATIVE = "native"
 """The name of the arm whose pictures the others of an extrapolation are made from."""
 
@@ -56,7 +58,8 @@ class Run:
 class RunStore:
     """The runs under one folder, which is made when the first of them is saved.
 
-    All together have at most `limit` bytes: the oldest make room, but never for want of room the newest.
+    All together have at most `limit` bytes: the oldest make room, but never for want of room the newest, and
+    favourites last.
     """
 
     def __init__(self, root: Path, limit: int = LIMIT) -> None:
@@ -132,6 +135,23 @@ class RunStore:
                 return file
         return None
 
+    def is_favourite(self, id: str) -> bool:
+        """Return whether a run is marked as a favourite."""
+        return (self.root / id / FAVOURITE).exists()
+
+    def mark_favourite(self, id: str, favourite: bool) -> None:
+        """Mark a run as a favourite, or as none. Raises Refusal where it is gone or cannot be written."""
+        mark = self.find(id).folder / FAVOURITE
+        try:
+            if favourite:
+                mark.touch()
+            else:
+                mark.unlink(missing_ok=True)
+        except FileNotFoundError as error:
+            raise Refusal(f"there is no run {id!r} in {self.root}") from error
+        except OSError as error:
+            raise Refusal(f"cannot mark the run {id}: {error.strerror}") from error
+
     def discard(self, run: Run) -> None:
         """Delete a run: out of sight in one step, then from the disk."""
         aside = self.root / f"{OLD}{run.id}-{os.getpid()}"
@@ -147,13 +167,16 @@ class RunStore:
             return 0
 
     def tidy(self, keep: str = "") -> None:
-        """Delete what dead processes left, then the oldest runs above the limit, but never `keep`."""
+        """Delete what dead processes left, then the oldest runs above the limit, but never `keep`.
+
+        A favourite goes only where the favourites alone are above it.
+        """
         if self.root.is_dir():
             for name in os.listdir(self.root):
                 if name.startswith((NEW, OLD)):
                     clear(self.root / name)
         left = self.limit - self.size(keep)
-        for id in self.ids():
+        for id in sorted(self.ids(), key=lambda id: not self.is_favourite(id)):
             if id == keep:
                 continue
             left -= self.size(id)

@@ -72,6 +72,10 @@ and see what it did.</p>
 <button id="copy-link" onclick="sd3demo.copy()">Copy link</button>
 <button id="lights" onclick="document.body.classList.toggle('dark')">Light or dark</button></span></header>"""
 
+RUN_GOES_ON = (
+    '<p class="done" role="status">A run goes on that was started before. Its picture comes to '
+    '<a href="#/history">History</a>.</p>'
+)
 QUICK_CALLS = 256  # calls of gradio_client that wait to be answered at once; runs wait in the page's own line
 QUICK_THREADS = 64  # that answer them, beside one for each place in the line
 QUEUE_NEWS = 1  # seconds: how often those that wait are told their place
@@ -120,7 +124,7 @@ def _built(work: Core, operations: Operations) -> gr.Blocks:
     ) as page:
         gr.HTML(HEADER, elem_id="header")
         notice = gr.HTML(elem_id="damage")
-        at_once([page.load], partial(_notice, operations), [], [notice])
+        at_once([page.load], partial(_notice, work, operations), [], [notice])
         with gr.Tabs() as tabs:
             for title, tab in TABS:
                 with gr.Tab(title, id=title.lower().replace(" ", "-")):
@@ -146,9 +150,11 @@ def _is_run(page: gr.Blocks, asked: str | int) -> bool:
     return any(fn.concurrency_id == QUEUE for fn in found)
 
 
-def _notice(operations: Operations) -> str:
-    """What everybody who opens the page has to know."""
-    return f'<p class="failed" role="alert">{escape(operations.damage)}</p>' if operations.damage else ""
+def _notice(work: Core, operations: Operations) -> str:
+    """What everybody who opens the page has to know: damage, and a run that goes on without its visitor."""
+    damage = f'<p class="failed" role="alert">{escape(operations.damage)}</p>' if operations.damage else ""
+    goes_on = RUN_GOES_ON if work.keeps_running and work.line.count else ""
+    return damage + goes_on
 
 
 def script() -> str:

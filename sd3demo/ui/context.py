@@ -66,6 +66,11 @@ class Core:
         return self.line.limits
 
     @property
+    def keeps_running(self) -> bool:
+        """Whether a run goes on when its visitor has left: its picture is found in the history then."""
+        return self.limits.keep_running and self.history is not None
+
+    @property
     def studies(self) -> Path | None:
         """Where measured cells of studies are cached: beside the runs; None where no runs are kept."""
         return None if self.history is None else beside(self.history.root)

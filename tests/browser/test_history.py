@@ -105,6 +105,58 @@ def test_runs_are_taken_home_and_deleted(page: Page, store: RunStore, tmp_path: 
     assert len(store.ids()) == 1
 
 
+def test_favourites_are_starred_found_and_a_bad_search_is_a_sentence_that_goes(
+    page: Page, store: RunStore
+) -> None:
+    for seed, steps in (("1", "2"), ("1", "3"), ("2", "3")):
+        make(page, seed=seed, steps=steps)
+    open_tab(page, "History")
+    expect(page.locator(".runs li")).to_have_count(3)
+    expect(page.locator(".runs .changes")).to_have_text(["Seed 1 → 2", "Steps 2 → 3"])
+    page.locator(".star input").nth(1).check(force=True)
+    until(page, lambda: store.is_favourite(store.ids()[1]))
+    page.get_by_role("button", name="★ Favourites").click()
+    expect(page.locator(".runs li")).to_have_count(1)
+    expect(page.locator(".star input")).to_be_checked()
+    search = page.locator("#search input, #search textarea")
+    search.fill("stepps>2")
+    expect(page.locator("#runs .failed")).to_contain_text(
+        "Unknown setting 'stepps' in the search; nearest are steps"
+    )
+    search.fill("steps>2")
+    expect(page.locator(".runs li")).to_have_count(2)
+    for box in page.locator(".mark input").all():
+        box.check()
+    page.click("#favourite-marked")
+    expect(page.locator(".star input:checked")).to_have_count(2)
+
+
+@pytest.mark.parametrize("leave", [True, False], ids=["left", "stopped"])
+def test_a_run_goes_on_when_its_page_is_left_and_is_there_on_return(
+    leave: bool, context: BrowserContext, model: str, store: RunStore
+) -> None:
+    held = [True]
+    rehearsal = Rehearsal(hold=lambda step: held[0] and step.index == 2)
+    with serving(Core((model,), rehearsal.run, store)) as address:
+        tab, other = visit(context, address), context.new_page()
+        tab.click("#generate")
+        expect(tab.locator("#status")).to_contain_text("Step 3 of")
+        if not leave:
+            tab.click("#stop")
+            expect(tab.locator("#status")).to_contain_text("Stopped after step 3")
+            assert (rehearsal.ended, store.ids()) == (["closed"], [])
+            return
+        tab.close()
+        other.goto(f"{address}#/history")
+        expect(other.locator("#damage")).to_contain_text("A run goes on that was started before")
+        held[0] = False
+        until(other, lambda: len(store.ids()) == 1)
+        assert rehearsal.ended == ["finished"]
+        other.goto(address)
+        other.goto(f"{address}#/history")
+        expect(other.locator(".runs li")).to_have_count(1)
+
+
 def test_arrow_keys_go_from_picture_to_picture(page: Page) -> None:
     for seed in ("1", "2"):
         make(page, seed=seed, steps="2")

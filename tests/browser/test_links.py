@@ -44,13 +44,13 @@ def test_the_shape_follows_the_sides_of_a_link_and_a_side_too_long_is_refused(
     at(page, address, "#/generate?width=128&height=64")
     page.locator("#set button.label-wrap", has_text="Size and batch").click()
     expect(page.locator("#set-width input[type=number]")).to_have_value("128")
-    expect(page.locator("#shape input:checked")).to_have_count(0)
+    expect(page.locator("#shape input")).to_have_value("128 x 64")
     at(page, address, "#/generate?width=8192&steps=3")
     expect(page.locator("#notice")).to_contain_text("Width is 8192; ")
     page.locator("#set button.label-wrap", has_text="Size and batch").click()
     expect(page.locator("#set-steps input[type=number]")).to_have_value("3")
     expect(page.locator("#set-width input[type=number]")).to_have_value("64")
-    expect(page.locator("#shape input:checked")).to_have_value("1:1")
+    expect(page.locator("#shape input")).to_have_value("1:1 · 64 × 64")
 
 
 def test_a_study_of_a_sub_tab_opens_with_its_settings_and_keeps_its_address(page: Page, address: str) -> None:

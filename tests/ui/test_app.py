@@ -54,7 +54,7 @@ def test_all_work_on_the_model_stands_in_one_line() -> None:
 def test_programs_see_the_endpoints_and_not_the_buttons() -> None:
     api = build(core()).get_api_info()
     assert set(api["named_endpoints"]) == {
-        "/infer", "/extrapolate", "/densities", "/schedule", "/plan", "/study"
+        "/infer", "/extrapolate", "/grid", "/densities", "/schedule", "/plan", "/study"
     }  # fmt: skip
     parameters = api["named_endpoints"]["/infer"]["parameters"]
     assert [parameter["parameter_name"] for parameter in parameters][:10] == [

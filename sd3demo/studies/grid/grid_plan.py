@@ -1,9 +1,13 @@
 """A grid: two settings of a request varied against each other, each cell a picture. It knows no page.
 
-Any setting that is a number or a choice can lie along a side. Cells with the same settings are made once; all
-of one model run as a batch, which shares network calls and texts.
+Any setting that is a number or a choice can lie along a side, and so can the prompt, the negative prompt and
+a word of the prompt: `replace=red,blue,green` puts each of the three where the first stands. Cells with the
+same settings are made once; all of one model run as a batch, which shares network calls and texts.
 """
 
+import csv
+import io
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,15 +15,30 @@ from typing import TypeAlias
 from sd3demo.engine import Plan
 from sd3demo.engine.events import BatchEvent, Encoded, Finished, Loading, StepDone, Stopped
 from sd3demo.errors import Failure, Refusal
-from sd3demo.settings import Request, bounds_of, choices_of, identity
+from sd3demo.settings import Request, bounds_of, choices_of, identity, quoted
 
 MOST_CELLS = 64
-AXES = tuple(
-    name
-    for name, field in Request.model_fields.items()
-    if name == "model" or (name != "count" and (bounds_of(field) or choices_of(field)))
+LONGEST_LABEL = 40  # characters of a heading
+REPLACE = "replace"
+"""The axis of a word of the prompt: its values are the word and what takes its place."""
+TEXTS = ("prompt", "negative")
+NO_AXIS = ("count", "placement")
+"""A cell has one picture, and where the weights lie changes none."""
+AXES = (
+    REPLACE,
+    *(
+        name
+        for name, field in Request.model_fields.items()
+        if name in (*TEXTS, "model") or (name not in NO_AXIS and (bounds_of(field) or choices_of(field)))
+    ),
 )
-"""The settings that can vary: all that are numbers or choices, and the model, for its depth."""
+"""What can vary: a word of the prompt, both texts, all numbers and choices, and the model, for its depth."""
+
+AXIS_HELP = (
+    'a setting and its values, as in steps=4,8,28 or prompt="a cat, asleep",a dog; replace=red,blue,green '
+    "puts each of them where the first stands in the prompt."
+)
+"""How an axis is written, for the help of whoever takes one."""
 
 MakePlan: TypeAlias = Callable[[Mapping[str, object]], Plan]
 RunBatch: TypeAlias = Callable[[Sequence[Plan]], Generator[BatchEvent, None, None]]
@@ -48,11 +67,21 @@ class Grid:
     def count(self) -> int:
         return len(self.x.values) * len(self.rows)
 
-    def settings(self, cell: int) -> dict[str, object]:
-        """What a cell sets; cells are counted row by row."""
+    def values(self, cell: int) -> tuple[tuple[GridAxis, str], ...]:
+        """What a cell sets, that of `y` first; cells are counted row by row."""
         row, column = divmod(cell, len(self.x.values))
-        down = {self.y.name: self.y.values[row]} if self.y else {}
-        return {**down, self.x.name: self.x.values[column]}
+        down = ((self.y, self.y.values[row]),) if self.y else ()
+        return (*down, (self.x, self.x.values[column]))
+
+    def settings(self, cell: int, base: Mapping[str, object]) -> dict[str, object]:
+        """The settings of a cell over these. Raises Refusal for a word that is not in the prompt."""
+        found = dict(base)
+        for axis, value in sorted(self.values(cell), key=lambda pair: pair[0].name == REPLACE):
+            if axis.name == REPLACE:
+                found["prompt"] = replaced(str(found.get("prompt") or ""), axis.values[0], value)
+            else:
+                found[axis.name] = value
+        return found
 
 
 @dataclass(frozen=True)
@@ -103,10 +132,41 @@ def axis(text: str) -> GridAxis:
     """Parse `cfg=1,2,4`. Raises Refusal for what cannot vary; values are checked with their cells."""
     name, sign, values = text.partition("=")
     name = name.strip().replace("-", "_")
-    found = tuple(value.strip() for value in values.split(",") if value.strip())
+    found = values_in(name, values)
     if not sign or not found:
         raise Refusal(f"{text!r} is no axis; give a setting and its values, such as cfg=1,2,4")
     return check_axis(GridAxis(name, found))
+
+
+def values_in(name: str, text: str) -> tuple[str, ...]:
+    """Return the values of an axis, separated by commas; one that has a comma stands in double quotes.
+
+    An empty one counts where it means something: no negative prompt.
+    """
+    try:
+        rows = list(csv.reader(text.splitlines() or [""], skipinitialspace=True))
+    except csv.Error as error:
+        raise Refusal(f"the values of {name} cannot be read: {error}; separate them by commas") from error
+    values = [value.strip() for row in rows for value in row]
+    return tuple(value for value in values if value or (name == "negative" and len(values) > 1))
+
+
+def axis_text(one: GridAxis) -> str:
+    """Return an axis as `axis` parses it."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="").writerow(one.values)
+    return f"{one.name}={file.getvalue()}"
+
+
+def replaced(prompt: str, word: str, by: str) -> str:
+    """Return the prompt with a word, or several, replaced. Raises Refusal where it is not in the prompt."""
+    whole = rf"(?<!\w){re.escape(word)}(?!\w)"
+    if not re.search(whole, prompt):
+        raise Refusal(
+            f"{REPLACE} looks for {quoted(word)}, which is not in the prompt {quoted(prompt)}; its first "
+            "value must be a word of the prompt"
+        )
+    return re.sub(whole, lambda _: by, prompt)
 
 
 def check_axis(one: GridAxis) -> GridAxis:
@@ -125,7 +185,7 @@ def check_axis(one: GridAxis) -> GridAxis:
 
 def plan_grid(grid: Grid, base: Mapping[str, object], make_plan: MakePlan) -> GridPlan:
     """Return the plans of a grid over these settings. Raises Refusal for the first cell that cannot be."""
-    if grid.y and grid.y.name == grid.x.name:
+    if grid.y and grid.y.name == grid.x.name and grid.x.name != REPLACE:
         raise Refusal(f"{grid.x.name} is on both sides of the grid; choose another setting for one of them")
     if grid.count > MOST_CELLS:
         raise Refusal(f"the grid has {grid.count} cells; at most {MOST_CELLS} can be made: give fewer values")
@@ -135,7 +195,7 @@ def plan_grid(grid: Grid, base: Mapping[str, object], make_plan: MakePlan) -> Gr
     plans: list[Plan] = []
     places: list[int] = []
     for cell in range(grid.count):
-        grid_plan = make_plan({**base, **grid.settings(cell)})
+        grid_plan = make_plan(grid.settings(cell, base))
         key = identity(grid_plan.request)
         if key not in found:
             found[key] = len(plans)
@@ -192,10 +252,20 @@ def one_by_one(
 
 
 def names(grid: Grid) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the labels of the columns and of the rows."""
-    across = tuple(f"{grid.x.name} {value}" for value in grid.x.values)
-    down = tuple(f"{grid.y.name} {value}" for value in grid.y.values) if grid.y else ("",)
-    return across, down
+    """Return the labels of the columns and of the rows; a prompt and a word speak for themselves."""
+
+    def said(side: GridAxis) -> tuple[str, ...]:
+        before = "" if side.name in (REPLACE, "prompt") else f"{side.name} "
+        return tuple(before + _short(value) for value in side.values)
+
+    return said(grid.x), said(grid.y) if grid.y else ("",)
+
+
+def _short(value: str) -> str:
+    """Return a value as a heading, cut where it is long."""
+    return (
+        value if 0 < len(value) <= LONGEST_LABEL else f"{value[: LONGEST_LABEL - 1]}…" if value else "empty"
+    )
 
 
 def described(grid: Grid) -> str:

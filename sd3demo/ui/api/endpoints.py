@@ -6,13 +6,14 @@ of the parameter at fault. Plans and curves answer at once; runs and studies sta
 
 from sd3demo.ui.api.densities import densities
 from sd3demo.ui.api.endpoint import add_endpoints
+from sd3demo.ui.api.grid import grid
 from sd3demo.ui.api.infer import extrapolate, infer
 from sd3demo.ui.api.plan import plan
 from sd3demo.ui.api.schedule import schedule
 from sd3demo.ui.api.study import study
 from sd3demo.ui.context import Core
 
-ENDPOINTS = (infer, extrapolate, plan, study, schedule, densities)
+ENDPOINTS = (infer, extrapolate, grid, plan, study, schedule, densities)
 
 
 def endpoints(core: Core) -> None:

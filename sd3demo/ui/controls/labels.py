@@ -206,6 +206,7 @@ LABELS: Mapping[str, Label] = {
     "data": Label("Data"),
     # of links
     "run": Label("Run"),
+    "replace": Label("A word of the prompt"),
     "grid_x": Label("From left to right"),
     "grid_y": Label("From top to bottom"),
     "grid_across": Label("Values from left to right"),

@@ -55,9 +55,9 @@ def run(
     plan = planned(arms, core, own.unread if own else None)
     locate(plan.spec)
     if own is None:
-        yield from _views(core, plan, in_turn(core, plan), previous)
+        yield from _views(core, plan, in_turn(core, plan, saved=True), previous)
         return
-    with join(core, plan.seconds, partial(lighter, plan)) as ticket:
+    with join(core, plan.seconds, partial(lighter, plan), saved=True) as ticket:
         for place in ticket.waiting():
             yield waiting(place), [gr.skip()] * OUTPUTS
         pixels = own.read(core.limits)  # only now, so that one picture at a time is decoded

@@ -13,6 +13,7 @@ from sd3demo.studies.imax.measures import flat_noise
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
 from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
 from sd3demo.ui.generate.story import done_text, seconds_text
+from sd3demo.ui.run.as_code_view import as_code_html
 from sd3demo.ui.run.events import run_events
 from sd3demo.ui.run.run_status import RunStatus, finished, run_status, running
 from sd3demo.ui.run.turns import RunNews
@@ -190,7 +191,8 @@ def story_html(plan: Plan, result: Finished, previous: PreviousPicture | None, w
     if previous is not None and previous.what != what:
         lines.insert(0, f"Before: {escape(previous.what)}. Now: {escape(what)}. From the same noise.")
     paragraphs = "".join(f"<p>{line}</p>" for line in lines)
-    return f"{paragraphs}<p>{counted(result.calls, 'call')} of the network in all.</p>"
+    code = as_code_html(plan.request, weights_sha256=result.weights_sha256)
+    return f"{paragraphs}<p>{counted(result.calls, 'call')} of the network in all.</p>{code}"
 
 
 def _ratio(plan: Plan) -> float:

@@ -129,7 +129,13 @@ def _runs(
     inputs: list[Component] = [own, outputs[-1], *(controls[name] for name in NAMES)]
     known = titles(ExtrapolationForm)
     one = run_in_queue(
-        [start.click], partial(handlers.run, core, False), inputs, outputs, status=status, titles=known
+        [start.click],
+        partial(handlers.run, core, False),
+        inputs,
+        outputs,
+        status=status,
+        titles=known,
+        saved=core.keeps_running,
     )
     all_methods = run_in_queue(
         [every.click],
@@ -139,6 +145,7 @@ def _runs(
         status=status,
         titles=known,
         state=one.state,
+        saved=core.keeps_running,
     )
     stop_runs(stop, [one, all_methods], ended=handlers.ended)
     prompt = controls["prompt"]

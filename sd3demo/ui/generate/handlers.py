@@ -23,7 +23,13 @@ from sd3demo.ui.controls.build import Value
 from sd3demo.ui.controls.labels import help_of, label, titles
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.generate.examples import EXAMPLES
-from sd3demo.ui.generate.size import SHAPES, recommendation, recommended_shift, size_of_shape
+from sd3demo.ui.generate.size import (
+    recommendation,
+    recommended_shift,
+    shape_choices,
+    shape_of_size,
+    size_of_shape,
+)
 from sd3demo.ui.generate.stream import PreviousRun, RunView, run_views
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import save_to_history, write_pictures
@@ -84,7 +90,8 @@ class GenerateHandlers:
         with pictures_by_name(given):
             plan = prepare(given, self.core, self.kind)
         save = partial(save_to_history, self.core)
-        news = run_views(plan, in_turn(self.core, plan), write=write_pictures, save=save, previous=previous)
+        events = in_turn(self.core, plan, saved=True)
+        news = run_views(plan, events, write=write_pictures, save=save, previous=previous)
         for status, view in news:
             yield status, [*_changes(shown, view), view.previous or gr.skip(), gr.skip(), gr.skip()]
             shown = view
@@ -191,9 +198,13 @@ def size(shape: str, model: str) -> tuple[int, int]:
     return size_of_shape(shape, find(model))
 
 
-def shape_of(model: str, width: Value, height: Value) -> str | None:
-    """The shape whose sides these are; none where they are of no shape."""
-    return next((shape for shape in SHAPES if size(shape, model) == (width, height)), None)
+def shape_of(model: str, width: Value, height: Value) -> object:
+    """The shapes of the model, and the one whose sides these are; half a number changes nothing."""
+    whole = isinstance(width, int | float) and isinstance(height, int | float)
+    spec = find(model)
+    if not whole:
+        return gr.update(choices=shape_choices(spec))
+    return gr.update(choices=shape_choices(spec), value=shape_of_size(spec, int(width), int(height)))
 
 
 def shift_for(model: str, width: Value, height: Value) -> object:

@@ -1,5 +1,10 @@
-"""The X/Y grid below the Generate tab: two of its settings against each other, all else as the form says."""
+"""The X/Y grid under the picture of the Generate tab: two settings against each other.
 
+All else is as the form says. A side can be a word of the prompt too: `red, blue, green` puts each of the
+three where the first stands.
+"""
+
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -13,9 +18,20 @@ from pydantic import AfterValidator, Field
 from sd3demo.catalogue import ModelSpec, find
 from sd3demo.engine.events import Loading
 from sd3demo.history.sheet_receipts import sheet_of, sheet_png
-from sd3demo.settings import Request, Settings, Text, bounds_of, choices_of, is_whole, quoted
+from sd3demo.settings import Request, Resolved, Settings, Text, bounds_of, choices_of, is_whole, quoted
 from sd3demo.studies.grid import grid_plan as grids
-from sd3demo.studies.grid.grid_plan import AXES, Grid, GridAxis, GridLoading, GridPicture, GridPlan, GridStep
+from sd3demo.studies.grid.grid_plan import (
+    AXES,
+    REPLACE,
+    TEXTS,
+    Grid,
+    GridAxis,
+    GridLoading,
+    GridPicture,
+    GridPlan,
+    GridStep,
+    replaced,
+)
 from sd3demo.ui.context import prepare
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Control
@@ -24,6 +40,7 @@ from sd3demo.ui.controls.labels import label, titles
 from sd3demo.ui.controls.model_choice import is_here
 from sd3demo.ui.generate import image_grid_view as view
 from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.run.as_code_view import grid_as_code_html
 from sd3demo.ui.run.files import write_pictures
 from sd3demo.ui.run.own_picture import pictures_by_name
 from sd3demo.ui.run.pictures import uri
@@ -36,6 +53,8 @@ NOTHING = "nothing"
 PAUSE = 0.12  # seconds between two pictures of the whole grid
 AXES_AT_FIRST = ("cfg", "steps")
 FILE_NAME = "grid.png"
+COLOURS = ("red", "blue", "green", "yellow")
+"""What a colour of the prompt is replaced by at first."""
 STOPPED = "Stopped. Finished pictures can be used; the file was not written."
 
 
@@ -66,8 +85,8 @@ def start(answers: GenerateHandlers, asked: Mapping[str, object]) -> dict[str, o
     x, y = (
         str(asked.get(name, first)) for name, first in zip(("grid_x", "grid_y"), AXES_AT_FIRST, strict=True)
     )
-    models = answers.core.models
-    across, down = (values_of(models, name, models[0]) for name in (x, y))
+    models, prompt = answers.core.models, str(asked.get("prompt", ""))
+    across, down = (values_of(models, name, models[0], prompt) for name in (x, y))
     plain = {name: field.default for name, field in GridSettings.model_fields.items()}
     return {**answers.start(asked), **plain, "grid_across": across, "grid_down": down}
 
@@ -80,29 +99,29 @@ def grid_panel(
     spec = find(models[0])
     is_open = gr.Checkbox(False, visible="hidden")
     axes = [("Model (depth)" if name == "model" else label(name).title, name) for name in AXES]
-    with gr.Accordion("Grid: two settings against each other", open=False, elem_id="grid") as panel:
+    with gr.Accordion("Grid: settings or words against each other", open=False, elem_id="grid") as panel:
         with gr.Row(elem_id="grid-sides"):
-            x = _axis(axes, "grid_x", "The setting that varies along each row.")
+            x = _axis(axes, "grid_x", "What varies along each row.")
             across = _values(usual(AXES_AT_FIRST[0], spec), "grid_across")
-            y = _axis([("Nothing", NOTHING), *axes], "grid_y", "The setting that varies along each column.")
+            y = _axis([("Nothing", NOTHING), *axes], "grid_y", "What varies along each column.")
             down = _values(usual(AXES_AT_FIRST[1], spec), "grid_down")
         with gr.Row(elem_id="grid-buttons"):
             make = gr.Button("Make the grid", variant="primary", elem_id="grid-run", scale=0, min_width=160)
             stop = gr.Button("Stop", elem_id="grid-stop", scale=0, min_width=80)
         status = gr.HTML(elem_id="grid-status")
         sheet = gr.HTML(view.EMPTY, elem_id="grid-sheet")
-        file = gr.File(visible=False)
 
     for moved, now in ((panel.expand, "true"), (panel.collapse, "false")):
         moved(None, None, [is_open], js=f"() => {now}", api_visibility="private")
     at_once([is_open.change], lambda now: gr.Accordion(open=now), [is_open], [panel])
     for axis, values in ((x, across), (y, down)):
-        at_once([axis.input], partial(values_of, models), [axis, settings["model"]], [values], raw=True)
+        asked = [axis, settings["model"], settings["prompt"]]
+        at_once([axis.input], partial(values_of, models), asked, [values], raw=True)
     run = run_in_queue(
         [make.click],
         partial(run_grid, answers),
         [x, across, y, down, *(settings[name] for name in answers.names), *uploaded],
-        [sheet, file],
+        [sheet],
         status=status,
         titles=titles(answers.kind),
     )
@@ -115,16 +134,18 @@ def run_grid(
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     """The grid that the panel asks for: its cells as they form, and its file at the end."""
     core, base = answers.core, answers.given(values)
+    base["prompt"] = str(base["prompt"]).strip() or label("prompt").hint
     grid = Grid(_grid_axis(x, across), _grid_axis(y, down) if y and y != NOTHING else None)
     with pictures_by_name(base):
         planned = grids.plan_grid(grid, base, partial(prepare, core=core, kind=answers.kind))
+        common = prepare(base, core, answers.kind).request
     sides = {"grid": True, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}
     seconds = sum(plan.seconds for plan in planned.plans)
     with join(core, seconds, lambda _: "fewer values on the sides of the grid") as ticket:
         for place in ticket.waiting():
-            yield waiting(place), [gr.skip(), gr.skip()]
+            yield waiting(place), [gr.skip()]
         with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:
-            yield from _shown(answers, planned, checked(ticket, news), sides)
+            yield from _shown(answers, planned, checked(ticket, news), sides, common)
 
 
 def usual(name: str, spec: ModelSpec) -> str:
@@ -145,11 +166,26 @@ def usual(name: str, spec: ModelSpec) -> str:
     return ", ".join(f"{value:.12g}" for value in dict.fromkeys(found))
 
 
-def values_of(models: Sequence[str], name: str, model: str) -> str:
+def values_of(models: Sequence[str], name: str, model: str, prompt: str = "") -> str:
     """The values that a newly chosen setting begins with."""
     if name == "model":
         return ", ".join(one for one in models if is_here(find(one)))
+    if name in TEXTS or name == REPLACE:
+        return _usual_texts(name, prompt.strip() or label("prompt").hint)
     return usual(name, find(model)) if name in AXES else ""
+
+
+def _usual_texts(name: str, prompt: str) -> str:
+    """Prompts or words to begin with, beside those of the form."""
+    words = re.findall(r"\w+", prompt)
+    word = next((word for word in words if word in COLOURS), max(words, key=len, default=""))
+    others = [colour for colour in COLOURS if colour != word][:2]
+    if name == REPLACE:
+        return ", ".join((word, *others))
+    if name == "negative":
+        return f", {word}"
+    changed = (replaced(prompt, word, by).replace('"', '""') for by in (word, others[0]) if word)
+    return ", ".join(f'"{one}"' for one in changed)
 
 
 def _axis(choices: list[tuple[str, str]], name: str, info: str) -> gr.Dropdown:
@@ -162,19 +198,22 @@ def _values(text: str, name: str) -> gr.Textbox:
     return gr.Textbox(
         text,
         label=label(name).title,
-        info="Separated by commas.",
+        info="Separated by commas; of a word, it and what replaces it.",
         elem_id=name.replace("_", "-"),
         max_lines=1,
     )
 
 
 def _grid_axis(name: str, values: str) -> GridAxis:
-    found = tuple(value.strip() for value in (values or "").split(",") if value.strip())
-    return grids.check_axis(GridAxis(name, found))
+    return grids.check_axis(GridAxis(name, grids.values_in(name, values or "")))
 
 
 def _shown(
-    answers: GenerateHandlers, planned: GridPlan, news: Iterator[grids.GridEvent], sides: Mapping[str, object]
+    answers: GenerateHandlers,
+    planned: GridPlan,
+    news: Iterator[grids.GridEvent],
+    sides: Mapping[str, object],
+    common: Resolved,
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     tiles: dict[int, view.Tile] = {}
     ended: dict[int, GridPicture] = {}
@@ -184,7 +223,7 @@ def _shown(
         match one:
             case GridLoading(event=event):
                 status = run_status(event) if isinstance(event, Loading) else None
-                yield status or STARTING, [gr.skip(), gr.skip()]
+                yield status or STARTING, [gr.skip()]
                 continue
             case GridStep(cells=cells, event=step):
                 steps += 1
@@ -198,14 +237,14 @@ def _shown(
         if isinstance(one, GridPicture) or time.perf_counter() - shown_at > PAUSE:
             shown_at = time.perf_counter()
             text = view.progress_text(planned, steps, total, len(ended))
-            yield running(text, step=steps, count=total), [view.table(planned.grid, tiles), gr.skip()]
-    sheet = _write_sheet(planned, [ended[place] for place in range(len(planned.plans))])
+            yield running(text, step=steps, count=total), [view.table(planned.grid, tiles)]
+    sheet = write_sheet(planned, [ended[place] for place in range(len(planned.plans))])
     text = view.done_text(planned, sheet, time.perf_counter() - started)
-    yield finished(text), [view.table(planned.grid, tiles), sheet.path]
+    yield finished(text), [view.table(planned.grid, tiles) + grid_as_code_html(common, planned.grid)]
 
 
-def _write_sheet(planned: GridPlan, ended: Sequence[GridPicture]) -> ServedFile:
-    """The grid as one file."""
+def write_sheet(planned: GridPlan, ended: Sequence[GridPicture]) -> ServedFile:
+    """The grid as one file; `ended` are its pictures in the order of their plans."""
     from sd3demo.studies.grid.sheet import draw_sheet
 
     x, y = planned.grid.x, planned.grid.y

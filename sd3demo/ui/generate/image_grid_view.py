@@ -10,7 +10,7 @@ from sd3demo.ui.controls.labels import label
 from sd3demo.ui.server.gradio_internals import ServedFile
 
 EMPTY = (
-    '<p class="hint">Two settings vary; everything else is as set above. '
+    '<p class="hint">Two things vary; everything else is as set in the form. '
     "Equal work is done once, and all pictures form together.</p>"
 )
 
@@ -62,7 +62,7 @@ def _corner(grid: Grid) -> str:
 def _cell(grid: Grid, cell: int, tile: Tile | None) -> str:
     if tile is None:
         return '<td><span class="blank"></span></td>'
-    what = escape(", ".join(f"{label(name).title} {value}" for name, value in grid.settings(cell).items()))
+    what = escape(", ".join(f"{label(axis.name).title} {value}" for axis, value in grid.values(cell)))
     image = f'<img src="{escape(tile.source)}" alt="{what}">'
     if not tile.link:
         return f"<td>{image}</td>"
@@ -70,4 +70,4 @@ def _cell(grid: Grid, cell: int, tile: Tile | None) -> str:
 
 
 def _value(name: str, value: str) -> str:
-    return escape(label(name).names.get(value, value))
+    return escape(label(name).names.get(value, value) or "empty")

@@ -8,6 +8,7 @@ from sd3demo.engine import Plan
 from sd3demo.engine.events import Finished
 from sd3demo.settings import Resolved, counted, text_inputs
 from sd3demo.ui.controls.labels import label
+from sd3demo.ui.run.as_code_view import as_code_html
 
 OFF = {"zeros": "zeros in place of {}", "omit": "{} left out", "empty": "an empty text for {}"}
 STRAIGHT = 0.005  # how much longer than its chord a path may be to be called straight
@@ -19,7 +20,10 @@ def story_html(plan: Plan, finished: Finished, previous: Resolved | None) -> str
     changed = _changed(plan.request, previous)
     paragraphs = "".join(f"<p>{sentence}</p>" for sentence in filter(None, sentences))
     first = f'<p class="changed">{changed}</p>' if changed else ""
-    return f"{_figures(plan, finished)}{first}{paragraphs}"
+    code = as_code_html(
+        plan.request, noise_sha256=finished.noise_sha256[0], weights_sha256=finished.weights_sha256
+    )
+    return f"{_figures(plan, finished)}{first}{paragraphs}{code}"
 
 
 def done_text(finished: Finished) -> str:

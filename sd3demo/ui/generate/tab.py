@@ -23,7 +23,7 @@ from sd3demo.ui.generate import handlers, image_grid
 from sd3demo.ui.generate.examples import EXAMPLES
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.generate.prompt_note import prompt_note_html
-from sd3demo.ui.generate.size import SHAPES, recommendation
+from sd3demo.ui.generate.size import recommendation, shape_choices
 from sd3demo.ui.run import pictures
 from sd3demo.ui.run.markdown import prose, text_file
 from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
@@ -50,7 +50,7 @@ class GenerateActions:
     stop: gr.Button
     dice: gr.Button
     reseed: gr.Checkbox
-    shape: gr.Radio
+    shape: gr.Dropdown
     recommend: gr.Button
     examples: gr.Dataset
     receipt: gr.File
@@ -68,6 +68,8 @@ class GenerateOutputs:
     strip: gr.HTML
     story: gr.HTML
     files: gr.File
+    column: gr.Column
+    """That of the picture, under which the grid stands."""
 
 
 def generate(core: Core, kind: type[Request] = Request) -> None:
@@ -77,11 +79,12 @@ def generate(core: Core, kind: type[Request] = Request) -> None:
     """
     spec = find(core.models[0])
     answers = GenerateHandlers(core, kind)
+    uploaded = [gr.State(None, time_to_live=KEPT) for _ in FILES]
     with gr.Row(elem_id="bench"):
         settings, actions = _asked(core, spec, kind)
         shown = _shown(spec)
-    uploaded = [gr.State(None, time_to_live=KEPT) for _ in FILES]
-    grid = image_grid.grid_panel(answers, settings, uploaded)
+        with shown.column:
+            grid = image_grid.grid_panel(answers, settings, uploaded)
     _connect(answers, settings, actions, shown, grid, uploaded)
 
 
@@ -127,11 +130,12 @@ def _asked(core: Core, spec: ModelSpec, kind: type[Request]) -> tuple[dict[str, 
                     pictures_asked = {name: _file(name) for name in FILES}
                     picture_status = gr.HTML(elem_id="picture-status")
                 if "width" in group.fields:
-                    shape = gr.Radio(
-                        list(SHAPES),
+                    shape = gr.Dropdown(
+                        shape_choices(spec),
                         value="1:1",
+                        allow_custom_value=True,
                         label="Shape",
-                        info="Width to height, at the model's number of pixels.",
+                        info="Choose, or type any ratio such as 5:2 or a size such as 768 x 512.",
                         elem_id="shape",
                     )
                 for name in group.fields:
@@ -164,7 +168,7 @@ def _file(name: str) -> gr.File:
 def _shown(spec: ModelSpec) -> GenerateOutputs:
     """The picture with its progress, and beside it what was done."""
     values = build.opening(spec)
-    with gr.Column(elem_id="show"):
+    with gr.Column(elem_id="show") as column:
         size = (int(values["width"]), int(values["height"]))
         opening = _recorded_html() or pictures.waiting(size)
         shown = gr.HTML(opening, elem_id="pictures")
@@ -174,7 +178,7 @@ def _shown(spec: ModelSpec) -> GenerateOutputs:
     with gr.Column(elem_id="tell"):
         story = gr.HTML(elem_id="story")
         prose(INTRODUCTION, "introduction")
-    return GenerateOutputs(status, shown, strip, story, files)
+    return GenerateOutputs(status, shown, strip, story, files, column)
 
 
 def _recorded_html() -> str:
@@ -207,6 +211,7 @@ def _connect(
         [shown.pictures, shown.strip, shown.story, shown.files, previous, seed, prompt],
         status=shown.status,
         titles=titles(answers.kind),
+        saved=answers.core.keeps_running,
     )
     stop_runs(actions.stop, [run], ended=handlers.ended)
 

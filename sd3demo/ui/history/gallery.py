@@ -4,11 +4,12 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import SupportsFloat
+from typing import SupportsFloat, TypeAlias
 
 from sd3demo.catalogue import find
 from sd3demo.errors import Refusal
 from sd3demo.history.index import HistoryIndex, RunRecord
+from sd3demo.history.lineage import Lineage
 from sd3demo.history.store import RunStore, finished_at
 from sd3demo.settings import Resolved, counted
 from sd3demo.ui.controls import build
@@ -35,8 +36,10 @@ ON_LOAD = """
     if (button) trigger("select", { run: button.dataset.run });
   });
   element.addEventListener("change", (event) => {
+    const { value, checked } = event.target;
+    if (event.target.matches(".star input")) trigger("like", { run: value, on: checked });
     if (!event.target.matches(".mark input")) return;
-    marked[event.target.checked ? "add" : "delete"](event.target.value);
+    marked[checked ? "add" : "delete"](value);
     tell();
   });
   element.addEventListener("keydown", (event) => {
@@ -53,17 +56,96 @@ ON_LOAD = """
   });
 """
 """Marks stay from page to page; arrow keys go from picture to picture."""
+FAMILY_ON_LOAD = """
+  element.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-run]");
+    if (button) trigger("select", { run: button.dataset.run });
+  });
+"""
+TOOLS_ON_LOAD = """
+  element.addEventListener("click", (event) => {
+    const act = event.target.closest("button[data-act]")?.dataset.act;
+    const marked = document.querySelector("#runs [data-marked]")?.dataset.marked ?? "";
+    if (act === "favourites") {
+      const box = document.querySelector("#search :is(input, textarea)");
+      box.value = box.value.includes("is:favourite") ? box.value.replace(/ *is:favourite */, "") :
+        `${box.value} is:favourite`.trim();
+      box.dispatchEvent(new Event("input", { bubbles: true }));
+    } else if (act) trigger(act, { marked });
+  });
+"""
+"""What is done with the marked runs: `like`, `delete`, `download`, and `copy` for all that were found."""
+MOST_CHANGES = 3  # that a card names
+MOST_RELATIVES = 8  # of one kind that a run names
+
+Changes: TypeAlias = Mapping[str, tuple[object, object]]
 
 
-def tiles(index: HistoryIndex, ids: Sequence[str], chosen: str) -> str:
-    """A page of small pictures."""
-    items = "".join(_tile(index, id, id == chosen) for id in ids)
+def tools(*, may_delete: bool) -> str:
+    """The buttons for many runs at once; who may not delete runs may make no favourites, which are kept."""
+    buttons = {
+        **({"like": ("favourite-marked", "Favourite marked")} if may_delete else {}),
+        "download": ("export-marked", "Export marked"),
+        **({"delete": ("delete-marked", "Delete marked")} if may_delete else {}),
+        "favourites": ("favourites", "★ Favourites"),
+        "copy": ("export-found", "Export all found"),
+    }
+    items = "".join(
+        f'<button type="button" class="act" id="{id}" data-act="{act}">{title}</button>'
+        for act, (id, title) in buttons.items()
+    )
+    return f'<p id="marked" aria-live="polite">0 marked</p>{items}'
+
+
+def tiles(
+    index: HistoryIndex,
+    ids: Sequence[str],
+    chosen: str,
+    before: Mapping[str, str],
+    *,
+    may_mark: bool = True,
+) -> str:
+    """A page of small pictures; `before` is for each the run that was made before it, where there is one.
+
+    `may_mark` is whether this visitor may make favourites.
+    """
+    items = "".join(_tile(index, id, id == chosen, before.get(id, ""), may_mark) for id in ids)
     return f'<ol class="runs" aria-label="Finished runs, the newest first">{items}</ol>'
 
 
 def nothing(wanted: str) -> str:
-    """What stands there when no prompt holds the words."""
-    return f'<p class="nothing">No prompt holds “{escape(_cut(wanted, 60))}”. Search for fewer words.</p>'
+    """What stands there when no run is what was searched for."""
+    return f'<p class="no-match">No run matches “{escape(_cut(wanted, 60))}”. Search for less.</p>'
+
+
+def no_search(sentence: str) -> str:
+    """What stands there when a search cannot be read."""
+    return f'<p class="no-match failed" role="alert">{escape(sentence[:1].upper() + sentence[1:])}.</p>'
+
+
+def changes_text(changes: Changes) -> str:
+    """What differs between a run and the one before it: `CFG scale 5 → 1, Steps 28 → 4`.
+
+    The prompt, which stands on the card, is not said again.
+    """
+    parts = [
+        f"{label(name).title} {_value(name, was)} → {_value(name, now)}"
+        for name, (was, now) in changes.items()
+        if name != "prompt"
+    ]
+    more = f", {len(parts) - MOST_CHANGES} more" if len(parts) > MOST_CHANGES else ""
+    return ", ".join(parts[:MOST_CHANGES]) + more if parts else "" if changes else "The same settings"
+
+
+def family_html(index: HistoryIndex, lineage: Lineage) -> str:
+    """The run that an enlarged picture comes from, and those that enlarged this one; each can be opened."""
+    rows = {"Enlarged from": lineage.parents, "Enlarged in": lineage.children}
+    items = "".join(
+        f"<dt>{title}</dt><dd>{''.join(_relative(index, id) for id in ids[:MOST_RELATIVES])}</dd>"
+        for title, ids in rows.items()
+        if ids
+    )
+    return f'<dl class="own family">{items}</dl>' if items else ""
 
 
 def run_html(record: RunRecord) -> str:
@@ -121,22 +203,46 @@ def kept_in(store: RunStore, *, by_path: bool = True) -> str:
     )
 
 
-def _tile(index: HistoryIndex, id: str, chosen: bool) -> str:
+def _tile(index: HistoryIndex, id: str, chosen: bool, before: str, may_mark: bool) -> str:
     prompt = index.prompt(id) or ""
-    small = base64.b64encode(index.thumbnail(id)).decode()
     when = moment(finished_at(id))
     short = escape(_cut(prompt, 80))
-    image = (
-        f'<img src="data:image/webp;base64,{small}" alt="Picture for: {escape(_cut(prompt, 200))}">'
-        if small
-        else '<span class="gone">The picture cannot be read</span>'
-    )
+    changes = escape(changes_text(index.changes(id, before))) if before else ""
+    changed = f'<small class="changes" title="Since the run before">{changes}</small>' if changes else ""
+    starred = " checked" if index.store.is_favourite(id) else ""
+    starred += "" if may_mark else " disabled"
     return (
-        f'<li><button type="button" data-run="{id}" aria-pressed="{str(chosen).lower()}">{image}'
-        f'<span aria-hidden="true">{short}</span><small>{when}</small></button>'
-        f'<label class="mark"><input type="checkbox" value="{id}" aria-label="Mark: {short}, {when}">'
-        "</label></li>"
+        f'<li><button type="button" data-run="{id}" aria-pressed="{str(chosen).lower()}">'
+        f'{_thumbnail(index, id)}<span aria-hidden="true">{short}</span>{changed}'
+        f"<small>{when}</small></button>"
+        f'<label class="mark"><input type="checkbox" value="{id}" aria-label="Mark: {short}, {when}"></label>'
+        f'<label class="star"><input type="checkbox" value="{id}" aria-label="Favourite: {short}, {when}"'
+        f"{starred}></label></li>"
     )
+
+
+def _thumbnail(index: HistoryIndex, id: str) -> str:
+    small = base64.b64encode(index.thumbnail(id)).decode()
+    if not small:
+        return '<span class="gone">The picture cannot be read</span>'
+    words = escape(_cut(index.prompt(id) or "", 200))
+    return f'<img src="data:image/webp;base64,{small}" alt="Picture for: {words}">'
+
+
+def _relative(index: HistoryIndex, id: str) -> str:
+    settings = index.settings(id) or {}
+    how = "native"
+    if "scale" in settings:
+        how = f"{_word('scale', settings['scale'])}×, {settings.get('method', 'projected')}"
+    return (
+        f'<button type="button" class="act" data-run="{id}">{_thumbnail(index, id)}'
+        f"{escape(how)}, {moment(finished_at(id))}</button>"
+    )
+
+
+def _value(name: str, value: object) -> str:
+    """A value on a card; what was left to the model, or is another kind of run's, is a dash."""
+    return _cut(_word(name, value), 24) or "–" if value is not None else "–"
 
 
 def _own(request: Resolved) -> str:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import gradio as gr
 
@@ -10,6 +11,7 @@ from sd3demo.errors import Refusal
 from sd3demo.history import model_on_offer
 from sd3demo.history.export import export
 from sd3demo.history.index import HistoryIndex, RunRecord
+from sd3demo.history.lineage import LineageIndex
 from sd3demo.settings import Resolved
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
 from sd3demo.ui.context import Core
@@ -18,6 +20,7 @@ from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.history import gallery
 from sd3demo.ui.run import pictures
+from sd3demo.ui.run.as_code_view import as_code_html
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
 from sd3demo.ui.run.run_status import failed, finished, status_html
@@ -25,6 +28,8 @@ from sd3demo.ui.server.gradio_internals import ServedFile, upload_folder, write_
 
 PAGE = 24  # runs on a page of the gallery
 KEPT = "runs are not deleted here: whoever runs this page decides that, with `sd3demo serve --deletion on`"
+NO_FAVOURITES = "favourites are kept longest: who may not delete runs here may not make favourites"
+NONE_MARKED = "no run is marked; tick some first"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class HistoryHandlers:
     def __init__(self, core: Core, index: HistoryIndex) -> None:
         self._core = core
         self._index = index
+        self._lineage = LineageIndex(index)
 
     def searched(self, wanted: str, place: HistoryPlace) -> list[object]:
         start = place.start if wanted == place.wanted else 0
@@ -76,11 +82,31 @@ class HistoryHandlers:
             pictures.finished(
                 [file.source for file in files], [file.name for file in files], size, request.prompt
             ),
-            gallery.run_html(record) + gallery.actions(record, link, why),
+            gallery.run_html(record)
+            + gallery.actions(record, link, why)
+            + gallery.family_html(self._index, self._lineage.of(id))
+            + as_code_html(request, **record.hashes),
             [file.path for file in files],
             "",
-            self._tiles(self._index.find(now.wanted), now),
+            self._page(now)[1],
         ]
+
+    def star(self, place: HistoryPlace, event: gr.EventData) -> list[object]:
+        """One run marked as a favourite or as none: the page of runs, and a sentence where it cannot be."""
+        return self._starred([str(getattr(event, "run", ""))], bool(getattr(event, "on", False)), place)
+
+    def star_marked(self, place: HistoryPlace, event: gr.EventData) -> list[object]:
+        """All marked runs become favourites; where all are, none of them stays one."""
+        ids = _marked(event).split()
+        if not ids:
+            return [*self._page(place), _failed(NONE_MARKED)]
+        return self._starred(ids, not all(map(self._index.store.is_favourite, ids)), place)
+
+    def ask_to_delete_event(self, event: gr.EventData) -> list[object]:
+        return self.ask_to_delete_marked(_marked(event))
+
+    def export_event(self, event: gr.EventData) -> list[object]:
+        return self.export_marked(_marked(event))
 
     def ask_to_delete(self, place: HistoryPlace) -> list[object]:
         return self._asked((place.chosen,) if place.chosen else ())
@@ -119,7 +145,10 @@ class HistoryHandlers:
         return self._exported(marked.split())
 
     def export_found(self, place: HistoryPlace) -> list[object]:
-        return self._exported(self._index.find(place.wanted))
+        try:
+            return self._exported(self._index.find(place.wanted))
+        except Refusal as error:
+            return [_failed(str(error)), None]
 
     def _link(self, request: Resolved) -> str:
         """The address with these settings, on the tab that makes such pictures."""
@@ -133,7 +162,11 @@ class HistoryHandlers:
         return written("generate", {name: getattr(request, name) for name in answers.names}, answers.start)
 
     def _page(self, place: HistoryPlace) -> list[object]:
-        found = self._index.find(place.wanted)
+        try:
+            found = self._index.find(place.wanted)
+        except Refusal as error:
+            off = gr.update(interactive=False)
+            return [place, gallery.no_search(str(error)), "", off, off]
         last = max((len(found) - 1) // PAGE * PAGE, 0)
         now = HistoryPlace(place.wanted, min(place.start, last), place.chosen)
         until = min(now.start + PAGE, len(found))
@@ -144,13 +177,27 @@ class HistoryHandlers:
     def _tiles(self, found: Sequence[str], place: HistoryPlace) -> str:
         if not found:
             return gallery.nothing(place.wanted) if place.wanted.strip() else gallery.EMPTY
-        return gallery.tiles(self._index, found[place.start : place.start + PAGE], place.chosen)
+        until = place.start + PAGE
+        before = dict(pairwise(found[place.start : until + 1]))  # the next on the page was made before
+        may_mark = self._core.may_delete
+        return gallery.tiles(self._index, found[place.start : until], place.chosen, before, may_mark=may_mark)
+
+    def _starred(self, ids: Sequence[str], favourite: bool, place: HistoryPlace) -> list[object]:
+        if not self._core.may_delete:
+            return [*self._page(place), _failed(NO_FAVOURITES)]
+        said = ""
+        for id in ids:
+            try:
+                self._index.store.mark_favourite(id, favourite)
+            except Refusal as error:
+                said = _failed(str(error))
+        return [*self._page(place), said]
 
     def _asked(self, ids: tuple[str, ...]) -> list[object]:
         if not self._core.may_delete:
             return [_failed(KEPT), gr.update(visible=False), ()]
         if not ids:
-            return [_failed("no run is marked; tick some first"), gr.update(visible=False), ()]
+            return [_failed(NONE_MARKED), gr.update(visible=False), ()]
         runs = "this run" if len(ids) == 1 else f"these {len(ids)} runs"
         asked = f'<p class="changed" role="status">Delete {runs} and the pictures for good?</p>'
         return [asked, gr.update(visible=True), ids]
@@ -173,6 +220,11 @@ class HistoryHandlers:
             name = file_name(request.prompt, request.seed + place if alike else request.seed)
             files.append(write_served_file(image.read_bytes(), name if alike else f"{image.stem}-{name}"))
         return files
+
+
+def _marked(event: gr.EventData) -> str:
+    """The ids of the marked runs that the browser sends."""
+    return str(getattr(event, "marked", ""))
 
 
 def _failed(text: str) -> str:

@@ -15,7 +15,7 @@ from sd3demo.ui.history.handlers import HistoryHandlers, HistoryPlace
 from sd3demo.ui.run.wiring import at_once
 from sd3demo.ui.server.gradio_internals import current_tab
 
-MARKED = "document.querySelector('#runs [data-marked]')?.dataset.marked ?? ''"
+SEARCH_HELP = "Words of the prompt, and settings: cfg>3, solver:heun, steps<=10, is:favourite."
 SEEN = """() => {
   const detail = document.querySelector('#detail');
   const { top, bottom } = detail?.getBoundingClientRect() ?? {};
@@ -64,7 +64,11 @@ def history(core: Core) -> None:
         with gr.Column(elem_id="shelf", min_width=260):
             with gr.Row(elem_id="shelf-search"):
                 search = gr.Textbox(
-                    label="Search the prompts", placeholder="red circle", elem_id="search", max_lines=1
+                    label="Search",
+                    info=SEARCH_HELP,
+                    placeholder="red circle cfg>3",
+                    elem_id="search",
+                    max_lines=1,
                 )
             status = gr.HTML(elem_id="history-status")
             with gr.Row(visible=False, elem_id="sure") as sure:
@@ -75,21 +79,13 @@ def history(core: Core) -> None:
                 newer = gr.Button("Newer", size="sm", elem_id="newer", min_width=70, interactive=False)
                 count = gr.HTML(elem_id="count")
                 older = gr.Button("Older", size="sm", elem_id="older", min_width=70, interactive=False)
-            with gr.Row(elem_id="many"):
-                gr.HTML('<p id="marked" aria-live="polite">0 marked</p>')
-                export_marked = gr.Button("Export marked", size="sm", elem_id="export-marked", min_width=90)
-                delete_marked = gr.Button(
-                    "Delete marked",
-                    size="sm",
-                    elem_id="delete-marked",
-                    min_width=90,
-                    visible=core.may_delete,
-                )
-                export_found = gr.Button("Export all found", size="sm", elem_id="export-found", min_width=90)
+            tools = gr.HTML(
+                gallery.tools(may_delete=core.may_delete), elem_id="many", js_on_load=gallery.TOOLS_ON_LOAD
+            )
             gr.HTML(gallery.kept_in(core.history, by_path=not is_public()))
         with gr.Column(elem_id="detail", visible=False) as detail:
             pictures = gr.HTML(elem_id="run-pictures")
-            story = gr.HTML(elem_id="run-story")
+            story = gr.HTML(elem_id="run-story", js_on_load=gallery.FAMILY_ON_LOAD)
             with gr.Row(elem_id="run-acts"):
                 export_one = gr.Button("Export", size="sm", elem_id="export-run", min_width=80)
                 delete_one = gr.Button(
@@ -106,36 +102,35 @@ def history(core: Core) -> None:
     at_once([newer.click], answers.newer, [place], shown.page)
     at_once([older.click], answers.older, [place], shown.page)
     large: list[Component] = [pictures, story, files, status]
-    chose = at_once([runs.select], answers.choose, [place], [place, detail, *large, runs])
+    chose = at_once([runs.select, story.select], answers.choose, [place], [place, detail, *large, runs])
     chose.then(None, None, None, js=SEEN, api_visibility="private")
+    at_once([runs.like], answers.star, [place], [*shown.page, status])
+    at_once([tools.like], answers.star_marked, [place], [*shown.page, status])
 
-    marked = gr.Textbox(visible="hidden")
     ask = [status, sure, to_delete]
     at_once([delete_one.click], answers.ask_to_delete, [place], ask)
-    at_once([delete_marked.click], answers.ask_to_delete_marked, [marked], ask, js=f"() => [{MARKED}]")
+    at_once([tools.delete], answers.ask_to_delete_event, [], ask)
     at_once([keep.click], answers.keep, [], ask)
     at_once([gone.click], answers.delete, [to_delete, place], [*shown.page, *ask, detail])
 
     file = gr.File(visible="hidden")
-    _saving(export_one, answers.export_one, [place], status, file)
-    _saving(export_marked, answers.export_marked, [marked], status, file, js=f"() => [{MARKED}]")
-    _saving(export_found, answers.export_found, [place], status, file)
+    _saving(export_one.click, answers.export_one, [place], status, file)
+    _saving(tools.download, answers.export_event, [], status, file)
+    _saving(tools.copy, answers.export_found, [place], status, file)
 
 
 def _saving(
-    button: gr.Button,
+    event: Callable[..., Dependency],
     answer: Callable[..., list[object]],
     inputs: Sequence[Component],
     status: gr.HTML,
     file: gr.File,
-    js: str | None = None,
 ) -> Dependency:
     """A zip is written beside other work, and then saved by the browser."""
-    exported: Dependency = button.click(
+    exported = event(
         answer,
         inputs,
         [status, file],
-        js=js,
         show_progress="hidden",
         concurrency_limit=2,
         concurrency_id="export",

@@ -3,8 +3,10 @@
 Where a run stands is a `RunStatus` in a `gr.State`. Nothing reads it back from the page.
 """
 
+import logging
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
@@ -19,6 +21,9 @@ from sd3demo.ui.run import run_status
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.events import UNFINISHED, RunStopped
 from sd3demo.ui.run.run_status import RunStatus, status_html, stopping_html
+from sd3demo.ui.server.gradio_internals import current_call
+
+log = logging.getLogger(__name__)
 
 QUEUE = "model"
 """gradio's name of all runs. It holds none of them up: they wait in the page's own line."""
@@ -95,18 +100,20 @@ def run_in_queue(
     raw: bool = True,
     again: Literal["once", "always_last"] = "once",
     on_error: Callable[[], Sequence[object]] | None = None,
+    saved: bool = False,
 ) -> QueuedRun:
     """Wire a run, and `status` says where it stands. It waits for its turn by itself: see `run.turns`.
 
     `answer` yields a RunStatus and an update for each output. What it raises becomes a sentence, in which the
     settings have these titles; `on_error` then updates the outputs, which otherwise stay. Runs that share a
     status and a Stop button share a `state`. `raw` hands the values over unchecked: the settings check them,
-    and their sentence says more. `again` says what becomes of a click while the run goes on.
+    and their sentence says more. `again` says what becomes of a click while the run goes on. A run that is
+    `saved` goes on where its visitor leaves the page: see `finish_alone`.
     """
     state = gr.State(RunStatus()) if state is None else state
     begun = at_once(triggers, _queued, [state], [state, status])
     event = begun.success(
-        partial(streamed, answer, titles, len(outputs), on_error),
+        partial(streamed, answer, titles, len(outputs), on_error, saved=saved),
         [*inputs],
         [state, status, *outputs],
         preprocess=not raw,
@@ -177,17 +184,27 @@ def streamed(
     count: int,
     on_error: Callable[[], Sequence[object]] | None,
     *values: object,
+    saved: bool = False,
 ) -> Generator[list[object], None, None]:
-    """Every update of a run, from its turn in the queue to its end. Closing this closes the run."""
+    """Every update of a run, from its turn in the queue to its end.
+
+    Closing this closes the run, but for one that is `saved` and whose visitor has left without stopping it.
+    """
     nothing = [gr.skip()] * count
-    status = run_status.STARTING
-    yield [status, status_html(status), *nothing]
+    status, call, context = run_status.STARTING, current_call(), copy_context()
+    left_alone = False
+    news = _generator(answer, values)
     try:
-        with closing(_generator(answer(*values))) as news:
-            for status, updates in news:
-                yield [status, status_html(status), *updates]
+        yield [status, status_html(status), *nothing]
+        for status, updates in news:
+            yield [status, status_html(status), *updates]
         if status.is_active:
             raise Failure(UNFINISHED)
+    except GeneratorExit:
+        left_alone = saved and call.left()
+        if left_alone:
+            finish_alone(news, context)
+        raise
     except RunStopped as stop:
         text = f"Stopped after step {stop.steps}."
         yield [(now := run_status.stopped(status, text)), status_html(now), *nothing]
@@ -196,9 +213,27 @@ def streamed(
         yield [now, status_html(now), *(on_error() if on_error else nothing)]
         if isinstance(error, gr.Error):  # of ZeroGPU's quota: gradio shows it with its links
             raise
+    finally:
+        if not left_alone:
+            news.close()
+
+
+def finish_alone(news: Generator[object, None, None], context: Context) -> None:
+    """Bring a run whose visitor has left to its end, in a thread of its own; its answer saves the result."""
+
+    def finish() -> None:
+        try:
+            for _ in news:
+                continue
+        except RunStopped:
+            log.info("a run whose visitor had left was stopped")
+        except Exception as error:
+            log.warning("a run whose visitor had left failed: %s", sentence(error, {}))
+
+    threading.Thread(target=context.run, args=(finish,), name="left run", daemon=True).start()
 
 
 def _generator(
-    news: Iterator[tuple[RunStatus, Sequence[object]]],
+    answer: Answer, values: Sequence[object]
 ) -> Generator[tuple[RunStatus, Sequence[object]], None, None]:
-    yield from news
+    yield from answer(*values)

@@ -204,10 +204,12 @@ def add_endpoint(
 
 @dataclass(frozen=True)
 class Call:
-    """The call that is being answered: whose it is, and whether anybody still waits for its answer."""
+    """The call that is being answered: whose it is, whether anybody still waits for its answer, and whether
+    its client has gone without cancelling it."""
 
     visitor: str
     wanted: Callable[[], bool]
+    left: Callable[[], bool] = lambda: False
 
 
 def current_call(*, behind_proxy: bool = False) -> Call:
@@ -224,7 +226,8 @@ def current_call(*, behind_proxy: bool = False) -> Call:
     if id is None or id not in calls:
         return Call(visitor, lambda: True)
     event = calls[id]
-    return Call(visitor, lambda: id in calls and event.alive and not queue.stopped)
+    left = lambda: not event.alive and not queue.stopped  # noqa: E731
+    return Call(visitor, lambda: id in calls and event.alive and not queue.stopped, left)
 
 
 def _visitor(request: Any, behind_proxy: bool) -> str:

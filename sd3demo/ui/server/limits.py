@@ -45,6 +45,11 @@ class Limits(BaseModel):
         "shorten the mean wait: none on a CPU.",
     )
     studies: bool = Field(True, description="Whether visitors may run studies.")
+    keep_running: bool = Field(
+        True,
+        description="Whether a run goes on when its visitor leaves the page, where a history keeps its "
+        "picture; else it ends with its step.",
+    )
     labs: bool = Field(True, description="Whether visitors may train in the Flow lab.")
     picture_pixels: int = Field(
         64 * 2**20, ge=2**16, le=2**28, description="Pixels of a picture that is decoded."
@@ -89,6 +94,7 @@ IN_PUBLIC: Mapping[str, object] = {
     "line_seconds": 600.0,
     "visitor_places": 4,
     "studies": False,
+    "keep_running": False,
     "picture_pixels": 16 * 2**20,
     "upload_mib": 16.0,
     "uploads_mib": 512.0,

@@ -13,6 +13,7 @@ from sd3demo.errors import Refusal
 from sd3demo.settings import Settings, parse
 from sd3demo.studies.study import Measured, Study, Table, cached_cells, find_study
 from sd3demo.ui.context import Core
+from sd3demo.ui.run.as_code_view import study_as_code_html
 from sd3demo.ui.run.plots import drawn
 from sd3demo.ui.run.run_status import RunStatus, finished, running, waiting
 from sd3demo.ui.server.line import Waiting
@@ -43,9 +44,9 @@ def run_study(
     measured: list[Measured] = []
     shown_at, started = 0.0, time.monotonic()
 
-    def views(table: Table, button: object) -> list[object]:
+    def views(table: Table, button: object, code: str = "") -> list[object]:
         more = [gallery(measured)] if gallery else []
-        return ["", table_view.listing(table), button, table, *charts(study, table), *more]
+        return ["", table_view.listing(table) + code, button, table, *charts(study, table), *more]
 
     with closing(study_in_turn(core, study, settings)) as news:
         for one in news:
@@ -55,7 +56,7 @@ def run_study(
                 continue
             if isinstance(one, Table):
                 said = f"{len(measured)} measured, {_duration(time.monotonic() - started)}."
-                yield finished(said), views(one, DONE)
+                yield finished(said), views(one, DONE, study_as_code_html(name, settings))
                 return
             measured.append(one)
             if time.monotonic() - shown_at > PAUSE:

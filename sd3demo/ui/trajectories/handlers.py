@@ -22,6 +22,7 @@ from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.generate.story import done_text
+from sd3demo.ui.run.as_code_view import as_code_html
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.events import run_events
 from sd3demo.ui.run.pictures import forming
@@ -167,6 +168,8 @@ def _all(shown: ShownTrace, compared: bool, status: str = "") -> Updates:
     """Everything on the page that a trace fills, in the order of the outputs: parts, the trace, plots."""
     trace = shown.trace
     told = story.figures(trace) + story.story(trace, shown.before)
+    hashes = {"noise_sha256": trace.noise_sha256, "weights_sha256": trace.weights_sha256}
+    told += as_code_html(trace.request, **hashes)
     return [
         status,
         film.film(trace),

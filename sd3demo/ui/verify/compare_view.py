@@ -2,10 +2,9 @@
 
 from html import escape
 
-import numpy as np
-
 from sd3demo.engine.events import Pixels
 from sd3demo.history import Receipt, Verification
+from sd3demo.plots.difference_map import difference_map
 from sd3demo.ui.run import pictures
 
 EMPTY = '<p class="nothing">Drop a picture here, or choose Verify at a run of the history.</p>'
@@ -37,15 +36,21 @@ def preview_html(pixels: Pixels, step: int, count: int) -> str:
 
 
 def rerun_html(source: str, prompt: str, size: tuple[int, int], file: Pixels, rerun: Pixels) -> str:
-    """The rerun; where it differs, the differences too, as bright as can be."""
+    """The rerun; where it differs, the map of the differences too."""
     figures = _figure(source, f"The rerun, for: {prompt}", "Rerun", size)
-    difference = np.abs(file.astype(int) - rerun)
-    most = int(difference.max())
-    if most:
-        bright = (difference * (255 / most)).astype(np.uint8)
-        title = "The difference" if most > 127 else f"The difference, {255 / most:.0f} times as bright"
-        figures += _figure(pictures.uri(bright), "Where the two pictures differ", title, size)
+    found = difference_map(file, rerun)
+    if found.largest:
+        share = share_text(found.share)
+        title = f"Difference map: {share} of the pixels differ; white is {found.largest} of 255 levels"
+        figures += _figure(pictures.uri(found.pixels), "Where the two pictures differ", title, size)
     return figures
+
+
+def share_text(share: float) -> str:
+    """A share as a percentage, never rounded to none or to all."""
+    if share == 1:
+        return "100%"
+    return "under 1%" if share < 0.01 else f"{min(round(100 * share), 99)}%"
 
 
 def verdict_html(found: Verification, name: str, receipt: Receipt) -> str:

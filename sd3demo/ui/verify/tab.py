@@ -50,14 +50,13 @@ def verify(core: Core) -> None:
             verdict = gr.HTML(compare_view.EMPTY, elem_id="verify-verdict")
             with gr.Row(elem_id="verify-pictures"):
                 original, rerun = gr.HTML(elem_id="verify-file-picture"), gr.HTML(elem_id="verify-again")
-            served = gr.File(visible=False, file_count="multiple")
         prose(TEXT, "verify-words")
 
     checked = run_in_queue(
         [file.upload, came.change],
         partial(answer, core),
         [file, run],
-        [original, rerun, verdict, served, file],
+        [original, rerun, verdict, file],
         status=status,
         titles=titles(Request),
         raw=False,
@@ -75,12 +74,11 @@ class VerifyView:
     original: str | None = None
     rerun: str | None = None
     verdict: str | None = None
-    files: list[str] | None = None
 
     @property
     def updates(self) -> list[object]:
         """An update for each output; the place for the next file is empty again."""
-        parts = (self.original, self.rerun, self.verdict, self.files)
+        parts = (self.original, self.rerun, self.verdict)
         return [*(gr.skip() if part is None else part for part in parts), None]
 
 
@@ -128,7 +126,6 @@ def _rerun(core: Core, path: Path) -> Iterator[tuple[RunStatus, VerifyView]]:
             view = VerifyView(
                 rerun=compare_view.rerun_html(file.source, request.prompt, size, pixels, event.pictures[0]),
                 verdict=compare_view.verdict_html(compare(receipt, pixels, event), path.name, receipt),
-                files=[original.path, file.path],
             )
             yield finished(done_text(event)), view
         elif status := run_status(event):

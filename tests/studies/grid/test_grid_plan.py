@@ -57,9 +57,48 @@ def write(planned: GridPlan, file: Path) -> tuple[int, ...]:
     return planned.places
 
 
-def test_all_numbers_and_choices_of_a_request_can_vary_and_no_text_can() -> None:
+def test_all_that_means_something_can_vary() -> None:
     assert {"t5", "shift", "cfg", "steps", "solver", "seed", "schedule", "model", "width"} <= set(AXES)
-    assert not {"prompt", "negative", "prompt_2", "count"} & set(AXES)
+    assert {"replace", "prompt", "negative"} <= set(AXES)
+    assert not {"placement", "prompt_2", "count", "init", "lora"} & set(AXES)
+
+
+def prompts(planned: GridPlan) -> list[str]:
+    return [planned.plans[place].request.prompt for place in planned.places]
+
+
+def test_a_word_is_replaced_by_each_value_and_stays_in_the_first() -> None:
+    found = made("replace=red,blue,dark green", prompt="a red circle, reddish and red")
+    assert prompts(found) == [
+        "a red circle, reddish and red",
+        "a blue circle, reddish and blue",
+        "a dark green circle, reddish and dark green",
+    ]
+    assert found.grid.x.values == ("red", "blue", "dark green")
+
+
+def test_two_words_are_replaced_on_both_sides() -> None:
+    found = made("replace=red,blue", "replace=circle,square", prompt="a red circle")
+    assert prompts(found) == ["a red circle", "a blue circle", "a red square", "a blue square"]
+
+
+@pytest.mark.parametrize("sides", [("prompt=red cat,red dog", "replace=red,blue")] * 2)
+def test_a_word_is_replaced_in_every_prompt(sides: tuple[str, str]) -> None:
+    found = made(*sides)
+    assert prompts(found) == ["red cat", "red dog", "blue cat", "blue dog"]
+    assert prompts(made(*sides[::-1])) == ["red cat", "blue cat", "red dog", "blue dog"]
+
+
+def test_prompts_with_commas_stand_in_quotes_and_a_negative_one_may_be_empty() -> None:
+    assert prompts(made('prompt="a cat, asleep", a dog')) == ["a cat, asleep", "a dog"]
+    found = made("negative=,blurry", cfg=2)
+    assert [found.plans[place].request.negative for place in found.places] == ["", "blurry"]
+    assert grids.names(found.grid)[0] == ("negative empty", "negative blurry")
+
+
+def test_long_prompts_are_short_headings() -> None:
+    (heading, _), _ = grids.names(Grid(GridAxis("prompt", ("a" * 300, "b"))))
+    assert len(heading) == grids.LONGEST_LABEL
 
 
 def test_cells_stand_row_by_row_with_both_settings() -> None:
@@ -103,7 +142,14 @@ def test_models_and_precisions_are_run_one_after_another() -> None:
     [
         ("cfg", "", "'cfg' is no axis; give a setting and its values, such as cfg=1,2,4"),
         ("cfg=", "", "is no axis"),
-        ("prompt=a,b", "", "unknown axis 'prompt'; choose one of model, seed"),
+        ("placement=resident,streamed", "", "unknown axis 'placement'; choose one of replace, prompt"),
+        ("replace=blue,green", "", "replace looks for 'blue', which is not in the prompt 'red'; its first"),
+        ("replace=re,green", "", "replace looks for 're', which is not in the prompt"),
+        (
+            "prompt=red,green",
+            "replace=red,blue",
+            "looks for 'red', which is not in the prompt 'green'",
+        ),
         ("count=1,2", "", "unknown axis 'count'"),
         ("cfg=1,2,1", "", "cfg is 1 twice along its axis"),
         ("cfg=0.5", "", "cfg is 0.5; it must lie in"),

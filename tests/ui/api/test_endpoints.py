@@ -14,13 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sd3demo.history import read_receipt
+from sd3demo.history.sheet_receipts import read_sheet
 from sd3demo.settings import Request, choices_of
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui import Core, build
 from sd3demo.ui.api.parameters import NAMES, SERVER_FILES
+from sd3demo.ui.controls.labels import label
 from tests.ui.fake_page import Rehearsal, serving, write_model
 
-PUBLIC = ("/infer", "/extrapolate", "/plan", "/study", "/schedule", "/densities")
+PUBLIC = ("/infer", "/extrapolate", "/grid", "/plan", "/study", "/schedule", "/densities")
 FIRST: dict[str, tuple[str, ...]] = {
     "/infer": (
         "prompt",
@@ -62,6 +64,7 @@ FIRST: dict[str, tuple[str, ...]] = {
         "model",
         "vram",
     ),
+    "/grid": ("prompt", "x", "y", "negative_prompt", "seed", "model"),
     "/study": ("name", "settings"),
     "/schedule": ("steps", "shift", "schedule", "width", "height", "model"),
     "/densities": ("density", "m", "s", "alpha", "points"),
@@ -144,7 +147,7 @@ def test_a_client_that_knows_fewer_parameters_still_gets_an_answer(
     name: str, first: tuple[str, ...], client: Client
 ) -> None:
     given: dict[str, object] = {"prompt": "a red circle", "name": "none", "scale": 2}
-    given |= {"density": "mode", "m": 0, "alpha": 1, "points": 3}
+    given |= {"density": "mode", "m": 0, "alpha": 1, "points": 3, "x": "replace=red,blue"}
     told = posted(client, name.removeprefix("/"), [given.get(one) for one in first])
     assert ("unknown study" in told) if name == "/study" else ("event: complete" in told), told
 
@@ -200,6 +203,19 @@ BAD = [
     ("/extrapolate", {"prompt": "a", "method": "magic"}, "unknown method 'magic'"),
     ("/extrapolate", {"prompt": "a", "low_pass": "high"}, "unknown low_pass 'high'"),
     ("/extrapolate", {"prompt": " "}, "prompt is empty"),
+    ("/grid", {"prompt": "red", "x": "cfg"}, "'cfg' is no axis; give a setting and its values"),
+    (
+        "/grid",
+        {"prompt": "red", "x": "placement=resident"},
+        "unknown axis 'placement'; choose one of replace",
+    ),
+    (
+        "/grid",
+        {"prompt": "red", "x": "replace=blue,red"},
+        "replace looks for 'blue', which is not in the prompt",
+    ),
+    ("/grid", {"prompt": "red", "x": "guidance_scale=1,31"}, "guidance_scale is 31; it must lie in [1, 30]"),
+    ("/grid", {"prompt": "red", "x": "seed=1", "y": "seed=2"}, "seed is on both sides of the grid"),
     ("/study", {"name": "none"}, "unknown study 'none'; choose one of path-length"),
     ("/study", {"name": "path-length", "settings": {"m": 1}}, "unknown setting 'm'; choose one of"),
     ("/study", {"name": "path-length", "settings": {"n": 201}}, "n is 201; on the page it must lie in"),
@@ -258,6 +274,33 @@ def test_whatever_is_sent_is_answered_with_a_value_or_one_sentence(
     assert re.match(r"event: (complete|error)\n", told.replace("event: heartbeat\ndata: null\n\n", ""))
     assert "Traceback" not in told
     assert "went wrong that should not have" not in told
+
+
+def test_a_grid_comes_with_the_receipt_of_every_cell(client: Client) -> None:
+    axes = {"x": "replace=red,blue", "y": "num_inference_steps=2,3"}
+    sheet = read_sheet(Path(client.predict("a red circle", **axes, api_name="/grid")))
+    cells = [sheet.cell(column, row).request for row in (0, 1) for column in (0, 1)]
+    assert [(cell.prompt, cell.steps) for cell in cells] == [
+        ("a red circle", 2),
+        ("a blue circle", 2),
+        ("a red circle", 3),
+        ("a blue circle", 3),
+    ]
+
+
+@pytest.mark.parametrize("name", ["/infer", "/extrapolate", "/grid", "/plan", "/schedule"])
+def test_parameters_are_called_and_described_as_their_settings(name: str, client: Client) -> None:
+    """Those that are settings; what an endpoint says in other words of its own is listed here."""
+    own = {"model", "init", "mask", "vram", "x", "y", "randomize_seed"}
+    own |= {"/plan": {"prompt"}, "/extrapolate": {"scale"}}.get(name, set())
+    with urllib.request.urlopen(f"{client.src}gradio_api/info", timeout=60) as answer:
+        told = json.load(answer)["named_endpoints"][name]["parameters"]
+    settings_of = {NAMES.get(one, one): one for one in Extrapolation.model_fields}
+    for parameter in told:
+        if (called := parameter["parameter_name"]) not in own:
+            setting = called if name == "/schedule" else settings_of[called]
+            assert parameter["label"] == label(setting).title
+            assert parameter["python_type"]["description"] == Extrapolation.model_fields[setting].description
 
 
 def test_a_larger_picture_comes_with_its_receipt(client: Client) -> None:

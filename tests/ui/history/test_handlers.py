@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,13 +11,16 @@ import pytest
 
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, plan
+from sd3demo.engine.events import Finished
 from sd3demo.history import Run, RunStore
 from sd3demo.history.index import HistoryIndex
 from sd3demo.settings import Request, parse
+from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui import Core, build
 from sd3demo.ui.controls import deep_links as links
 from sd3demo.ui.history import gallery
 from sd3demo.ui.history.handlers import PAGE, HistoryHandlers, HistoryPlace
+from tests.ui.fake_extrapolation import enlarging
 from tests.ui.fake_page import Rehearsal, finished
 
 HTML = "<img src=x onerror=alert(1)> & \"quoted\" 'single'"
@@ -95,7 +99,7 @@ def test_a_new_search_begins_at_its_first_page(answers: HistoryHandlers, store: 
     assert len(shown(runs)) == PAGE // 2
     assert str(count).startswith("<p>1–")
     _, runs, *_ = answers.searched("<b>green", place)  # type: ignore[arg-type]
-    assert "No prompt holds “&lt;b&gt;green”" in str(runs)
+    assert "No run matches “&lt;b&gt;green”" in str(runs)
 
 
 def test_a_run_is_shown_large_with_its_words_and_ways_on(
@@ -198,6 +202,114 @@ def test_one_run_marked_runs_and_all_that_were_found_can_be_taken_home(
     said, path = answers.export_marked("")
     assert "No run is chosen" in str(said)
     assert path is None
+
+
+def event(**data: object) -> SimpleNamespace:
+    return SimpleNamespace(**data)
+
+
+def starred(runs: object) -> list[str]:
+    return re.findall('<label class="star"><input type="checkbox" value="([^"]+)"[^>]* checked>', str(runs))
+
+
+def test_a_star_is_kept_and_found(answers: HistoryHandlers, store: RunStore) -> None:
+    first, second = save(store), save(store, seed=1)
+    _, runs, *_, said = answers.star(HistoryPlace(), event(run=first.id, on=True))  # type: ignore[arg-type]
+    assert (starred(runs), said) == ([first.id], "")
+    assert shown(answers.searched("is:favourite", HistoryPlace())[1]) == [first.id]
+    _, runs, *_ = answers.star(HistoryPlace(), event(run=first.id, on=False))  # type: ignore[arg-type]
+    assert starred(runs) == []
+    *_, said = answers.star(HistoryPlace(), event(run="../..", on=True))  # type: ignore[arg-type]
+    assert "There is no run" in said  # type: ignore[operator]
+    assert starred(answers.star(HistoryPlace(), event(run=second.id, on=True))[1]) == [second.id]  # type: ignore[arg-type]
+
+
+def test_all_marked_runs_become_favourites_and_where_all_are_none(
+    answers: HistoryHandlers, store: RunStore
+) -> None:
+    first, second, third = (save(store, seed=k).id for k in range(3))
+    store.mark_favourite(first, True)
+    both = event(marked=f"{first} {second}")
+    _, runs, *_, said = answers.star_marked(HistoryPlace(), both)  # type: ignore[arg-type]
+    assert (starred(runs), said) == ([second, first], "")
+    assert starred(answers.star_marked(HistoryPlace(), both)[1]) == []  # type: ignore[arg-type]
+    assert "No run is marked" in str(answers.star_marked(HistoryPlace(), event(marked=""))[-1])  # type: ignore[arg-type]
+    assert answers.ask_to_delete_event(event(marked=third))[2] == (third,)  # type: ignore[arg-type]
+    assert "exported as" in str(answers.export_event(event(marked=third))[0])  # type: ignore[arg-type]
+
+
+def test_who_may_not_delete_may_make_no_favourites(store: RunStore, core: Core) -> None:
+    kept = save(store)
+    visitor = HistoryHandlers(replace(core, may_delete=False), HistoryIndex(store))
+    *_, said = visitor.star(HistoryPlace(), event(run=kept.id, on=True))  # type: ignore[arg-type]
+    assert "who may not delete runs here may not make favourites" in str(said)
+    assert not store.is_favourite(kept.id)
+    assert "disabled" in str(visitor.searched("", HistoryPlace())[1])
+    assert "favourite-marked" not in gallery.tools(may_delete=False)
+
+
+def test_settings_are_searched_for_and_a_bad_search_is_one_sentence_that_goes(
+    answers: HistoryHandlers, store: RunStore
+) -> None:
+    few, many = save(store, steps=2), save(store, steps=20, cfg=7, solver="heun")
+    assert shown(answers.searched("steps<=10", HistoryPlace())[1]) == [few.id]
+    assert shown(answers.searched("circle cfg>6 sampler:heun", HistoryPlace())[1]) == [many.id]
+    place, runs, count, newer, older = answers.searched("cfgg>3", HistoryPlace())
+    assert "Unknown setting &#x27;cfgg&#x27; in the search; nearest are cfg" in str(runs)
+    assert 'role="alert"' in str(runs)
+    assert (count, newer["interactive"], older["interactive"]) == ("", False, False)  # type: ignore[index]
+    assert shown(answers.searched("steps>10", place)[1]) == [many.id]  # type: ignore[arg-type]
+    said, path = answers.export_found(HistoryPlace("cfgg>3"))
+    assert "Unknown setting" in str(said)
+    assert path is None
+
+
+def changes(runs: object) -> list[str]:
+    """What each card says, the newest first; empty where it says nothing."""
+    cards = str(runs).split("<li>")[1:]
+    found = (re.search('class="changes"[^>]*>([^<]*)<', card) for card in cards)
+    return [match[1] if match else "" for match in found]
+
+
+def test_each_card_says_what_differs_from_the_one_before(answers: HistoryHandlers, store: RunStore) -> None:
+    save(store, seed=3)
+    save(store, seed=3, cfg=1, t5="zeros", precision="bfloat16")
+    save(store, "a blue square", seed=3, cfg=1, t5="zeros")
+    save(store, "a blue square", seed=3, cfg=1, t5="zeros")
+    save(store, "a blue square", seed=4, steps=5, cfg=2, negative="<b>", solver="heun")
+    found = changes(answers.searched("", HistoryPlace())[1])
+    assert found[3:] == ["CFG scale 4 → 1, T5 On → Zeros", ""]
+    assert found[1:3] == ["The same settings", ""]  # another prompt alone stands on the card already
+    assert found[0].startswith("Negative prompt – → &lt;b&gt;, Seed 3 → 4, Steps 2 → 5, ")
+    assert found[0].endswith(" more")
+
+
+def test_a_picture_leads_to_what_was_enlarged_of_it_and_back(
+    store: RunStore, answers: HistoryHandlers
+) -> None:
+    small = save(store, seed=5)
+    asked = parse(
+        Extrapolation, {"prompt": "a red circle", "model": "tiny", "steps": 2, "seed": 5, "scale": 2}
+    )
+    planned = plan(asked, find("tiny"), Budget())
+    *_, done = enlarging(planned)
+    assert isinstance(done, Finished)
+    noise = finished(plan(parse(Request, {"prompt": "-", "seed": 5}), find("tiny"), Budget())).noise_sha256
+    done = replace(done, arms={**done.arms, "native": replace(done.arms["native"], noise_sha256=noise)})
+    large = store.save(planned.request, done, {arm.name: arm.request for arm in planned.arms})
+    assert f'data-run="{large.id}"' in str(choose(answers, small.id)[3])
+    assert "Enlarged in" in str(choose(answers, small.id)[3])
+    assert "2×, projected" in str(choose(answers, small.id)[3])
+    assert f'data-run="{small.id}"' in str(choose(answers, large.id)[3])
+    assert "Enlarged from" in str(choose(answers, large.id)[3])
+    assert "data-run" not in str(choose(answers, save(store, seed=6).id)[3])
+
+
+def test_a_run_is_shown_as_code(store: RunStore, answers: HistoryHandlers) -> None:
+    story = str(choose(answers, save(store, seed=5, steps=4).id)[3])
+    assert "sd3demo generate &#x27;a red circle&#x27; --seed 5 --steps 4" in story
+    assert "from gradio_client import Client" in story
+    assert 'download="sd3demo-5.ipynb"' in story
 
 
 def test_where_people_share_the_page_there_is_no_history_and_it_says_why(store: RunStore) -> None:

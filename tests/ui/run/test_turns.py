@@ -167,3 +167,29 @@ def test_where_runs_are_lent_one_by_one_each_goes_alone(core: Core, rehearsal: R
     for each in news:
         assert isinstance(list(each)[-1], Finished)
     assert rehearsal.most_at_once == 1
+
+
+@pytest.mark.parametrize("keep_running", [True, False])
+def test_a_run_that_is_saved_goes_on_without_its_visitor_where_the_page_says_so(
+    keep_running: bool, rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", lambda: False))
+    limits = parse(Limits, {"keep_running": keep_running})
+    model = str(write_model(tmp_path / "model"))
+    page = Core((model,), rehearsal.run, RunStore(tmp_path / "runs"), line=Line(limits))
+    news = in_turn(page, prepare({"prompt": "a", "model": model, "steps": 2}, page), saved=True)
+    if not keep_running:
+        with pytest.raises(RunStopped):
+            list(news)
+        return
+    assert isinstance(list(news)[-1], Finished)
+
+
+def test_a_run_that_is_saved_nowhere_ends_with_its_visitor(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert core.limits.keep_running
+    assert core.history is None
+    monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", lambda: False))
+    with pytest.raises(RunStopped):
+        list(in_turn(core, prepare({"prompt": "a", "model": core.models[0]}, core), saved=True))

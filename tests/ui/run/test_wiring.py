@@ -1,5 +1,6 @@
 """Start and Stop on every tab: what the status says at once, and how a run is said to end."""
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import gradio as gr
@@ -22,6 +23,7 @@ from sd3demo.ui.run.run_status import (
     status_html,
     stopped,
 )
+from sd3demo.ui.server.gradio_internals import Call
 from tests.ui.fake_page import Rehearsal
 
 STEP = running("Step 3 of 8", step=3, count=8)
@@ -171,3 +173,49 @@ def test_closing_the_updates_closes_the_run() -> None:
     assert not closed
     updates.close()
     assert closed
+
+
+@pytest.mark.parametrize(
+    ("saved", "left", "goes_on"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+    ids=["left", "stopped", "left, and kept nowhere"],
+)
+def test_a_run_goes_on_when_its_visitor_leaves_and_not_when_it_is_stopped(
+    saved: bool, left: bool, goes_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, over = [], threading.Event()
+
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        how = "closed"
+        try:
+            yield STEP, ["half"]
+            yield finished("Done."), ["whole"]
+            how = "finished"
+        finally:
+            ended.append(how)
+            over.set()
+
+    monkeypatch.setattr(wiring, "current_call", lambda: Call("me", lambda: not left, lambda: left))
+    updates = wiring.streamed(answer, {}, 1, None, saved=saved)
+    next(updates), next(updates)
+    updates.close()
+    assert over.wait(timeout=60)
+    assert ended == ["finished" if goes_on else "closed"]
+
+
+def test_what_goes_wrong_in_a_run_that_was_left_is_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer() -> Iterator[tuple[RunStatus, Sequence[object]]]:
+        yield STEP, ["half"]
+        raise Failure("the latent is not finite")
+
+    threads: list[threading.Thread] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda one: (threads.append(one), start(one)))
+    monkeypatch.setattr(wiring, "current_call", lambda: Call("me", lambda: False, lambda: True))
+    updates = wiring.streamed(answer, {}, 1, None, saved=True)
+    next(updates), next(updates)
+    updates.close()
+    threads[-1].join(timeout=60)
+    assert "a run whose visitor had left failed: the latent is not finite" in caplog.text

@@ -131,10 +131,20 @@ def flipped() -> Callable[[Path], Path]:
 def test_the_page_says_that_weights_are_damaged_and_else_nothing(
     tmp_path: Path, flipped: Callable[[Path], Path]
 ) -> None:
-    operations = Operations()
-    assert app._notice(operations) == ""
+    operations, work = Operations(), Core(("tiny",), Rehearsal().run)
+    assert app._notice(work, operations) == ""
     first_load.check_weights(str(flipped(tmp_path)), operations)
-    assert 'role="alert"' in app._notice(operations)
+    assert 'role="alert"' in app._notice(work, operations)
     page = build(Core(("tiny",), Rehearsal().run))
     (shown,) = [fn for fn in page.fns.values() if getattr(fn.fn, "func", None) is app._notice]
     assert shown.targets[0][1] == "load"
+
+
+def test_a_page_that_is_opened_during_a_run_says_where_its_picture_comes(tmp_path: Path) -> None:
+    kept = Core(("tiny",), Rehearsal().run, RunStore(tmp_path / "runs"))
+    assert app._notice(kept, Operations()) == ""
+    with kept.line.join("somebody", 1.0):
+        assert 'href="#/history"' in app._notice(kept, Operations())
+    shared = Core(("tiny",), Rehearsal().run)  # which has no history to look in
+    with shared.line.join("somebody", 1.0):
+        assert app._notice(shared, Operations()) == ""
