@@ -7,12 +7,15 @@ bias by place would have to be put together anew from the shares.
 """
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from diffusers import ContextParallelConfig, FluxTransformer2DModel, ModelMixin
+from diffusers.hooks.context_parallel import apply_context_parallel
 from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput, ParallelConfig
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 
 TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=False)
 MADE_TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)
@@ -30,7 +33,11 @@ FLUX_PLAN: Mapping[str, object] = {
 
 
 def parallelise(network: nn.Module, world: int) -> None:
-    """Share a network's tokens among the devices of the process group, of which there are `world`."""
+    """Share a network's tokens among the devices of the process group, of which there are `world`.
+
+    The steps of `ModelMixin.enable_parallelism`, which divides by the number of accelerators and so fails on
+    CPUs, where all this is tested.
+    """
     assert isinstance(network, ModelMixin)
     if isinstance(network, FluxTransformer2DModel):
         plan = FLUX_PLAN
@@ -40,8 +47,18 @@ def parallelise(network: nn.Module, world: int) -> None:
         use_own_attention(network)
         plan = SD3_PLAN
     # "anything": lengths and heads that do not divide by the number of devices, such as SD3's 333 tokens
-    config = ContextParallelConfig(ulysses_degree=world, ulysses_anything=True)
-    network.enable_parallelism(config=config, cp_plan=dict(plan))
+    shares = ContextParallelConfig(ulysses_degree=world, ulysses_anything=True)
+    config = ParallelConfig(context_parallel_config=shares)
+    mesh = init_device_mesh(
+        network.device.type, mesh_shape=shares.mesh_shape, mesh_dim_names=shares.mesh_dim_names
+    )
+    config.setup(torch.distributed.get_rank(), world, network.device, mesh=mesh)
+    network._parallel_config = config
+    for module in network.modules():
+        processor = getattr(module, "processor", None)
+        if hasattr(processor, "_parallel_config"):
+            processor._parallel_config = config
+    apply_context_parallel(network, shares, cast(Any, dict(plan)))
 
 
 def parallel_of(network: nn.Module) -> ParallelConfig | None:
