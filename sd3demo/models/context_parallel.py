@@ -17,6 +17,8 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
+__all__ = ["ParallelConfig", "exchanged_attention", "own_share", "parallel_of", "parallelise"]
+
 TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=False)
 MADE_TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)
 GATHERED = ContextParallelOutput(gather_dim=1, expected_dims=3)
@@ -56,7 +58,7 @@ def parallelise(network: nn.Module, world: int) -> None:
     network._parallel_config = config
     for module in network.modules():
         processor = getattr(module, "processor", None)
-        if hasattr(processor, "_parallel_config"):
+        if processor is not None and hasattr(processor, "_parallel_config"):
             processor._parallel_config = config
     apply_context_parallel(network, shares, cast(Any, dict(plan)))
 
