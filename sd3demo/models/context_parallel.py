@@ -7,30 +7,37 @@ bias by place would have to be put together anew from the shares.
 """
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from diffusers import ContextParallelConfig, FluxTransformer2DModel, ModelMixin
-from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput, ParallelConfig
+from diffusers.hooks.context_parallel import apply_context_parallel
+from diffusers.models._modeling_parallel import ContextParallelInput, ParallelConfig
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.nn.functional import pad
+
+__all__ = ["ParallelConfig", "exchanged_attention", "own_share", "parallel_of", "parallelise"]
 
 TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=False)
 MADE_TOKENS = ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)
-GATHERED = ContextParallelOutput(gather_dim=1, expected_dims=3)
 SD3_PLAN: Mapping[str, object] = {
     "pos_embed": {0: MADE_TOKENS},
     "context_embedder": {0: MADE_TOKENS},
-    "proj_out": GATHERED,
 }
 FLUX_PLAN: Mapping[str, object] = {
     "": {"hidden_states": TOKENS, "encoder_hidden_states": TOKENS},
-    "proj_out": GATHERED,
 }
-"""Where tokens are shared out and put together; FLUX.1's positions are ours, and shared out by us."""
+"""Where tokens are shared out; FLUX.1's positions are ours, and shared out by us."""
 
 
 def parallelise(network: nn.Module, world: int) -> None:
-    """Share a network's tokens among the devices of the process group, of which there are `world`."""
+    """Share a network's tokens among the devices of the process group, of which there are `world`.
+
+    The steps of `ModelMixin.enable_parallelism`, which divides by the number of accelerators and so fails on
+    CPUs, where all this is tested.
+    """
     assert isinstance(network, ModelMixin)
     if isinstance(network, FluxTransformer2DModel):
         plan = FLUX_PLAN
@@ -40,8 +47,19 @@ def parallelise(network: nn.Module, world: int) -> None:
         use_own_attention(network)
         plan = SD3_PLAN
     # "anything": lengths and heads that do not divide by the number of devices, such as SD3's 333 tokens
-    config = ContextParallelConfig(ulysses_degree=world, ulysses_anything=True)
-    network.enable_parallelism(config=config, cp_plan=dict(plan))
+    shares = ContextParallelConfig(ulysses_degree=world, ulysses_anything=True)
+    config = ParallelConfig(context_parallel_config=shares)
+    mesh = init_device_mesh(
+        network.device.type, mesh_shape=shares.mesh_shape, mesh_dim_names=shares.mesh_dim_names
+    )
+    config.setup(torch.distributed.get_rank(), world, network.device, mesh=mesh)
+    network._parallel_config = config
+    for module in network.modules():
+        processor = getattr(module, "processor", None)
+        if processor is not None and hasattr(processor, "_parallel_config"):
+            processor._parallel_config = config
+    apply_context_parallel(network, shares, cast(Any, dict(plan)))
+    network.proj_out.register_forward_hook(lambda module, given, tokens: gathered(tokens, config))
 
 
 def parallel_of(network: nn.Module) -> ParallelConfig | None:
@@ -56,6 +74,22 @@ def own_share(tokens: Tensor, dim: int, parallel: ParallelConfig | None) -> Tens
         return tokens
     mesh = parallel.context_parallel_config._flattened_mesh
     return tokens.tensor_split(mesh.size(), dim=dim)[torch.distributed.get_rank(mesh.get_group())]
+
+
+def gathered(tokens: Tensor, parallel: ParallelConfig) -> Tensor:
+    """The tokens (B, N, D) of all devices in a row, whose shares may differ by one.
+
+    diffusers gathers shares as they are, which gloo refuses for unequal ones; here they go padded.
+    """
+    mesh = parallel.context_parallel_config._flattened_mesh
+    count = torch.tensor([tokens.shape[1]], device=tokens.device)
+    counts = [torch.empty_like(count) for _ in range(mesh.size())]
+    torch.distributed.all_gather(counts, count, group=mesh.get_group())
+    lengths = [int(each) for each in counts]
+    padded = pad(tokens, (0, 0, 0, max(lengths) - tokens.shape[1])).contiguous()
+    shares = [torch.empty_like(padded) for _ in lengths]
+    torch.distributed.all_gather(shares, padded, group=mesh.get_group())
+    return torch.cat([share[:, :length] for share, length in zip(shares, lengths, strict=True)], dim=1)
 
 
 def exchanged_attention(

@@ -89,7 +89,7 @@ def test_the_notebook_of_a_study_executes_from_a_clean_clone(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "study.ipynb"
-    words = ["notebook", "--study", "path-length", "--settings", '{"n": 1, "values": "2, 3", "steps": 2}']
+    words = ["notebook", "--study", "path-length", "--settings", '{"n": 1, "values": "2, 3"}']
     assert main([*words, "--out", str(file)]) == 0
     said = executed(file.read_text(encoding="utf-8"), clone, monkeypatch)
     assert "text/markdown: | steps" in said or "| steps |" in said

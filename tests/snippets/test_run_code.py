@@ -31,7 +31,7 @@ PLAIN: list[dict[str, object]] = [
     {"width": 96, "height": 96, "shift": 1.25},
     {"schedule": "linear", "solver": "heun", "t5": "zeros", "prompt_2": "a star"},
     {"negative": "it's \"dark\""},
-    {"count": 3, "cfg_from": 0.125, "cfg_to": 0.75, "precision": "bfloat16", "max_sequence_length": 40},
+    {"count": 3, "cfg_from": 0.125, "cfg_to": 0.75, "precision": "bfloat16", "max_sequence_length": 16},
     {"prompt": "-v; rm $HOME `x` \\ 'quoted' 圆", "clip_l": "zeros", "uncond": "zeros"},
 ]  # fmt: skip
 LARGE: list[dict[str, object]] = [

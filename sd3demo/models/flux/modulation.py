@@ -7,6 +7,7 @@ device once for a run, asked about all of the run's times and texts together, an
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -41,7 +42,7 @@ def evict_modulations(network: nn.Module) -> None:
     assert isinstance(network, FluxTransformer2DModel)
     for norm in _norms(network):
         if not isinstance(norm.linear, EvictedLayer):
-            norm.linear = EvictedLayer(norm.linear)
+            norm.linear = EvictedLayer(cast(nn.Module, norm.linear))
 
 
 def is_evicted(network: FluxTransformer2DModel) -> bool:
@@ -66,7 +67,7 @@ class KnownModulations:
                 (t, number) for t in distinct for number in range(len(pooled))
             )
         }
-        self._layers = [norm.linear for norm in _norms(network)]
+        self._layers = [cast(EvictedLayer, norm.linear) for norm in _norms(network)]
         self._tables: list[Tensor] = []
         if self._places:
             rows = [(t, pooled[number]) for t, number in self._places]
