@@ -6,11 +6,11 @@ VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
 
-.PHONY: help run test test-slow soak bench bench-gpu traces studies lint clean
+.PHONY: help run test test-slow test-int8 soak bench bench-gpu traces studies lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY)  ## open the app; ARGS="..." are passed on
 	$(IN) app.py $(ARGS)
@@ -23,6 +23,11 @@ test: $(READY)  ## the tests that need no GPU and not minutes each; ARGS="-k gri
 
 test-slow: $(READY)  ## the ones that take longer: a training, axe over every tab, an installed bundle
 	$(TESTS) -m "slow and not cuda" $(ARGS)
+
+test-int8: $(READY)  ## the tests of 8-bit text encoders; torchao is installed for as long as they run
+	$(IN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torchao
+	result=0; OMP_NUM_THREADS=1 $(IN) -m pytest tests/models/test_low_bits.py tests/models/test_quantised_folders.py \
+		$(ARGS) || result=$$?; $(IN) -m pip uninstall --quiet --yes torchao; exit $$result
 
 soak: $(READY)  ## load, kills, nonsense, cancels and faults on the real page; ARGS="kills --count 8" narrows it
 	result=0; $(IN) -m tests.soak --record $(ARGS) || result=$$?; $(IN) -m tests.test_readme && exit $$result
