@@ -84,10 +84,10 @@ Changes: TypeAlias = Mapping[str, tuple[object, object]]
 def tools(*, may_delete: bool) -> str:
     """The buttons for many runs at once; who may not delete runs may make no favourites, which are kept."""
     buttons = {
+        "favourites": ("favourites", "★ Favourites"),
         **({"like": ("favourite-marked", "Favourite marked")} if may_delete else {}),
         "download": ("export-marked", "Export marked"),
         **({"delete": ("delete-marked", "Delete marked")} if may_delete else {}),
-        "favourites": ("favourites", "★ Favourites"),
         "copy": ("export-found", "Export all found"),
     }
     items = "".join(
