@@ -112,6 +112,11 @@ def figure_json(chart: Chart) -> str:
     return str(plotly.io.to_json(_drawing(chart), validate=False))
 
 
+def has_values(chart: Chart) -> bool:
+    """Whether the chart shows any value beside its reference lines."""
+    return any(np.isfinite(curve.y).any() for curve in chart.curves if curve.kind != "dotted")
+
+
 def page(charts: Sequence[Chart], caption: str) -> str:
     """Return a web page of the charts that needs no other file; it includes plotly.js."""
     drawn = [

@@ -61,10 +61,10 @@ def read_pair(path: Path) -> FlowPair:
             header = json.loads((file.metadata() or {})[KEYWORD])
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         losses = LossHistory(**{name: tuple(values) for name, values in header["losses"].items()})
-        flows = [_flow(weights, name) for name in ROUNDS]
+        trained, reflowed = (_flow(weights, name) for name in ROUNDS)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise Refusal(f"{path} holds no flow in the plane; `make recordings` writes one") from error
-    return FlowPair(header["data"], header["settings"], *flows, losses)
+    return FlowPair(header["data"], header["settings"], trained, reflowed, losses)
 
 
 @cache

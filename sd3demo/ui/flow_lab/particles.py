@@ -25,7 +25,7 @@ COUNTS = (1, 2, 5, 50)
 FRAMES = 25  # moves of a path that are sent, at most: between them particles go straight
 TRAILS = 48  # particles whose paths are drawn
 WHOLE = 32767  # the edge of the plot
-START = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+START = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 """An empty picture, whose arrival starts the script."""
 
 

@@ -234,8 +234,10 @@ def figures_of(flow: TrainedFlow, network: Flow) -> FlowFigures:
     noise = torch.randn((MEASURED, 2), generator=torch.Generator().manual_seed(SEED))
     paths = measured(network, noise)
     ends = walk(network, noise, COUNTS[-1])[-1].x_next
-    means = (float(each.mean()) for each in (paths.length, paths.chord, paths.straightness))
-    return FlowFigures(*means, share_off(ends, flow.points))
+    length, chord, straightness = (
+        float(each.mean()) for each in (paths.length, paths.chord, paths.straightness)
+    )
+    return FlowFigures(length, chord, straightness, share_off(ends, flow.points))
 
 
 def _parts(flow: TrainedFlow, levels: int) -> tuple[tuple[float, ...], ...]:
@@ -256,7 +258,7 @@ def figures_html(flow: TrainedFlow, after: FlowFigures, before: FlowFigures | No
     """The figures of a flow, beside them those before its last reflow and the optimum that is known."""
 
     def was(text: str) -> str:
-        return f"{text}; before reflow " if before else text
+        return f"{text}; before " if before else text
 
     def old(value: Callable[[FlowFigures], str]) -> str:
         return value(before) if before else ""
@@ -264,14 +266,13 @@ def figures_html(flow: TrainedFlow, after: FlowFigures, before: FlowFigures | No
     rows = {
         "Straight": (
             f"{after.straightness:.3f}",
-            was("chord / path; 1 is straight") + old(lambda one: f"{one.straightness:.3f}"),
+            was("1 is straight") + old(lambda one: f"{one.straightness:.3f}"),
         ),
         "Off the data": (
             f"{100 * after.off:.0f}%",
-            was("of the samples of 50 steps; 1% is as good as data")
-            + old(lambda one: f"{100 * one.off:.0f}%"),
+            was("of 50-step samples; 1% is ideal") + old(lambda one: f"{100 * one.off:.0f}%"),
         ),
-        "Path": (f"{after.length:.2f}", was("mean, 50 Euler steps") + old(lambda one: f"{one.length:.2f}")),
+        "Path": (f"{after.length:.2f}", was("mean length") + old(lambda one: f"{one.length:.2f}")),
     }
     if flow.data == "normal":
         rows["Optimum"] = (f"{optimum():.2f}", "shortest transport, exactly")

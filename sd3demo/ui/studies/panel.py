@@ -113,15 +113,17 @@ def study_panel(
 
 
 def _frames(charts: Sequence[tuple[str, PlotData | None]]) -> list[PlotPlace]:
-    """The places of the charts, by name and value: the first ones at once, the others folded away."""
-    first = [frame(*one) for one in charts[:SHOWN_CHARTS]]
-    if len(charts) <= SHOWN_CHARTS:
-        return first
-    with (
-        gr.Accordion("More charts", open=False, elem_classes="more-charts"),
-        gr.Row(elem_classes="views"),
-    ):
-        return [*first, *(frame(*one) for one in charts[SHOWN_CHARTS:])]
+    """The places of the charts, by name and value: the first that show something, the others folded away."""
+    front = sorted(charts, key=lambda one: one[1] is None)[:SHOWN_CHARTS]  # the order stays otherwise
+    rest = [one for one in charts if one not in front]
+    places = {one[0]: frame(*one) for one in front}
+    if rest:
+        with (
+            gr.Accordion("More charts", open=False, elem_classes="more-charts"),
+            gr.Row(elem_classes="views"),
+        ):
+            places |= {one[0]: frame(*one) for one in rest}
+    return [places[name] for name, _ in charts]
 
 
 def chart_place(name: str, chart: str) -> str:

@@ -108,7 +108,7 @@ def test_the_optimum_stands_beside_the_paths_only_where_it_is_known() -> None:
     assert "<dd>25%" in html
     moons = TrainedFlow(None, FlowSettings(), "moons", known.points)
     assert "Optimum" not in training_of_lab.figures_html(moons, figures, None)
-    assert "before reflow 0.500" in training_of_lab.figures_html(moons, figures, figures)
+    assert "before 0.500" in training_of_lab.figures_html(moons, figures, figures)
 
 
 def test_the_page_can_say_where_a_training_was_stopped_and_shows_the_flow_before_it() -> None:
