@@ -106,7 +106,8 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
             section(TEXT, "Train")
         with gr.Row(elem_classes="views"):
             figures_now, charts_now, particles_now, *plots_now = view_of(str(values["data"]), None)
-            particles = gr.HTML(particles_now, elem_id="plot-trajectories", elem_classes="frame")
+            with gr.Column(elem_id="plot-trajectories", elem_classes="frame", min_width=260):
+                particles = gr.HTML(particles_now)
             figures = gr.HTML(figures_now, elem_id="plane-figures")
             with (
                 gr.Accordion("Loss of the training", open=False, elem_id="plane-losses"),
