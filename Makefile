@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/.made-from-constraints
 IN := $(VENV)/bin/python
 
-.PHONY: help run test test-slow test-int8 soak bench bench-gpu traces studies lint clean
+.PHONY: help run test test-slow test-int8 soak bench bench-gpu traces recordings studies lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -46,6 +46,10 @@ traces: $(READY)  ## record anew the traces that ship, with the weights in asset
 	$(IN) -m sd3demo trace "a red circle above a blue square" --cfg 1 \
 		--out assets/traces/2-without-guidance.safetensors
 	$(IN) -m sd3demo trace 'the word "FLOW" in blue' --out assets/traces/3-a-written-word.safetensors
+
+recordings: $(READY)  ## record anew the enlargement and the flows with which two tabs open
+	$(IN) -m tests.record_larger
+	$(IN) -m tests.record_flows
 
 studies: $(READY)  ## record anew the studies that ship; ARGS="score=50 score-cfg=10" names some and their n
 	$(IN) -m tests.record $(ARGS)

@@ -34,10 +34,14 @@ COLOURS: Mapping[str, str] = {
 
 TEXT = "#7a746b"  # of a downloaded picture; on the page its style sheet sets the text colour
 RULE = "rgba(138, 131, 121, 0.25)"
-UPRIGHT_NAMES = 4  # the most names on an axis that are written horizontally
+UPRIGHT_NAMES = (
+    4  # the most names that stand beside each other: more stand below each other, along the y axis
+)
+NAME_ROW = 30  # pixels of the height that a name along the y axis takes
 LETTER = 6.2  # pixels of a letter in a legend, so that a phone shows two short names a row
 HALF_ROW = 90  # pixels of the longest name that a phone shows two of in a row
 HEIGHT = 372  # pixels, and more for a long legend; the width is that of the page
+PLOT_MARGINS = 136  # pixels of the height that are above and below the plot
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,11 @@ def figure_json(chart: Chart) -> str:
     return str(plotly.io.to_json(_drawing(chart), validate=False))
 
 
+def has_values(chart: Chart) -> bool:
+    """Whether the chart shows any value beside its reference lines."""
+    return any(np.isfinite(curve.y).any() for curve in chart.curves if curve.kind != "dotted")
+
+
 def page(charts: Sequence[Chart], caption: str) -> str:
     """Return a web page of the charts that needs no other file; it includes plotly.js."""
     drawn = [
@@ -143,7 +152,45 @@ def _number(value: float) -> str:
 
 def _drawing(chart: Chart) -> dict[str, object]:
     under = [_levels(chart.contours)] if chart.contours else []
-    return {"data": [*under, *(_trace(curve) for curve in chart.curves)], "layout": _layout(chart)}
+    curves = [_trace(curve) for curve in chart.curves]
+    if _is_turned(chart):
+        return {
+            "data": [_turned(trace) for trace in curves],
+            "layout": _layout(chart) | _turned_layout(chart),
+        }
+    return {"data": [*under, *curves], "layout": _layout(chart)}
+
+
+def _is_turned(chart: Chart) -> bool:
+    """Whether names stand along the y axis, so that nobody has to turn the head."""
+    return len(chart.x.names) > UPRIGHT_NAMES
+
+
+def _turned(trace: dict[str, object]) -> dict[str, object]:
+    """A trace with its axes exchanged."""
+    turned = trace | {"x": trace["y"], "y": trace["x"]}
+    if "error_y" in turned:
+        turned["error_x"] = turned.pop("error_y")
+    if trace["type"] == "bar":
+        turned["orientation"] = "h"
+    if isinstance(marker := trace.get("marker"), dict) and marker.get("symbol") == "line-ew-open":
+        turned["marker"] = marker | {"symbol": "line-ns-open"}
+    return turned
+
+
+def _turned_layout(chart: Chart) -> dict[str, object]:
+    """The axes of a chart whose names stand along the y axis, the first one above."""
+    names = _axis(chart.x) | {"title": {"text": ""}, "tickangle": 0}
+    if chart.x.shown:
+        names["range"] = [*reversed(chart.x.shown)]
+    rows = NAME_ROW * len(chart.x.names) - HEIGHT + PLOT_MARGINS
+    listed = _rows([curve.name for curve in chart.curves if curve.listed])
+    return {
+        "xaxis": _axis(chart.y),
+        "yaxis": names,
+        "annotations": [],
+        "height": HEIGHT + max(rows, 0) + listed,
+    }
 
 
 def _levels(contours: Contours) -> dict[str, object]:
@@ -207,6 +254,7 @@ def _trace(curve: Curve) -> dict[str, object]:
 def _layout(chart: Chart) -> dict[str, object]:
     listed = [curve.name for curve in chart.curves if curve.listed]
     listed += [chart.contours.name] if chart.contours else []
+    within = {"constrain": "domain"} if chart.square else {}  # else the range grows until it fills the plot
     return {
         "title": {
             "text": f"<b>{chart.title}</b>",
@@ -219,8 +267,8 @@ def _layout(chart: Chart) -> dict[str, object]:
             "pad": {"t": 12},
             "font": {"size": 15},
         },
-        "xaxis": _axis(chart.x),
-        "yaxis": _axis(chart.y) | {"title": {"text": ""}} | ({"scaleanchor": "x"} if chart.square else {}),
+        "xaxis": _axis(chart.x) | within,
+        "yaxis": _axis(chart.y) | {"title": {"text": ""}} | within | ({"scaleanchor": "x"} if within else {}),
         "annotations": [_y_title(chart.y.title)],
         "legend": {
             "orientation": "h",
@@ -277,7 +325,7 @@ def _axis(axis: Axis) -> dict[str, object]:
         drawn["range"] = [float(end) for end in ends]
     if axis.names:
         drawn |= {"tickvals": list(range(len(axis.names))), "ticktext": list(axis.names)}
-        drawn |= {"tickangle": -35 if len(axis.names) > UPRIGHT_NAMES else 0, "showgrid": False}
+        drawn |= {"tickangle": 0, "showgrid": False}
     if axis.ticks:
         drawn |= {"tickvals": list(axis.ticks)}
     if axis.log:

@@ -1,6 +1,7 @@
 """Charts of the extrapolation studies: a measure by arm and scale, or against steps or scale."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,9 @@ from sd3demo.plots.chart import Axis, Chart, Curve
 from sd3demo.plots.tables import axis, curve, distinct, numbers, only, places, shade
 from sd3demo.studies.study import Table
 
-RENDERS = "renders"
+RENDERS, AUTOENCODER = "renders", "autoencoder"
+CUMULATIVE = "… and "
+"""How an arm begins that takes away one more part than the one before it."""
 SOURCES: Mapping[str, str] = {
     "imax-ablation": "I-Max figures 4 and 5",
     "imax-methods": "I-Max figures 7 and 8",
@@ -48,6 +51,8 @@ MEASURES: Mapping[str, tuple[str, str, Axis]] = {
     "operations": ("Cost of the larger stage", "counted from shapes", Axis("GFLOP", log=True)),
 }
 """Title, how to read it, and its axis."""
+BOUNDED = ("paired patches", "patches", "spectrum")
+"""Measures that the model's autoencoder bounds from below."""
 
 
 def measured(table: Table, measure: str) -> Chart:
@@ -72,12 +77,26 @@ def named(measure: str) -> str:
 
 
 def _by_arm(table: Table, measure: str) -> tuple[Axis, tuple[Curve, ...]]:
-    arms = axis(table, "arm")
-    parts = [(scale, only(table, scale=scale)) for scale in distinct(table, "scale")]
-    return arms, tuple(
-        curve(f"{scale}×", part, places(part, "arm", arms.names), measure, shade(k), "bars")
-        for k, (scale, part) in enumerate(parts)
-    )
+    """Bars of the arms that a method made, parts taken away one at a time; the table has all others too.
+
+    What no method can pass, a true render through the autoencoder, is a line.
+    """
+    shown = zip(table.rows, table.column("arm"), strict=True)
+    bars = replace(table, rows=tuple(row for row, arm in shown if _is_bar(str(arm))))
+    arms = axis(bars, "arm")
+    curves: list[Curve] = []
+    for k, scale in enumerate(distinct(table, "scale")):
+        part = only(bars, scale=scale)
+        curves.append(curve(f"{scale}×", part, places(part, "arm", arms.names), measure, shade(k), "bars"))
+        bound = numbers(only(table, scale=scale, arm=AUTOENCODER).column(measure))
+        if arms.shown and measure in BOUNDED and np.isfinite(bound).any():
+            ends = np.array(arms.shown)
+            curves.append(Curve(f"autoencoder, {scale}×", ends, np.full(2, bound[0]), shade(k), "dotted"))
+    return arms, tuple(curves)
+
+
+def _is_bar(arm: str) -> bool:
+    return arm not in (RENDERS, AUTOENCODER) and not arm.startswith(CUMULATIVE)
 
 
 def _along(table: Table, measure: str, along: str, by: str, across: Axis) -> tuple[Axis, tuple[Curve, ...]]:

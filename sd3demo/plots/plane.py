@@ -1,47 +1,27 @@
 """Charts of a flow in the plane: its samples, their trajectories, and its loss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sd3demo.flow.solvers import Step
 from sd3demo.plots.chart import Axis, Chart, Curve, Numbers
 
-EDGE = 3.0
-ACROSS, UP = Axis("first coordinate", (-EDGE, EDGE)), Axis("second coordinate", (-EDGE, EDGE))
+COLOURS = ("grey", "green")
+"""Of the flows before and after reflow."""
 
 
-def cloud(data: Numbers, samples: Numbers, steps: int) -> Chart:
-    """Plot samples of a number of Euler steps over the data, (n, 2) both."""
-    return Chart(
-        f"samples-{steps}",
-        f"Samples in {steps} step{'s' if steps > 1 else ''}",
-        "Euler, SD3 eq. 1; over the data",
-        ACROSS,
-        UP,
-        (
-            Curve("data", data[:, 0], data[:, 1], "grey", "points"),
-            Curve("samples", samples[:, 0], samples[:, 1], "green", "points"),
-        ),
-        square=True,
-    )
-
-
-def trajectories(steps: Sequence[Step], title: str) -> Chart:
-    """Plot the paths of points from noise to data, and their chords."""
-    stops = np.stack([steps[0].x.numpy(), *(step.x_next.numpy() for step in steps)])  # (count + 1, B, 2)
-    ends = stops[[0, -1]]
+def trajectories(paths: Mapping[str, Numbers]) -> Chart:
+    """Plot the paths of points from noise to data, (stops, B, 2), of one flow or several by title."""
+    colours = COLOURS[-len(paths) :]
     return Chart(
         "trajectories",
-        title,
-        "dz = v dt, SD3 eq. 1; chords: dotted",
-        ACROSS,
-        UP,
-        (
-            Curve("chord", *_joined(ends), "grey", "dotted"),
-            Curve("path", *_joined(stops), "green"),
-            Curve("noise", stops[0, :, 0], stops[0, :, 1], "blue", "points"),
-            Curve("sample", stops[-1, :, 0], stops[-1, :, 1], "orange", "points"),
+        "Paths",
+        "dz = v dt, SD3 eq. 1; 50 Euler steps",
+        Axis("first coordinate"),
+        Axis("second coordinate"),
+        tuple(
+            Curve(title, *_joined(stops), colour)
+            for (title, stops), colour in zip(paths.items(), colours, strict=True)
         ),
         square=True,
     )

@@ -30,7 +30,7 @@ ASKED = """async rules => (await axe.run(
 """axe on what stands open. What it would fetch first are style sheets of other places; there are none."""
 OF_COLOUR = ["color-contrast", "link-in-text-block"]
 """What another light can change."""
-TRAINED = ("Flow lab",)  # its charts come with a training only
+TRAINED = ("Flow lab",)  # its charts of the loss are folded away
 GRAVE = ("serious", "critical")
 
 

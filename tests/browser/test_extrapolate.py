@@ -24,7 +24,7 @@ def opened(page: Page, *, steps: int = 3) -> None:
         box = page.locator(f"#large-{name} input[type=number]")
         box.fill(str(steps))
         box.press("Tab")
-        told = page.locator("#large-plan tbody tr", has_text=row).first.locator("td").nth(1)
+        told = page.locator("#large-plan .stages tbody tr", has_text=row).first.locator("td").nth(1)
         expect(told).to_have_text(
             re.compile(rf"^({steps}|{steps + 1}|{steps + 2})$")
         )  # with a tail of up to two
@@ -48,9 +48,27 @@ def style(page: Page, name: str) -> str:
 
 
 @pytest.mark.phone
-def test_every_number_of_the_plan_can_be_read(lasting: Page) -> None:
+def test_the_tab_opens_on_a_recorded_result_with_the_true_render_as_a_choice(page: Page) -> None:
+    open_tab(page, "Extrapolate")
+    expect(page.locator("#large-cards figure")).to_have_count(5, timeout=FIRST)
+    expect(page.locator("#large-story")).to_contain_text("is nearest to the true render")
+    page.get_by_label("Picture on the left").select_option(label="True render")
+    sizes = page.evaluate(
+        "Promise.all([...document.querySelectorAll('#large-lens img')].map(async image => {"
+        "await image.decode(); return image.naturalWidth}))"
+    )
+    assert len(set(sizes)) == 1
+    open_tab(page, "Generate")
+    open_tab(page, "Extrapolate")  # what is shown stays
+    expect(page.locator("#large-lens .over img")).to_have_attribute("alt", "True render")
+
+
+@pytest.mark.phone
+@pytest.mark.parametrize("name", ["The plan", "The stages"])
+def test_every_number_of_the_plan_can_be_read(lasting: Page, name: str) -> None:
     open_tab(lasting, "Extrapolate")
-    region = lasting.get_by_role("region", name="The plan")
+    lasting.evaluate("document.querySelector('.stages').open = true")
+    region = lasting.get_by_role("region", name=name)
     expect(region).to_be_visible()
     cut = region.evaluate("""region => [...region.querySelectorAll("th, td, caption")].filter(cell => {
         const range = document.createRange();
@@ -149,7 +167,7 @@ def test_a_preset_sets_its_parts(lasting: Page) -> None:
     expect(page.locator("#large-use_half_patch input")).to_be_checked()
     expect(page.locator("#large-use_attention input")).to_be_checked()
     page.locator("#large-size").get_by_label("4×").check()
-    expect(page.locator("#large-plan")).to_contain_text("256 × 256")
+    expect(page.locator("#large-plan .stages")).to_contain_text("256 × 256")
 
 
 def test_a_picture_of_ones_own_changes_the_plan_at_once(lasting: Page, tmp_path: Path) -> None:
@@ -160,9 +178,9 @@ def test_a_picture_of_ones_own_changes_the_plan_at_once(lasting: Page, tmp_path:
     page.locator("#large-own input[type=file]").set_input_files(tmp_path / "own.png")
     expect(page.locator("#large-status .done")).to_contain_text("own.png”, 300 × 200 px, replaces the native")
     expect(page.locator("#large-plan")).to_contain_text("Your picture")
-    expect(page.locator("#large-plan tbody tr").first).not_to_contain_text("64 × 64")
+    expect(page.locator("#large-plan .stages tbody tr").first).not_to_contain_text("64 × 64")
     page.locator("#large-own button").first.click()  # taken away again
-    expect(page.locator("#large-plan tbody tr").first).to_contain_text("64 × 64")
+    expect(page.locator("#large-plan .stages tbody tr").first).to_contain_text("64 × 64")
 
 
 def test_bad_input_gets_its_sentence_before_anything_runs(lasting: Page) -> None:
@@ -179,7 +197,7 @@ def test_bad_input_gets_its_sentence_before_anything_runs(lasting: Page) -> None
 
 def test_a_switch_changes_the_plan_at_once_and_the_picture_after(page: Page) -> None:
     opened(page)
-    plan = page.locator("#large-plan")
+    plan = page.locator("#large-plan .stages tbody")
     expect(plan).to_contain_text("Projected flow")
     page.locator("#large-use_flow input").uncheck()
     expect(plan).not_to_contain_text("Projected flow")

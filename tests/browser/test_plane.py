@@ -18,6 +18,7 @@ FIRST = 120_000  # milliseconds: torch and plotly come in with the first trainin
 
 def opened(page: Page, steps: int) -> None:
     open_tab(page, "Flow lab")
+    page.get_by_role("button", name="Training settings").click()
     box = page.locator("#plane-steps input[type=number]")
     box.fill(str(steps))
     box.press("Tab")
@@ -50,12 +51,12 @@ def test_a_flow_is_trained_and_reflow_straightens_it(page: Page) -> None:
     page.get_by_label("Rings").check()
     page.click("#plane-train")
     expect(page.locator("#plane-status")).to_contain_text("200 training steps done", timeout=FIRST)
-    page.wait_for_selector("#plot-samples-50 .js-plotly-plot .legend")
+    expect(page.locator("#plot-trajectories")).to_contain_text("Press Reflow")
     bent = straightness(page)
     page.click("#plane-reflow")
     expect(page.locator("#plane-figures")).to_contain_text("after one round of reflow", timeout=FIRST)
     assert straightness(page) > bent + 0.1
-    expect(page.locator("#plot-trajectories")).to_contain_text("Paths after reflow")
+    expect(page.locator("#plot-trajectories canvas")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -65,9 +66,39 @@ def test_a_training_can_be_stopped(page: Page, monkeypatch: pytest.MonkeyPatch) 
     page.click("#plane-train")
     expect(page.locator("#plane-status")).to_contain_text("Step ", timeout=FIRST)
     page.click("#plane-stop")
-    expect(page.locator("#plane-status")).to_contain_text("Stopped after")
-    page.click("#plane-reflow")
-    expect(page.locator("#plane-status")).to_contain_text("No flow is trained yet; press Train first")
+    expect(page.locator("#plane-status")).to_contain_text(
+        "Stopped after 100 steps. The previous flow is kept"
+    )
+    expect(page.locator("#plot-trajectories canvas")).to_have_count(2)
+
+
+@pytest.mark.phone
+def test_the_tab_opens_on_particles_that_move_by_themselves_and_under_the_slider(page: Page) -> None:
+    open_tab(page, "Flow lab")
+    view = page.locator(".particles")
+    expect(view.locator("canvas")).to_have_count(2, timeout=FIRST)
+    expect(view.locator("output")).not_to_have_text("t = 1.00")  # it plays
+    expect(view.locator("figcaption b")).to_have_text(["Before reflow", "After reflow"])
+    page.wait_for_timeout(500)
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.extend([sent.url] if "/queue/" in sent.url else []))
+    slider = view.get_by_label("Time, from noise at t = 1 to data at t = 0")
+    slider.focus()
+    shown = []
+    for key, t in (("Home", "t = 1.00"), ("End", "t = 0.00")):
+        page.keyboard.press(key)
+        expect(view.locator("output")).to_have_text(t)
+        shown.append(view.locator("canvas").last.evaluate("canvas => canvas.toDataURL()"))
+    view.get_by_role("button", name="1", exact=True).click()
+    shown.append(view.locator("canvas").last.evaluate("canvas => canvas.toDataURL()"))
+    assert len(set(shown)) == 3
+    assert asked == []
+    page.get_by_label("Rings").first.check()
+    expect(page.locator("#plane-figures")).to_contain_text("after one round of reflow")
+    page.get_by_label("Drawn by you").check()
+    expect(page.locator("#plot-trajectories")).to_contain_text("Draw the data on the sheet")
+    expect(page.locator("#plot-trajectories .save")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.phone

@@ -2,6 +2,8 @@
 
 import csv as tables
 import io
+import json
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from sd3demo.plots.chart import Chart, csv, figure, page
 from sd3demo.plots.studies import CHARTS
 from sd3demo.plots.tables import axis, numbers, only
+from sd3demo.studies.results import place, read
 from sd3demo.studies.score_rows import COLUMNS, PART_COLUMNS
 from sd3demo.studies.study import STUDIES, Column, Row, Scalar, Table, find_study
 
@@ -114,3 +117,51 @@ def test_an_axis_of_depths_shows_whole_blocks_alone() -> None:
     table = Table("depth", columns, (Row((2, 0.3, 0.1), {}), Row((4, 0.1, 0.1), {})), "")
     drawn = figure(CHARTS["depth-loss"](table)).to_plotly_json()["layout"]["xaxis"]
     assert list(drawn["tickvals"]) == [2, 4]
+
+
+RECORDED = [(study, chart) for study in STUDIES for chart in find_study(study).charts]
+
+
+@pytest.mark.parametrize(("study", "name"), RECORDED, ids=lambda value: value)
+def test_no_name_of_an_axis_has_to_be_read_with_the_head_turned(study: str, name: str) -> None:
+    """Few names stand beside each other, more of them below each other; a chart of methods has seven."""
+    table = read(json.loads(place(study).read_text(encoding="utf-8"))).table
+    chart = CHARTS[name](table)
+    layout = figure(chart).layout
+    if not chart.x.names:
+        return
+    across, up = layout.xaxis, layout.yaxis
+    assert not across.tickangle
+    assert not up.tickangle
+    assert len(across.ticktext or ()) <= 4
+    if len(chart.x.names) > 4:
+        assert list(up.ticktext) == list(chart.x.names)
+        assert up.range[0] > up.range[1]  # the first one stands above
+        assert {bar.orientation for bar in figure(chart).data if bar.type == "bar"} <= {"h"}
+    if study.startswith("imax"):
+        assert len(chart.x.names) <= 7
+
+
+def test_bars_that_lie_keep_their_numbers_and_errors() -> None:
+    names = [f"arm {k}" for k in range(6)]
+    rows = tuple(Row((2, name, 0.1 * k, 0.01), {}) for k, name in enumerate(names))
+    columns = tuple(Column(name) for name in ("scale", "arm", "drift", "drift error"))
+    chart = CHARTS["imax-drift"](Table("imax-methods", columns, rows, ""))
+    (bars,) = figure(chart).data
+    across, down = (np.frombuffer(b64decode(each["bdata"]), "<f4") for each in (bars.x, bars.y))
+    np.testing.assert_allclose(across, [0.1 * k for k in range(6)], atol=1e-6)
+    np.testing.assert_allclose(down, range(6))
+    np.testing.assert_allclose(bars.error_x.array, [0.01] * 6)
+
+
+def test_a_chart_of_methods_has_a_line_for_what_none_can_pass() -> None:
+    rows = tuple(
+        Row((2, name, far, 0.01), {})
+        for name, far in (("renders", 0.0), ("autoencoder", 0.4), ("direct", 2.0))
+    )
+    columns = tuple(Column(name) for name in ("scale", "arm", "paired patches", "paired patches error"))
+    chart = CHARTS["imax-paired-patches"](Table("imax-methods", columns, rows, ""))
+    bars, line = chart.curves
+    assert chart.x.names == ("direct",)
+    assert (line.name, line.kind, line.y.tolist()) == ("autoencoder, 2×", "dotted", [0.4, 0.4])
+    assert bars.y.tolist() == [2.0]

@@ -20,6 +20,7 @@ from sd3demo.training.toy_flow import (
     losses_by_t,
     measured,
     reflowed,
+    share_off,
     train,
     velocity_loss,
     walk,
@@ -150,3 +151,12 @@ def test_the_loss_is_that_of_the_velocity() -> None:
 
     assert float(velocity_loss(Still(), x0, eps, torch.tensor([0.3]))) == pytest.approx(0.25 + 9.0)
     assert losses_by_t(Still(), x0, eps) == pytest.approx([9.25] * STRATA)
+
+
+def test_points_of_the_data_lie_on_them_and_those_between_the_moons_do_not() -> None:
+    moons = POINTS["moons"]
+    own = moons(4000, torch.Generator().manual_seed(9))
+    assert share_off(own, moons) == pytest.approx(0.01, abs=0.006)
+    assert share_off(torch.zeros(10, 2) + torch.tensor([3.0, 3.0]), moons) == 1.0
+    half = torch.cat([own[:100], own[:100] + 5.0])
+    assert share_off(half, moons) == pytest.approx(0.5, abs=0.03)

@@ -148,21 +148,31 @@ LABELS: Mapping[str, Label] = {
     "compare": Label("Compare with"),
     "method": Label("Method"),
     "strength": Label(
-        "Strength α", suggested=("paper", "release", "constant", "cosine-shift", "off", "1:1.5,0:0.5")
+        "Strength α",
+        "How strongly it follows the native picture.",
+        suggested=("paper", "release", "constant", "cosine-shift", "off", "1:1.5,0:0.5"),
     ),
     "low_pass": Label("Low-pass P"),
-    "level": Label("Haar level", suggested=("auto", "1", "2", "3")),
-    "cutoff": Label("Cut-off", suggested=("auto", "0.125", "0.25", "0.5")),
-    "start": Label("Start t₀", suggested=("auto", "0.9", "0.7", "0.5")),
-    "cascade": Label("Cascade", suggested=("straight", "doubling", "2,4")),
-    "large_steps": Label("Steps at the larger size"),
+    "level": Label("Haar level", "How coarse the blocks are.", suggested=("auto", "1", "2", "3")),
+    "cutoff": Label("Cut-off", "Which frequencies count as low.", suggested=("auto", "0.125", "0.25", "0.5")),
+    "start": Label(
+        "Start t₀", "Below 1: from the native picture with noise.", suggested=("auto", "0.9", "0.7", "0.5")
+    ),
+    "cascade": Label("Cascade", "Sizes on the way.", suggested=("straight", "doubling", "2,4")),
+    "large_steps": Label("Steps at the larger size", "From t = 1."),
     "tail": Label("More steps near data"),
-    "reshift": Label("Shift over the native one", suggested=("auto", "1.5s", "1", "1.5", "2", "4")),
+    "reshift": Label(
+        "Shift over the native one",
+        "More steps near noise; auto follows the size.",
+        suggested=("auto", "1.5s", "1", "1.5", "2", "4"),
+    ),
     "lift": Label("Upscaled by"),
-    "posterior": Label("Posterior"),
-    "positions": Label("Positions"),
-    "attention": Label("Attention logits times"),
-    "text_copies": Label("Copies of the text", suggested=("auto", "1", "2", "4", "16")),
+    "posterior": Label("Posterior", "The encoded guide: its mean, or a sample."),
+    "positions": Label("Positions", "Where patches beyond the trained ones lie."),
+    "attention": Label("Attention logits times", "Sharper attention over more patches."),
+    "text_copies": Label(
+        "Copies of the text", "How much each word counts.", suggested=("auto", "1", "2", "4", "16")
+    ),
     "copies_at": Label("Copies stand", names={"origin": "With the text", "grid": "On a grid"}),
     "rope_base": Label("Base of RoPE times", suggested=("auto", "2", "4", "10")),
     "large_guidance": Label("Guidance at the larger size", suggested=SCALES),

@@ -19,7 +19,10 @@ CLOSEST = 16  # the largest zoom
 
 @dataclass(frozen=True)
 class PictureCard:
-    """One picture or its place. `name` is the file's for a finished one; `forming` is one under way."""
+    """One picture or its place. `file` is the name of a finished one's; `forming` is one under way.
+
+    `about` says in a sentence what the picture shows of its method.
+    """
 
     key: str
     title: str
@@ -28,6 +31,7 @@ class PictureCard:
     note: str = ""
     file: str = ""
     forming: bool = False
+    about: str = ""
 
 
 def cards(shown: Sequence[PictureCard], sharp: bool) -> str:
@@ -106,7 +110,8 @@ def _card(card: PictureCard, kind: str) -> str:
         else ""
     )
     state = "forming" if card.forming else kind
+    about = f"<span>{escape(card.about)}</span>" if card.about else ""
     return (
         f'<figure class="card {state}" data-key="{escape(card.key)}">{image}<figcaption>'
-        f"<b>{escape(card.title)}</b>{link}<small>{escape(card.note)}</small></figcaption></figure>"
+        f"<b>{escape(card.title)}</b>{link}<small>{escape(card.note)}</small>{about}</figcaption></figure>"
     )

@@ -157,6 +157,11 @@ def requested(values: Mapping[str, object], *, own: bool = False) -> dict[str, E
     return method_arms(request, usable_methods(compare, request, own))
 
 
+def with_all_methods(values: Mapping[str, object]) -> dict[str, object]:
+    """The same settings, every method compared."""
+    return {**values, "compare": list(SHOWN)}
+
+
 def usable_methods(names: tuple[str, ...], request: Extrapolation, own: bool) -> tuple[str, ...]:
     """The methods among these that this request has the solver, the files and the native run for."""
     return tuple(

@@ -9,7 +9,7 @@ import gradio as gr
 
 from sd3demo.catalogue import find, locate
 from sd3demo.engine import Plan
-from sd3demo.engine.events import ArmFinished, Finished
+from sd3demo.engine.events import ArmFinished, Finished, Pixels
 from sd3demo.engine.input_image import own_of
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Refusal
@@ -22,16 +22,18 @@ from sd3demo.ui.extrapolate.form import (
     NAMES,
     OPEN,
     PARTS,
-    SHOWN,
     ExtrapolationForm,
     inactive,
     opening,
     preset_values,
     requested,
     typed,
+    with_all_methods,
 )
 from sd3demo.ui.extrapolate.plan_view import plan_html, planned
+from sd3demo.ui.extrapolate.recorded_pictures import recorded_view
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
+from sd3demo.ui.extrapolate.true_render import true_render_of
 from sd3demo.ui.extrapolate.xray import xray_records
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
@@ -43,6 +45,10 @@ from sd3demo.ui.server.lighter import lighter
 
 Updates: TypeAlias = list[object]
 OUTPUTS = 5
+EMPTY = (
+    '<p class="hint">Press Enlarge: the native picture, the same upscaled, and those of each method '
+    "appear here, side by side and under a slider.</p>"
+)
 
 
 def run(
@@ -50,8 +56,7 @@ def run(
 ) -> Iterator[tuple[RunStatus, Updates]]:
     """A run: comparison, cards, story, X-ray records, and what the next run is compared with."""
     values = dict(zip(NAMES, held, strict=True))
-    compared = {"compare": list(SHOWN)} if everything else {}
-    arms = requested({**values, **compared}, own=own is not None)
+    arms = requested(with_all_methods(values) if everything else values, own=own is not None)
     plan = planned(arms, core, own.unread if own else None)
     locate(plan.spec)
     if own is None:
@@ -70,7 +75,9 @@ def _views(
 ) -> Iterator[tuple[RunStatus, Updates]]:
     shown = ExtrapolationView()
     save = partial(save_extrapolation, core)
-    for status, view in extrapolation_views(plan, events, write=write_picture, save=save, previous=previous):
+    truth = partial(true_render_of, write=partial(write_true, plan))
+    views = extrapolation_views(plan, events, write=write_picture, save=save, previous=previous, truth=truth)
+    for status, view in views:
         yield (
             status,
             [
@@ -89,6 +96,22 @@ def write_picture(arm: Arm, result: ArmFinished) -> ServedFile:
     receipts = receipts_of(arm.request, result)
     content = to_png(result.pictures[0], receipts[0]) if receipts else png(result.pictures[0])
     return write_served_file(content, file_name(f"{arm.request.prompt[:24]} {arm.name}", arm.request.seed))
+
+
+def write_true(plan: Plan, pixels: Pixels) -> ServedFile:
+    """Write a true render, which no model made: it has no receipt."""
+    name = file_name(f"{plan.request.prompt[:24]} true render", plan.request.seed)
+    return write_served_file(png(pixels), name)
+
+
+def first(core: Core, previous: PreviousPicture | None) -> Updates:
+    """The recorded enlargement, where the tab shows no other: comparison, cards, story, what is compared."""
+    if previous is not None:
+        return [gr.skip()] * 4
+    view = recorded_view(core, write_served_file)
+    if view is None:
+        return [EMPTY, *[gr.skip()] * 3]
+    return [view.comparison, view.cards, view.story, view.previous]
 
 
 def save_extrapolation(core: Core, plan: Plan, result: Finished) -> str:

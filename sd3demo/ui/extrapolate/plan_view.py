@@ -15,7 +15,7 @@ from sd3demo.flow.extrapolation.methods import METHODS
 from sd3demo.settings.extrapolation import Extrapolation
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.labels import titles
-from sd3demo.ui.extrapolate.form import ExtrapolationForm, requested
+from sd3demo.ui.extrapolate.form import ExtrapolationForm, requested, with_all_methods
 from sd3demo.ui.generate.story import seconds_text
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.run_status import failed, status_html
@@ -42,37 +42,55 @@ def planned(arms: Mapping[str, Extrapolation], core: Core, own: InputImage | Non
 
 
 def plan_html(core: Core, values: Mapping[str, object], own: InputImage | None = None) -> str:
-    """The plan of what the controls hold, as HTML; a sentence where it cannot be."""
-    prompt = str(values.get("prompt") or "").strip() or "-"  # it changes nothing that is told here
+    """What each button will take with what the controls hold, as HTML; a sentence where it cannot be."""
+    given = {**values, "prompt": str(values.get("prompt") or "").strip() or "-"}  # it changes nothing here
+
+    def plan_of_button(values: Mapping[str, object]) -> Plan:
+        return planned(requested(values, own=own is not None), core, own)
+
     try:
-        return figures_html(planned(requested({**values, "prompt": prompt}, own=own is not None), core, own))
+        enlarge = plan_of_button(given)
     except Exception as error:
-        return status_html(failed(sentence(error, titles(ExtrapolationForm))))
+        return _refused(error)
+    try:
+        every: Plan | str = plan_of_button(with_all_methods(given))
+    except Exception as error:
+        every = _refused(error)
+    return figures_html(enlarge, every)
 
 
-def figures_html(plan: Plan) -> str:
-    """A plan as figures and a row for each stage."""
-    most = max(plan.memory.values()) / GIB
-    rows = {
-        "Calls": (f"{plan.calls:,}", "of the network"),
-        "Operations": (flops(sum(plan.flops.values())), "counted from shapes"),
-        "Memory": (f"{most:.2f} GiB", f"of {plan.budget.memory / GIB:.0f} free: it fits"),
-        "Time": (f"about {seconds_text(plan.seconds)}", f"on this {plan.budget.device.upper()}, estimated"),
-    }
-    figures = "".join(
-        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
-        for name, (value, note) in rows.items()
-    )
+def _refused(error: Exception) -> str:
+    return status_html(failed(sentence(error, titles(ExtrapolationForm))))
+
+
+def figures_html(plan: Plan, every: Plan | str) -> str:
+    """The plans of both buttons as a table, with the stages of the first; a refused second one as it is."""
+    plans = {"Enlarge": plan} | ({"All methods": every} if isinstance(every, Plan) else {})
+    rows = "".join(_button_line(title, each) for title, each in plans.items())
     notes = "".join(f"<p>{escape(note[:1].upper() + note[1:])}.</p>" for note in plan.notes)
     lines = "".join(_line(plan, stage) for stage in plan.stages)
+    where = f"estimated on this {plan.budget.device.upper()}, {plan.budget.memory / GIB:.0f} GiB free"
     return (
-        f'<dl class="figures plan">{figures}</dl>{notes}<div class="listing" role="region" '
-        'aria-label="The plan" tabindex="0">'
-        "<table><caption>The stages, in this order. All methods share the native picture and the text "
+        '<div class="listing" role="region" aria-label="The plan" tabindex="0">'
+        f"<table class='buttons'><caption>What each button takes, {where}.</caption><thead><tr>"
+        "<th scope='col'>button</th><th scope='col'>pictures</th><th scope='col'>calls</th>"
+        "<th scope='col'>operations</th><th scope='col'>memory</th><th scope='col'>time</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>{'' if isinstance(every, Plan) else every}{notes}"
+        '<details class="stages"><summary>Stages of Enlarge</summary>'
+        '<div class="listing" role="region" aria-label="The stages" tabindex="0">'
+        "<table><caption>In this order. All methods share the native picture and the text "
         "encoding.</caption><thead><tr>"
         "<th scope='col'>stage</th><th scope='col'>size</th><th scope='col'>steps</th>"
         "<th scope='col'>calls</th><th scope='col'>operations</th></tr></thead>"
-        f"<tbody>{lines}</tbody></table></div>"
+        f"<tbody>{lines}</tbody></table></div></details>"
+    )
+
+
+def _button_line(title: str, plan: Plan) -> str:
+    return (
+        f"<tr><th scope='row'>{title}</th><td>{len(plan.arms)}</td><td>{plan.calls:,}</td>"
+        f"<td>{flops(sum(plan.flops.values()))}</td><td>{max(plan.memory.values()) / GIB:.2f} GiB</td>"
+        f"<td>{seconds_text(plan.seconds)}</td></tr>"
     )
 
 

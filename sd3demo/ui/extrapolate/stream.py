@@ -12,7 +12,8 @@ from sd3demo.settings import counted
 from sd3demo.studies.imax.measures import flat_noise
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
 from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
-from sd3demo.ui.generate.story import done_text, seconds_text
+from sd3demo.ui.extrapolate.true_render import ABOUT, TITLE, TRUE, TrueRender, verdict_html
+from sd3demo.ui.generate.story import done_text, seconds_text, work_seconds
 from sd3demo.ui.run.as_code_view import as_code_html
 from sd3demo.ui.run.events import run_events
 from sd3demo.ui.run.run_status import RunStatus, finished, run_status, running
@@ -60,6 +61,7 @@ class CardRow:
                 stage_title(self.plan, stage),
                 size=(request.width, request.height),
                 note="not yet",
+                about=ABOUT.get(arm.name, ""),
             )
 
     @property
@@ -75,6 +77,34 @@ class CardRow:
         return next(arm for arm in self.plan.arms if arm.stage == stage or stage.startswith(f"{arm.name} "))
 
 
+@dataclass
+class WorkDone:
+    """How much of a run is done: the last step of each stage that has begun."""
+
+    plan: Plan
+    steps: dict[str, StepDone] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """The share of all stages' operations, in [0, 1]."""
+        stages = self.plan.flow_stages
+        done = sum(stage.flops * self._share_of(stage.key) for stage in stages)
+        return done / (sum(stage.flops for stage in stages) or 1)
+
+    def status(self, event: StepDone, title: str) -> RunStatus:
+        """Where the run stands after a step: the bar and the time left are those of all stages."""
+        spent = sum(step.seconds for step in self.steps.values())
+        left = spent / (self.share or 1) - spent
+        step, count = event.index + 1, event.count
+        text = f"{escape(title)}: step {step} of {count} · {spent:.1f} s, about {left:.1f} s left in all"
+        status = running(text, step=step, count=count, t=event.t_next, stage=title)
+        return replace(status, share=self.share)
+
+    def _share_of(self, key: str) -> float:
+        step = self.steps.get(key)
+        return 0.0 if step is None else (step.index + 1) / step.count
+
+
 def extrapolation_views(
     plan: Plan,
     events: RunNews,
@@ -82,27 +112,30 @@ def extrapolation_views(
     write: Callable[[Arm, ArmFinished], ServedFile],
     save: Callable[[Plan, Finished], str],
     previous: PreviousPicture | None,
+    truth: Callable[[Plan, Finished], TrueRender | None] = lambda plan, result: None,
 ) -> Iterator[tuple[RunStatus, ExtrapolationView]]:
     """Where the run stands after each event, and what the page shows then.
 
     `write` makes a picture's file; where it cannot, the run goes on, is saved, and ends with that Refusal.
-    `save` puts the run into the history, and answers with a sentence where it could not. Closing this closes
-    the run. Raises as `run_events` does.
+    `save` puts the run into the history, and answers with a sentence where it could not. `truth` finds the
+    true render of a run that has ended, where there is one. Closing this closes the run. Raises as
+    `run_events` does.
     """
-    view, row = ExtrapolationView(), CardRow(plan)
+    view, row, work = ExtrapolationView(), CardRow(plan), WorkDone(plan)
     status = running("Starting")
     unwritten: Refusal | None = None
     for event in run_events(events):
         match event:
             case StageStarted(stage=stage):
                 title = arm_title(row.arm(stage))
-                status = running(f"{escape(title)}: starting", stage=title)
+                status = replace(running(f"{escape(title)}: starting", stage=title), share=work.share)
             case Lifted(width=width, height=height):
-                status = running(f"Upscaled to {width} × {height}")
+                status = replace(running(f"Upscaled to {width} × {height}"), share=work.share)
             case StepDone(stage=stage):
                 arm = row.arm(stage)
                 _show_step(row, arm, event)
-                status = run_status(event, stage=arm_title(arm)) or status
+                work.steps[stage] = event
+                status = work.status(event, arm_title(arm))
                 view = replace(view, cards=row.html)
             case ArmFinished():
                 try:
@@ -113,7 +146,7 @@ def extrapolation_views(
                 note = save(plan, event)
                 if unwritten is not None:
                     raise unwritten
-                view = _finished_view(view, row, event, previous)
+                view = _finished_view(view, row, event, previous, truth(plan, event))
                 status = finished(done_text(event), note=note)
             case _:
                 status = run_status(event) or status
@@ -155,25 +188,53 @@ def _with_picture(
 
 
 def _finished_view(
-    view: ExtrapolationView, row: CardRow, result: Finished, previous: PreviousPicture | None
+    view: ExtrapolationView,
+    row: CardRow,
+    result: Finished,
+    previous: PreviousPicture | None,
+    true: TrueRender | None,
 ) -> ExtrapolationView:
     request = row.plan.request
-    large = [card for card in row.cards.values() if card.key != "native"]
-    first, last = large[0], large[-1]
     what = _parts(row.plan)
+    if true is not None:
+        _show_distances(row, true)
+    large = [card for card in row.cards.values() if card.key != "native"]
+    first, last = large[0], row.cards[row.plan.arms[-1].name]
     comparable = (
         previous is not None and previous.card.size == last.size and previous.prompt == request.prompt
     )
     if previous is not None and comparable and previous.card.source != last.source:
         large.insert(0, replace(previous.card, key=PREVIOUS, title=f"The previous run ({previous.what})"))
+    verdict = verdict_html(true.distances, {card.key: card.title for card in large}) if true else ""
     return replace(
         view,
         cards=row.html,
         comparison=comparison(large, first.key, last.key),
-        story=story_html(row.plan, result, previous if comparable else None, what),
+        story=verdict + story_html(row.plan, result, previous if comparable else None, what),
         finished=result,
         previous=PreviousPicture(last, request.prompt, request.seed, what),
     )
+
+
+def _show_distances(row: CardRow, true: TrueRender) -> None:
+    """Add the true render as the last card, and to the others how far they are from it."""
+    for name, far in true.distances.items():
+        row.cards[name] = replace(row.cards[name], note=row.cards[name].note + distance_text(far))
+    width, height = true.size
+    row.cards[TRUE] = PictureCard(
+        TRUE,
+        TITLE,
+        source=true.file.source,
+        size=true.size,
+        note=f"{width} × {height}",
+        file=true.file.name,
+        about=ABOUT[TRUE],
+    )
+
+
+def distance_text(far: float | None) -> str:
+    """How far a picture is from the true render, as the end of its note."""
+    return "" if far is None else f", {far:.2f} of 255 from the true render"
 
 
 def story_html(plan: Plan, result: Finished, previous: PreviousPicture | None, what: str) -> str:
@@ -192,7 +253,11 @@ def story_html(plan: Plan, result: Finished, previous: PreviousPicture | None, w
         lines.insert(0, f"Before: {escape(previous.what)}. Now: {escape(what)}. From the same noise.")
     paragraphs = "".join(f"<p>{line}</p>" for line in lines)
     code = as_code_html(plan.request, weights_sha256=result.weights_sha256)
-    return f"{paragraphs}<p>{counted(result.calls, 'call')} of the network in all.</p>{code}"
+    seconds = seconds_text(work_seconds(result))
+    return (
+        f"{paragraphs}<p>{counted(result.calls, 'call')} of the network in {seconds}; planned were "
+        f"{plan.calls:,} in about {seconds_text(plan.seconds)}.</p>{code}"
+    )
 
 
 def _ratio(plan: Plan) -> float:

@@ -1,6 +1,6 @@
 """The Extrapolate tab: a picture beyond the model's own size, beside its rivals, and why it holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import gradio as gr
@@ -11,7 +11,7 @@ from sd3demo.catalogue import find
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls.build import Control
 from sd3demo.ui.controls.deep_links import linked
-from sd3demo.ui.controls.labels import titles
+from sd3demo.ui.controls.labels import label, titles, typeset
 from sd3demo.ui.extrapolate import handlers, xray
 from sd3demo.ui.extrapolate.form import (
     GROUPS,
@@ -24,24 +24,20 @@ from sd3demo.ui.extrapolate.form import (
     inactive,
     opening,
 )
-from sd3demo.ui.extrapolate.plan_view import plan_html
 from sd3demo.ui.extrapolate.studies import extrapolation_studies
 from sd3demo.ui.run.markdown import section, text_file
 from sd3demo.ui.run.plots import savable
-from sd3demo.ui.run.wiring import after, at_once, run_in_queue, stop_runs
+from sd3demo.ui.run.wiring import Trigger, after, at_once, run_in_queue, stop_runs
+from sd3demo.ui.server.gradio_internals import current_tab
 
 TEXT = text_file("extrapolate")
 FIRST = "a red circle above a blue square"
 KEPT = 3600  # seconds that a visitor's X-rays are remembered
-EMPTY = (
-    '<p class="hint">Press Enlarge: the native picture, the same upscaled, and those of each method '
-    "appear here, side by side and under a slider.</p>"
-)
 
 
 def extrapolate(core: Core) -> None:
     """The whole tab: what is asked and what it takes, the pictures, then why, then what is known of it."""
-    spec = find(core.models[0])
+    spec, tab = find(core.models[0]), current_tab()
     values = opening(spec) | {"prompt": FIRST}
     with gr.Row(elem_id="large"):
         with gr.Column(elem_id="large-ask", elem_classes="knobs", min_width=260):
@@ -61,11 +57,11 @@ def extrapolate(core: Core) -> None:
                     elem_id="large-own",
                 )
         with gr.Column(elem_id="large-show"):
-            comparison = gr.HTML(EMPTY, elem_id="large-lens")
+            comparison = gr.HTML(elem_id="large-lens")
             cards = gr.HTML(elem_id="large-cards")
             story = gr.HTML(elem_id="large-story")
-            told = gr.HTML(plan_html(core, values), elem_id="large-plan")
-        section(TEXT, "Larger", elem_id="large-teach")
+            told = gr.HTML(elem_id="large-plan")
+        section(TEXT, "Larger", elem_id="large-teach", more=_meanings())
     with gr.Row(elem_classes="lesson"):
         with gr.Column(elem_classes="knobs", min_width=260):
             section(TEXT, "Why")
@@ -76,9 +72,11 @@ def extrapolate(core: Core) -> None:
     recorded = gr.State({}, time_to_live=KEPT)
     previous, own = gr.State(None), gr.State(None, time_to_live=KEPT)
     outputs: list[Component] = [comparison, cards, story, recorded, previous]
+    if tab is not None:
+        at_once([tab.select], partial(handlers.first, core), [previous], [comparison, cards, story, previous])
     runs = _runs(core, controls, (start, every, stop), own, status, outputs)
     opened = at_once([picture.change], partial(handlers.open_picture, core), [picture], [status, own])
-    _moves(core, controls, opened, own, told)
+    _moves(core, controls, opened, own, told, [tab.select] if tab else [])
     linked_controls: dict[str, Component] = {name: controls[name] for name in NAMES}
     linked(
         below.kind(ExtrapolationForm),
@@ -92,6 +90,15 @@ def extrapolate(core: Core) -> None:
         unfold=below.unfold(linked_controls),
     )
     _looks(panel, recorded)
+
+
+def _meanings() -> str:
+    """What the settings of the method compute, in full, folded away: beside each stands a short sentence."""
+    names = (*GROUPS["Projected flow"], *GROUPS["Inference toolkit"])
+    fields = ExtrapolationForm.model_fields
+    lines = (f"- **{label(name).title}**: {typeset(fields[name].description or '')}" for name in names)
+    listed = "\n".join(lines)
+    return f'\n<details class="why"><summary>What each setting computes</summary>\n\n{listed}\n\n</details>\n'
 
 
 def _settings(core: Core, values: Mapping[str, object], controls: dict[str, Control]) -> None:
@@ -155,9 +162,14 @@ def _runs(
 
 
 def _moves(
-    core: Core, controls: Mapping[str, Control], opened: Dependency, own: gr.State, told: gr.HTML
+    core: Core,
+    controls: Mapping[str, Control],
+    opened: Dependency,
+    own: gr.State,
+    told: gr.HTML,
+    looked_at: Sequence[Trigger],
 ) -> None:
-    """As controls move: the plan, what is greyed, and what a preset or a model brings.
+    """As controls move, or the tab is looked at: the plan, what is greyed, what a preset or a model brings.
 
     The plan follows a picture of one's own once it is `opened`: a state that is set outside the queue tells
     nobody that it changed.
@@ -165,7 +177,8 @@ def _moves(
     every = [controls[name] for name in NAMES]
     free = [name for name in NAMES if name not in ("prompt", "seed")]
     plan = partial(handlers.plan_of, core)
-    at_once([controls[name].change for name in free], plan, [own, *every], [told], raw=True)
+    moved = [*looked_at, *(controls[name].change for name in free)]
+    at_once(moved, plan, [own, *every], [told], raw=True)
     after(opened, plan, [own, *every], [told])
     greying = [*SWITCHES, *LAST, "method", "low_pass", "size", "model"]
     at_once([controls[name].change for name in greying], handlers.grey_out, every, every, raw=True)

@@ -1,4 +1,7 @@
-"""The Flow lab tab: a flow in the plane that is trained before one's eyes, in seconds, on any machine."""
+"""The Flow lab tab: a flow in the plane that moves, and is trained in seconds on any machine.
+
+It opens on a flow that ships with the package, before and after reflow.
+"""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
@@ -18,17 +21,18 @@ from sd3demo.ui.flow_lab import field, sampler_paths
 from sd3demo.ui.flow_lab.field import FieldSettings
 from sd3demo.ui.flow_lab.sampler_paths import SamplerSettings
 from sd3demo.ui.flow_lab.training import (
-    STEPS,
     FlowSettings,
     TrainedFlow,
     TrainingView,
+    finished_view,
+    flow_of,
     points_of,
     reflow_flow,
     train_flow,
 )
 from sd3demo.ui.run.markdown import section, text_file
-from sd3demo.ui.run.plots import drawn, frame, savable
-from sd3demo.ui.run.run_status import RunStatus, waiting
+from sd3demo.ui.run.plots import drawn, frame, numbers
+from sd3demo.ui.run.run_status import RunStatus, status_html, waiting
 from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import bound_sketch
@@ -45,7 +49,10 @@ DATA = {
     "Normal": "normal",
     "Drawn by you": "drawn",
 }
-PLOTS = ("trajectories", "loss", "loss-by-t", *(f"samples-{count}" for count in STEPS))
+PLOTS = ("loss", "loss-by-t")
+SAVED = ("trajectories", *PLOTS)
+"""What can be saved as numbers: the paths of the particles, and the plots."""
+NOT_TRAINED = {"drawn": "Draw the data on the sheet, then press Train."}
 NAMES = tuple(FlowSettings.model_fields)
 KEPT = 3600  # seconds that a visitor's flow is remembered
 
@@ -89,27 +96,37 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
                     interactive=True,  # which gradio does not see by itself of what is built late
                 )
             bound_sketch(sheet)
-            controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             with gr.Row(elem_id="plane-buttons"):
                 start = gr.Button("Train", variant="primary", elem_id="plane-train", min_width=80)
                 again = gr.Button("Reflow", elem_id="plane-reflow", min_width=80)
                 stop = gr.Button("Stop", elem_id="plane-stop", min_width=60)
             status = gr.HTML(elem_id="plane-status")
-            figures = gr.HTML(elem_id="plane-figures")
+            with gr.Accordion("Training settings", open=False):
+                controls = [control(name, values[name], kind=FlowSettings, place="plane") for name in NAMES]
             section(TEXT, "Train")
         with gr.Row(elem_classes="views"):
-            frames = [frame(name) for name in PLOTS]
+            figures_now, charts_now, particles_now, *plots_now = view_of(str(values["data"]), None)
+            with gr.Column(elem_id="plot-trajectories", elem_classes="frame", min_width=260):
+                particles = gr.HTML(particles_now)
+            figures = gr.HTML(figures_now, elem_id="plane-figures")
+            with (
+                gr.Accordion("Loss of the training", open=False, elem_id="plane-losses"),
+                gr.Row(elem_classes="views"),
+            ):
+                frames = [frame(name, plot) for name, plot in zip(PLOTS, plots_now, strict=True)]
 
-    kept, shown = gr.State(None, time_to_live=KEPT), gr.State({}, time_to_live=KEPT)
-    outputs = [figures, kept, shown, *(place.plot for place in frames)]
+    kept, shown = gr.State(None, time_to_live=KEPT), gr.State(charts_now, time_to_live=KEPT)
+    outputs = [figures, kept, shown, particles, *(place.plot for place in frames)]
     known: dict[str, Any] = {"status": status, "titles": titles(FlowLabLink), "raw": False}
     trained = run_in_queue([start.click], partial(train, core), [data, sheet, *controls], outputs, **known)
     reflowed = run_in_queue(
-        [again.click], partial(reflow, core), [kept], outputs, state=trained.state, **known
+        [again.click], partial(reflow, core), [data, kept], outputs, state=trained.state, **known
     )
-    stop_runs(stop, [trained, reflowed], ended=ended)
+    shown_again = [outputs[0], *outputs[2:]]
+    stop_runs(stop, [trained, reflowed], ended=ended, inputs=[data, kept], outputs=shown_again)
     at_once([data.change], sheet_for, [data], [place])
-    savable(frames, saved, [shown], raw=False)
+    at_once([data.change], chosen, [data, kept], [status, *shown_again])
+    numbers([*SAVED], csv_of, [shown], raw=False)
     exact = field.build(values) | sampler_paths.build(values)
     return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact}
 
@@ -122,14 +139,30 @@ def train(
     yield from _in_turn(core, lambda: train_flow(settings, data, points_of(data, ink(sketch))))
 
 
-def reflow(core: Core, flow: TrainedFlow | None) -> Iterator[tuple[RunStatus, list[object]]]:
-    """The flow trained again on its own pairs."""
-    yield from _in_turn(core, lambda: reflow_flow(flow))
+def reflow(core: Core, data: str, kept: TrainedFlow | None) -> Iterator[tuple[RunStatus, list[object]]]:
+    """The flow of these data trained again on its own pairs: a visitor's own, else the one that ships."""
+    yield from _in_turn(core, lambda: reflow_flow(flow_of(data, kept)))
 
 
-def ended(status: RunStatus) -> list[object]:
-    """What is said of a training that was stopped."""
-    return [f"Stopped after {counted(status.step, 'step')}. The previous flow is kept."]
+def view_of(data: str, kept: TrainedFlow | None) -> list[Any]:
+    """Figures, charts, particles and plots of the flow of these data; a hint where there is none yet."""
+    flow = flow_of(data, kept)
+    if flow is None:
+        hint = NOT_TRAINED.get(data, "Press Train, and the flow moves here.")
+        return ["", {}, f'<p class="hint">{hint}</p>', *[None] * len(PLOTS)]
+    view = finished_view(flow, RunStatus())
+    return [view.figures, view.charts, view.particles, *(drawn(view.charts[name]) for name in PLOTS)]
+
+
+def chosen(data: str, kept: TrainedFlow | None) -> list[Any]:
+    """The flow of the data that were chosen, in place of that of others, and no word of their run."""
+    return [status_html(RunStatus()), *view_of(data, kept)]
+
+
+def ended(status: RunStatus, data: str, kept: TrainedFlow | None) -> list[object]:
+    """What is said of a training that was stopped, and the flow before it."""
+    text = f"Stopped after {counted(status.step, 'step')}."
+    return [f"{text} The previous flow is kept." if flow_of(data, kept) else text, *view_of(data, kept)]
 
 
 def ink(sketch: SketchValue | None) -> NDArray[np.float64] | None:
@@ -144,11 +177,13 @@ def sheet_for(data: str) -> object:
     return gr.update(visible=data == "drawn")
 
 
-def saved(name: str, shown: dict[str, "Chart"]) -> "Chart":
-    """A plot for its CSV."""
+def csv_of(name: str, shown: dict[str, "Chart"]) -> str:
+    """The numbers of the paths or of a plot."""
+    from sd3demo.plots.chart import csv
+
     if name not in shown:
         raise gr.Error("There is no flow yet; press Train first.", print_exception=False)
-    return shown[name]
+    return csv(shown[name])
 
 
 def _in_turn(
@@ -160,7 +195,7 @@ def _in_turn(
         raise Refusal("training is off on this page; run `sd3demo serve` on your own machine")
     with join(core, 0.0) as ticket:
         for place in ticket.waiting():
-            yield waiting(place), [gr.skip()] * (3 + len(PLOTS))
+            yield waiting(place), [gr.skip()] * (4 + len(PLOTS))
         for update in _updates(checked(ticket, views())):
             yield update
             if ticket.elapsed > limits.run_seconds:
@@ -175,4 +210,5 @@ def _updates(views: Iterator[TrainingView]) -> Iterator[tuple[RunStatus, list[ob
     for view in views:
         charts |= view.charts
         plots = (drawn(view.charts[name]) if name in view.charts else gr.skip() for name in PLOTS)
-        yield view.status, [view.figures or gr.skip(), view.flow or gr.skip(), charts, *plots]
+        rest = [charts, view.particles, *plots]
+        yield view.status, [view.figures or gr.skip(), view.flow or gr.skip(), *rest]

@@ -26,9 +26,9 @@ def prose(file: Path, elem_id: str) -> gr.Markdown:
 
 
 def section(
-    file: Path, title: str, *, elem_id: str | None = None, elem_classes: str | None = None
+    file: Path, title: str, *, elem_id: str | None = None, elem_classes: str | None = None, more: str = ""
 ) -> gr.Markdown:
-    """One section of a text, from its heading of the second rank to the next one."""
+    """One section of a text, from its heading of the second rank to the next one, and `more` below it."""
     parts = {part.partition("\n")[0]: part for part in file.read_text(encoding="utf-8").split("## ")[1:]}
-    text = with_terms(f"## {parts[title]}")
+    text = with_terms(f"## {parts[title]}{more}")
     return gr.Markdown(text, latex_delimiters=DOLLARS, elem_id=elem_id, elem_classes=elem_classes)

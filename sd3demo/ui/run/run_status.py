@@ -16,6 +16,7 @@ class RunStatus:
     """Where a run stands: `step` steps of `count` are done in `stage`, and the solver stands at time `t`.
 
     `text` is what a person reads, as HTML; `note` is a sentence about what went wrong beside it, as text.
+    `share` is how much of all its stages is done, in [0, 1]; None where there is one stage.
     """
 
     phase: Phase = "idle"
@@ -25,6 +26,7 @@ class RunStatus:
     t: float | None = None
     stage: str = ""
     note: str = ""
+    share: float | None = None
 
     @property
     def is_active(self) -> bool:
@@ -116,8 +118,9 @@ def stopping_html(status: RunStatus) -> str:
 def progress_bar(status: RunStatus) -> str:
     """A bar with its words."""
     where = "" if status.t is None else f"<span><i>t</i> = {status.t:.2f}</span>"
+    most, value = (status.count or 1, status.step) if status.share is None else (1, round(status.share, 4))
     return (
-        f'<div class="progress"><progress max="{status.count or 1}" value="{status.step}" '
+        f'<div class="progress"><progress max="{most}" value="{value}" '
         f'aria-label="Progress"></progress><p><span>{status.text}</span>{where}</p></div>'
     )
 

@@ -98,11 +98,13 @@ def ended(core: Core, name: str, status: RunStatus, *values: object) -> list[obj
     return [f"Stopped. {said}", button_text(core, name, *values)]
 
 
-def charts(study: Study, table: Table) -> "list[PlotData]":
-    """The charts of a study's table."""
+def charts(study: Study, table: Table) -> "list[PlotData | None]":
+    """The charts of a study's table; None for one of which nothing is known."""
+    from sd3demo.plots.chart import has_values
     from sd3demo.plots.studies import CHARTS
 
-    return [drawn(CHARTS[name](table)) for name in study.charts]
+    all_charts = (CHARTS[name](table) for name in study.charts)
+    return [drawn(chart) if has_values(chart) else None for chart in all_charts]
 
 
 def progress(one: Measured) -> RunStatus:

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.components.plot import PlotData
 
 from sd3demo.catalogue import find
 from sd3demo.settings import Settings
@@ -18,13 +19,15 @@ from sd3demo.studies.study import STUDIES, Table, find_study
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import titles
-from sd3demo.ui.run.plots import frame, numbers
+from sd3demo.ui.run.plots import PlotPlace, frame, numbers
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.studies import table_view
 from sd3demo.ui.studies.handlers import Gallery, button_text, ended, run_study
 from sd3demo.ui.studies.in_turn import OFF
 from sd3demo.ui.studies.recorded_view import recorded_view
 
+SHOWN_CHARTS = 2
+"""Of a study; seven of them are five screens of a phone."""
 FRONT = ("along", "values", "budgets", "solvers", "scales", "models", "n", "scenes", "categories")
 """Settings that always stand in front, beside those that hold several values; the others are folded away."""
 
@@ -90,7 +93,7 @@ def study_panel(
         with gr.Row(elem_classes="views"):
             note = gr.HTML(recorded.note, elem_id=f"study-{name}-before", elem_classes="study-before")
             names = [chart_place(name, chart) for chart in study.charts]
-            frames = [frame(one, plot) for one, plot in zip(names, recorded.plots, strict=True)]
+            frames = _frames([*zip(names, recorded.plots, strict=True)])
             with gr.Column(elem_classes="study-numbers", min_width=260):
                 table = gr.HTML(recorded.listing, elem_id=f"study-{name}-table")
                 more = [gr.HTML(gallery.empty, elem_id=gallery.elem_id)] if gallery else []
@@ -107,6 +110,20 @@ def study_panel(
     charts = dict(zip(names, study.charts, strict=True))
     numbers([*names, table_view.csv_name(name)], partial(_csv, charts), [shown], raw=False)
     return ordered
+
+
+def _frames(charts: Sequence[tuple[str, PlotData | None]]) -> list[PlotPlace]:
+    """The places of the charts, by name and value: the first that show something, the others folded away."""
+    front = sorted(charts, key=lambda one: one[1] is None)[:SHOWN_CHARTS]  # the order stays otherwise
+    rest = [one for one in charts if one not in front]
+    places = {one[0]: frame(*one) for one in front}
+    if rest:
+        with (
+            gr.Accordion("More charts", open=False, elem_classes="more-charts"),
+            gr.Row(elem_classes="views"),
+        ):
+            places |= {one[0]: frame(*one) for one in rest}
+    return [places[name] for name, _ in charts]
 
 
 def chart_place(name: str, chart: str) -> str:

@@ -33,11 +33,12 @@ from sd3demo.ui.extrapolate.form import (
     opening,
     preset_values,
     requested,
+    with_all_methods,
 )
 from sd3demo.ui.extrapolate.handlers import OwnPicture, ended, open_picture
 from sd3demo.ui.extrapolate.plan_view import plan_html, planned
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
-from sd3demo.ui.run.run_status import RunStatus
+from sd3demo.ui.run.run_status import RunStatus, status_html
 from sd3demo.ui.server.gradio_internals import ServedFile
 from tests.ui.fake_extrapolation import enlarging
 
@@ -202,13 +203,51 @@ def test_what_is_greyed_changes_nothing() -> None:
             ]
 
 
-def test_the_plan_tells_every_stage_and_whether_it_fits() -> None:
+def test_the_plan_tells_what_each_button_takes_and_every_stage() -> None:
     text = plan_html(CORE, held())
-    assert "it fits" in text
+    rows = re.findall(r"<tr><th scope='row'>([^<]+)</th><td>(\d+)</td><td>([\d,]+)</td>", text)
+    for title, values in (("Enlarge", held()), ("All methods", with_all_methods(held()))):
+        plan = planned(requested(values), CORE)
+        assert (title, str(len(plan.arms)), f"{plan.calls:,}") in rows
+    assert "GiB free" in text
     for title in ("Native", "Upsampled", "Direct", "Upscaled and encoded", "Projected flow"):
         assert f">{title}" in text
     assert "2048 × 2048" in text
     assert "FLOP" in text
+
+
+def test_what_all_methods_lack_is_said_and_the_plan_of_the_other_button_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(plan: Plan, limits: object) -> None:
+        if len(plan.arms) > 5:
+            raise Refusal("all methods take longer than a run may here")
+
+    monkeypatch.setattr("sd3demo.ui.extrapolate.plan_view.refuse_too_long", refuse)
+    text = plan_html(CORE, held())
+    assert "All methods take longer than a run may here" in text
+    assert "<th scope='row'>Enlarge</th>" in text
+    assert "<th scope='row'>All methods</th>" not in text
+
+
+def test_one_bar_goes_over_all_stages_and_never_back() -> None:
+    statuses = [status for status, _ in news(held())]
+    shares = [status.share for status in statuses if status.share is not None]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    begun = next(index for index, status in enumerate(statuses) if status.share)
+    assert all(status.share is not None for status in statuses[begun:-1] if status.step)
+    for status in statuses[begun:-1]:
+        if status.share is not None:
+            assert f'<progress max="1" value="{round(status.share, 4)}"' in status_html(status)
+
+
+def test_what_was_made_is_told_beside_what_was_planned() -> None:
+    values = with_all_methods(held())
+    plan = planned(requested(values), CORE)
+    assert (
+        f"{plan.calls} calls of the network in 3.5 s; planned were {plan.calls:,}" in shown(values)[-1].story
+    )
 
 
 @pytest.mark.parametrize(
