@@ -28,6 +28,8 @@ class PictureCard:
     note: str = ""
     file: str = ""
     forming: bool = False
+    verdict: str = ""
+    """Whether it is what was asked for, as HTML."""
 
 
 def cards(shown: Sequence[PictureCard], sharp: bool) -> str:
@@ -108,5 +110,6 @@ def _card(card: PictureCard, kind: str) -> str:
     state = "forming" if card.forming else kind
     return (
         f'<figure class="card {state}" data-key="{escape(card.key)}">{image}<figcaption>'
-        f"<b>{escape(card.title)}</b>{link}<small>{escape(card.note)}</small></figcaption></figure>"
+        f"<b>{escape(card.title)}</b>{link}<small>{escape(card.note)}</small>{card.verdict}"
+        "</figcaption></figure>"
     )

@@ -13,6 +13,7 @@ from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, compa
 from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
 from sd3demo.ui.generate.story import done_text, seconds_text
 from sd3demo.ui.run.events import run_events
+from sd3demo.ui.run.picture_verdicts import verdict_html, verdicts_of
 from sd3demo.ui.run.run_status import RunStatus, finished, run_status, running
 from sd3demo.ui.run.turns import RunNews
 from sd3demo.ui.server.gradio_internals import ServedFile
@@ -140,6 +141,7 @@ def _with_picture(
         file=file.name,
         note=f"{width} × {height}, {counted(result.calls, 'call')}, {seconds_text(result.seconds)}",
         forming=False,
+        verdict=verdict_html(verdicts_of(arm.request, result.pictures)[0]),
     )
     ready = [card for card in row.cards.values() if card.file]
     large = [card for card in ready if card.key != "native"] or ready

@@ -24,11 +24,14 @@ from sd3demo.ui.controls.labels import label, titles
 from sd3demo.ui.controls.model_choice import is_here
 from sd3demo.ui.generate import image_grid_view as view
 from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.generate.stream import finished_result
 from sd3demo.ui.run.files import write_pictures
 from sd3demo.ui.run.own_picture import pictures_by_name
+from sd3demo.ui.run.picture_verdicts import verdicts_of
 from sd3demo.ui.run.pictures import uri
 from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status, running, waiting
 from sd3demo.ui.run.turns import checked, join
+from sd3demo.ui.run.visit import Visit
 from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
 
@@ -73,7 +76,10 @@ def start(answers: GenerateHandlers, asked: Mapping[str, object]) -> dict[str, o
 
 
 def grid_panel(
-    answers: GenerateHandlers, settings: Mapping[str, Control], uploaded: Sequence[gr.State] = ()
+    answers: GenerateHandlers,
+    settings: Mapping[str, Control],
+    visit: gr.State,
+    uploaded: Sequence[gr.State] = (),
 ) -> tuple[dict[str, Component], QueuedRun]:
     """The panel: what varies, and the grid, over the settings of the form. Its controls, and the run."""
     models = answers.core.models
@@ -91,7 +97,6 @@ def grid_panel(
             stop = gr.Button("Stop", elem_id="grid-stop", scale=0, min_width=80)
         status = gr.HTML(elem_id="grid-status")
         sheet = gr.HTML(view.EMPTY, elem_id="grid-sheet")
-        file = gr.File(visible=False)
 
     for moved, now in ((panel.expand, "true"), (panel.collapse, "false")):
         moved(None, None, [is_open], js=f"() => {now}", api_visibility="private")
@@ -101,8 +106,8 @@ def grid_panel(
     run = run_in_queue(
         [make.click],
         partial(run_grid, answers),
-        [x, across, y, down, *(settings[name] for name in answers.names), *uploaded],
-        [sheet, file],
+        [visit, x, across, y, down, *(settings[name] for name in answers.names), *uploaded],
+        [sheet],
         status=status,
         titles=titles(answers.kind),
     )
@@ -111,7 +116,7 @@ def grid_panel(
 
 
 def run_grid(
-    answers: GenerateHandlers, x: str, across: str, y: str, down: str, *values: object
+    answers: GenerateHandlers, visit: Visit, x: str, across: str, y: str, down: str, *values: object
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     """The grid that the panel asks for: its cells as they form, and its file at the end."""
     core, base = answers.core, answers.given(values)
@@ -122,9 +127,9 @@ def run_grid(
     seconds = sum(plan.seconds for plan in planned.plans)
     with join(core, seconds, lambda _: "fewer values on the sides of the grid") as ticket:
         for place in ticket.waiting():
-            yield waiting(place), [gr.skip(), gr.skip()]
+            yield waiting(place), [gr.skip()]
         with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:
-            yield from _shown(answers, planned, checked(ticket, news), sides)
+            yield from _shown(answers, visit, planned, checked(ticket, news), sides)
 
 
 def usual(name: str, spec: ModelSpec) -> str:
@@ -174,7 +179,11 @@ def _grid_axis(name: str, values: str) -> GridAxis:
 
 
 def _shown(
-    answers: GenerateHandlers, planned: GridPlan, news: Iterator[grids.GridEvent], sides: Mapping[str, object]
+    answers: GenerateHandlers,
+    visit: Visit,
+    planned: GridPlan,
+    news: Iterator[grids.GridEvent],
+    sides: Mapping[str, object],
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     tiles: dict[int, view.Tile] = {}
     ended: dict[int, GridPicture] = {}
@@ -184,7 +193,7 @@ def _shown(
         match one:
             case GridLoading(event=event):
                 status = run_status(event) if isinstance(event, Loading) else None
-                yield status or STARTING, [gr.skip(), gr.skip()]
+                yield status or STARTING, [gr.skip()]
                 continue
             case GridStep(cells=cells, event=step):
                 steps += 1
@@ -194,14 +203,16 @@ def _shown(
                 settings = {name: getattr(plan.request, name) for name in answers.names} | dict(sides)
                 link = written("generate", settings, partial(start, answers))
                 (file,) = write_pictures(plan.request, result)
-                tiles |= dict.fromkeys(cells, view.Tile(file.source, link))
+                (verdict,) = verdicts_of(plan.request, result.pictures)
+                visit.remember(finished_result(plan, result, file, verdict, link))  # a click shows it
+                tiles |= dict.fromkeys(cells, view.Tile(file.source, link, verdict))
         if isinstance(one, GridPicture) or time.perf_counter() - shown_at > PAUSE:
             shown_at = time.perf_counter()
             text = view.progress_text(planned, steps, total, len(ended))
-            yield running(text, step=steps, count=total), [view.table(planned.grid, tiles), gr.skip()]
+            yield running(text, step=steps, count=total), [view.table(planned.grid, tiles)]
     sheet = _write_sheet(planned, [ended[place] for place in range(len(planned.plans))])
     text = view.done_text(planned, sheet, time.perf_counter() - started)
-    yield finished(text), [view.table(planned.grid, tiles), sheet.path]
+    yield finished(text), [view.table(planned.grid, tiles)]
 
 
 def _write_sheet(planned: GridPlan, ended: Sequence[GridPicture]) -> ServedFile:

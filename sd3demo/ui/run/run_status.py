@@ -25,6 +25,8 @@ class RunStatus:
     t: float | None = None
     stage: str = ""
     note: str = ""
+    behind: str = ""
+    """What waits for this run to end, as text."""
 
     @property
     def is_active(self) -> bool:
@@ -116,9 +118,10 @@ def stopping_html(status: RunStatus) -> str:
 def progress_bar(status: RunStatus) -> str:
     """A bar with its words."""
     where = "" if status.t is None else f"<span><i>t</i> = {status.t:.2f}</span>"
+    behind = f'<p class="behind">{escape(status.behind)}</p>' if status.behind else ""
     return (
         f'<div class="progress"><progress max="{status.count or 1}" value="{status.step}" '
-        f'aria-label="Progress"></progress><p><span>{status.text}</span>{where}</p></div>'
+        f'aria-label="Progress"></progress><p><span>{status.text}</span>{where}</p>{behind}</div>'
     )
 
 
