@@ -62,6 +62,7 @@ _TINY = ModelSpec(
     defaults=Defaults(steps=28, cfg=4.0, schedule="uniform"),
     draws="circles, squares, triangles, diamonds, stars, hearts, rings and crosses in ten colours, one to "
     "five of a kind, left of, right of, above or below each other, and a word in quotation marks",
+    judged=True,
 )
 
 

@@ -143,6 +143,7 @@ def _embedded(spec: ModelSpec) -> ModelSpec:
         defaults=spec.defaults,
         note=spec.note,
         draws=spec.draws,
+        judged=spec.judged,
     )
 
 

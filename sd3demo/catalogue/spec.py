@@ -221,6 +221,8 @@ class ModelSpec:
     """What to know before choosing it, in a sentence."""
     draws: str = ""
     """What a model of a small world draws, to follow "it draws"; empty for one that knows any word."""
+    judged: bool = False
+    """Whether `world.judge` knows what it draws, so that its pictures can have a verdict."""
     not_fetched: tuple[str, ...] = ()
     """Patterns of the files in its Hub repository that are not read here."""
 

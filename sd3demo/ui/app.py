@@ -19,6 +19,7 @@ from sd3demo.history import page_store
 from sd3demo.ui.about import about
 from sd3demo.ui.api.endpoints import endpoints
 from sd3demo.ui.claims.tab import claims
+from sd3demo.ui.compare.tray import connect_tray
 from sd3demo.ui.context import Core, core
 from sd3demo.ui.controls import deep_links as links
 from sd3demo.ui.densities.tab import densities
@@ -129,6 +130,7 @@ def _built(work: Core, operations: Operations) -> gr.Blocks:
             for title, tab in TABS:
                 with gr.Tab(title, id=title.lower().replace(" ", "-")):
                     tab(work)
+        connect_tray(page, work)
         lesson_dock(page)
         links.connect(page, tabs, page_of)
         with gr.Column(visible=False):  # what only programs use, and no browser has to build
@@ -216,7 +218,7 @@ def _listen(
             prevent_thread_lock=True,
             quiet=True,
             theme=theme(),
-            css_paths=[STATIC / "style.css", STATIC / "lessons.css"],
+            css_paths=[STATIC / "style.css", STATIC / "lessons.css", STATIC / "compare.css"],
             head=f"<style>{(STATIC / 'room.css').read_text(encoding='utf-8')}</style>",
             js=script(),
             max_file_size=int(most.upload_mib * MIB),

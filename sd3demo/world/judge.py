@@ -199,3 +199,9 @@ def read(picture: Tensor | Array) -> JudgedPicture:
     return JudgedPicture(
         background=name, components=tuple(sorted(components, key=lambda f: f.x)), specks=specks / area
     )
+
+
+def prepare() -> None:
+    """Draw the outlines that components are compared with, which the first picture would wait for."""
+    _templates(SHAPES)
+    _templates(tuple(LETTERS))

@@ -32,6 +32,8 @@ class PictureCard:
     file: str = ""
     forming: bool = False
     about: str = ""
+    verdict: str = ""
+    """Whether it is what was asked for, as HTML."""
 
 
 def cards(shown: Sequence[PictureCard], sharp: bool) -> str:
@@ -113,5 +115,6 @@ def _card(card: PictureCard, kind: str) -> str:
     about = f"<span>{escape(card.about)}</span>" if card.about else ""
     return (
         f'<figure class="card {state}" data-key="{escape(card.key)}">{image}<figcaption>'
-        f"<b>{escape(card.title)}</b>{link}<small>{escape(card.note)}</small>{about}</figcaption></figure>"
+        f"<b>{escape(card.title)}</b>{link}<small>{escape(card.note)}</small>{about}{card.verdict}"
+        "</figcaption></figure>"
     )

@@ -21,7 +21,7 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.extrapolate import reopen
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, distance_text
-from sd3demo.ui.extrapolate.true_render import ABOUT, TITLE, TRUE, distances, verdict_html
+from sd3demo.ui.extrapolate.true_render import ABOUT, TITLE, TRUE, distances, nearest_html
 from sd3demo.ui.server.gradio_internals import ServedFile
 
 NAMES = ("native", "upsample", "direct", "projected", TRUE)
@@ -60,7 +60,7 @@ def recorded_view(core: Core, write: Write) -> ExtrapolationView | None:
     return ExtrapolationView(
         comparison=comparison(compared, "upsample", "projected"),
         cards=cards(tuple(shown.values()), max(request.width, request.height) <= SMALL),
-        story=_story(core, request) + verdict_html(far, TITLES),
+        story=_story(core, request) + nearest_html(far, TITLES),
         previous=PreviousPicture(shown["projected"], request.prompt, request.seed, "recorded"),
     )
 

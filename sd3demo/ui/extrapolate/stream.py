@@ -12,10 +12,11 @@ from sd3demo.settings import counted
 from sd3demo.studies.imax.measures import flat_noise
 from sd3demo.ui.extrapolate.compare_view import SMALL, PictureCard, cards, comparison, uri
 from sd3demo.ui.extrapolate.plan_view import arm_title, stage_title
-from sd3demo.ui.extrapolate.true_render import ABOUT, TITLE, TRUE, TrueRender, verdict_html
+from sd3demo.ui.extrapolate.true_render import ABOUT, TITLE, TRUE, TrueRender, nearest_html
 from sd3demo.ui.generate.story import done_text, seconds_text, work_seconds
 from sd3demo.ui.run.as_code_view import as_code_html
 from sd3demo.ui.run.events import run_events
+from sd3demo.ui.run.picture_verdicts import verdict_html, verdicts_of
 from sd3demo.ui.run.run_status import RunStatus, finished, run_status, running
 from sd3demo.ui.run.turns import RunNews
 from sd3demo.ui.server.gradio_internals import ServedFile
@@ -181,6 +182,7 @@ def _with_picture(
         note=f"{width} × {height}, {counted(result.calls, 'call')}, {seconds_text(result.seconds)}, "
         f"noise in flat areas {noise:.1f} of 255",
         forming=False,
+        verdict=verdict_html(verdicts_of(arm.request, result.pictures)[0]),
     )
     ready = [card for card in row.cards.values() if card.file]
     large = [card for card in ready if card.key != "native"] or ready
@@ -205,7 +207,7 @@ def _finished_view(
     )
     if previous is not None and comparable and previous.card.source != last.source:
         large.insert(0, replace(previous.card, key=PREVIOUS, title=f"The previous run ({previous.what})"))
-    verdict = verdict_html(true.distances, {card.key: card.title for card in large}) if true else ""
+    verdict = nearest_html(true.distances, {card.key: card.title for card in large}) if true else ""
     return replace(
         view,
         cards=row.html,

@@ -67,7 +67,7 @@ def distances(pictures: Mapping[str, Pixels], true: Pixels) -> dict[str, float]:
     return {name: patch_distance(patches(picture / 255), known) for name, picture in pictures.items()}
 
 
-def verdict_html(found: Mapping[str, float], titles: Mapping[str, str]) -> str:
+def nearest_html(found: Mapping[str, float], titles: Mapping[str, str]) -> str:
     """Who is nearest to the true render; that upsampling is, where it is, in so many words."""
     ordered = sorted(found, key=lambda name: found[name])
     if len(ordered) < 2:

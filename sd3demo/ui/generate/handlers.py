@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -11,18 +11,32 @@ from typing import TypeAlias
 import gradio as gr
 
 from sd3demo.catalogue import ModelSpec, find
-from sd3demo.engine import Budget
+from sd3demo.engine import Budget, Plan
 from sd3demo.engine.plan.resolve import near_native, resolve
 from sd3demo.errors import Refusal
-from sd3demo.history import model_on_offer, read_receipt, single_request
-from sd3demo.settings import FILES, LAST_SEED, Request, foreign_options, parse, without_effect
+from sd3demo.history import Receipt, model_on_offer, read_receipt, single_request
+from sd3demo.history.input_pictures import with_inputs
+from sd3demo.settings import (
+    FILES,
+    LAST_SEED,
+    Request,
+    Resolved,
+    counted,
+    foreign_options,
+    parse,
+    without_effect,
+)
 from sd3demo.settings.extrapolation import ResolvedExtrapolation
-from sd3demo.ui.context import Core, prepare
+from sd3demo.ui.compare.pinned import PinnedPicture
+from sd3demo.ui.compare.twins import twins_html
+from sd3demo.ui.context import Core, prepare, prepared
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Value
+from sd3demo.ui.controls.deep_links import written
 from sd3demo.ui.controls.labels import help_of, label, titles
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.generate.examples import EXAMPLES
+from sd3demo.ui.generate.opened import kept_run, result_of_file, result_of_run
 from sd3demo.ui.generate.size import (
     recommendation,
     recommended_shift,
@@ -30,15 +44,25 @@ from sd3demo.ui.generate.size import (
     shape_of_size,
     size_of_shape,
 )
-from sd3demo.ui.generate.stream import PreviousRun, RunView, run_views
+from sd3demo.ui.generate.stream import RunView, run_views
 from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.files import save_to_history, write_pictures
 from sd3demo.ui.run.own_picture import OwnPicture, opened_picture, pictures_by_name
+from sd3demo.ui.run.picture_verdicts import verdicts_of, warm_judge
+from sd3demo.ui.run.result import RunResult
+from sd3demo.ui.run.result_view import head_html, result_html
 from sd3demo.ui.run.run_status import STARTING, RunStatus, failed, finished, status_html
 from sd3demo.ui.run.turns import in_turn
+from sd3demo.ui.run.visit import MOST_PRESSES, Press, Visit
+from sd3demo.ui.run.wiring import queued
 
 Updates: TypeAlias = list[object]
 """For each output a value, `gr.update(...)`, or `gr.skip()`."""
+VIEWS = 3
+"""Pictures, strip and story: what shows one result."""
+LONGEST_NAME = 40  # characters of a prompt that waits
+FULL = f"{MOST_PRESSES} runs wait already: this press was not taken"
 
 
 @dataclass(frozen=True)
@@ -73,28 +97,124 @@ class GenerateHandlers:
         """A mask that was uploaded: what is said of it, and itself."""
         return [*opened_picture(file, self.core.limits, "is the mask: white is repainted")]
 
-    def run(
-        self, previous: PreviousRun | None, reseed: bool, *values: object
-    ) -> Iterator[tuple[RunStatus, Updates]]:
-        """The run that the form asks for: pictures, strip, story, files, what it was, its seed and prompt.
+    def pressed(self, status: RunStatus, visit: Visit, reseed: bool, *values: object) -> Updates:
+        """Generate was pressed: the settings of this moment wait for their run, also while another goes on.
 
         Without a prompt it is the one that the empty field shows.
         """
         given = self.given(values)
+        shown: dict[str, object] = {}
         if not str(given["prompt"]).strip():
-            given["prompt"] = label("prompt", self.kind).hint
+            shown["prompt"] = given["prompt"] = label("prompt", self.kind).hint
         if reseed:
-            given["seed"] = new_seed()
-        shown = RunView()
-        yield STARTING, [*_changes(shown, shown), gr.skip(), given["seed"], given["prompt"]]
-        with pictures_by_name(given):
-            plan = prepare(given, self.core, self.kind)
-        save = partial(save_to_history, self.core)
-        events = in_turn(self.core, plan, saved=True)
-        news = run_views(plan, events, write=write_pictures, save=save, previous=previous)
-        for status, view in news:
-            yield status, [*_changes(shown, view), view.previous or gr.skip(), gr.skip(), gr.skip()]
-            shown = view
+            shown["seed"] = given["seed"] = new_seed()
+        if not visit.press(Press(given, shown)):
+            return [gr.skip(), status_html(replace(status, behind=FULL))]
+        return queued(status)
+
+    def run(self, visit: Visit) -> Iterator[tuple[RunStatus, Updates]]:
+        """The runs that wait, one after the other: pictures, strip, story, and what the form is to hold."""
+        try:
+            while (press := visit.next()) is not None:
+                yield from self._run(press, visit)
+        except BaseException as error:  # or it was closed
+            if isinstance(error, Exception):
+                visit.clear()
+            visit.end()
+            raise
+
+    def _run(self, press: Press, visit: Visit) -> Iterator[tuple[RunStatus, Updates]]:
+        form = [press.shown.get(name, gr.skip()) for name in ("seed", "prompt")]
+        shown, status = RunView(), STARTING
+        yield _with_waiting(STARTING, visit), [*_changes(shown, shown), *form]
+        plan = self._plan(press)
+        news = run_views(
+            plan,
+            in_turn(self.core, plan, saved=True),
+            write=write_pictures,
+            save=partial(save_to_history, self.core),
+            judge=verdicts_of,
+            previous=press.original or visit.previous,
+            twins=self.twins,
+            link=self.link(plan.request),
+            changed=press.changed,
+        )
+        try:
+            for status, view in news:
+                if view.result is not None and view.result is not visit.result:
+                    _show(view.result, visit, press)
+                yield _with_waiting(status, visit), [*_changes(shown, view), gr.skip(), gr.skip()]
+                shown = view
+        except Exception as error:
+            if visit.result is not None and visit.result.state == "running":
+                steps = error.steps if isinstance(error, RunStopped) else None
+                ended = visit.show(visit.result.ended(steps, status.count))
+                yield status, [gr.skip(), gr.skip(), head_html(ended), gr.skip(), gr.skip()]
+            raise
+
+    def twins(self, result: RunResult) -> str:
+        """The buttons that run a result again with one setting changed; "" for a batch."""
+        if len(result.pictures) != 1:
+            return ""
+        return twins_html(result.request, result.pictures[0].file.source, self.core.models)
+
+    def _plan(self, press: Press) -> Plan:
+        if press.request is not None:
+            return prepared(with_inputs(press.request, self.core.history), self.core)
+        with pictures_by_name(press.settings):
+            return prepare(press.settings, self.core, self.kind)
+
+    def stopped(self, status: RunStatus, visit: Visit) -> Updates:
+        """What is said of a run that was stopped, and its story; what waited behind it is dropped."""
+        (text,), dropped = ended(status), visit.clear()
+        if dropped:
+            text += f" {counted(dropped, 'waiting run')} dropped."
+        if visit.result is None or visit.result.state != "running":
+            return [text, gr.skip()]
+        return [text, head_html(visit.show(visit.result.ended(status.step, status.count)))]
+
+    def arrived(self, visit: Visit, *values: object) -> Updates:
+        """A link was opened and has set the form: pictures, strip and story of the result with its settings.
+
+        It is one of this visit or of the history, else one that is not generated yet.
+        """
+        if visit.is_running:
+            return [gr.skip()] * VIEWS
+        given = self.given(values)
+        given["prompt"] = str(given["prompt"]).strip() or label("prompt", self.kind).hint
+        try:
+            request = self._request(given)
+        except Refusal:
+            return [gr.skip()] * VIEWS  # the notice of the link says why already
+        result = visit.find(request) or self._kept(request) or RunResult(request, "planned")
+        return self._views(visit, result)
+
+    def _kept(self, request: Resolved) -> RunResult | None:
+        """The result of these settings in the history, if it is there."""
+        record = None if self.core.history is None else kept_run(self.core.history, request)
+        try:
+            return None if record is None else result_of_run(record, self.core.limits, self.link(request))
+        except OSError:
+            return None  # deleted meanwhile
+
+    def _request(self, given: Mapping[str, object]) -> Resolved:
+        """The settings as they would be run here, also of a model that is not on this disk."""
+        try:
+            return prepare(given, self.core, self.kind).request
+        except Refusal:
+            return resolve(parse(self.kind, given), find(str(given["model"])), Budget())
+
+    def _views(self, visit: Visit, result: RunResult) -> Updates:
+        """Pictures, strip and story of a result that no run of this moment makes."""
+        visit.show(result)
+        pictures = result_html(result, twins=self.twins(result))
+        return [pictures, "", head_html(result) + result.story]
+
+    def link(self, request: Resolved) -> str:
+        """The address that sets the form to these settings; "" where it cannot hold them."""
+        if request.init_sha256 or isinstance(request, ResolvedExtrapolation):
+            return ""
+        return written("generate", {name: getattr(request, name) for name in self.names}, self.start)
 
     def model(self, name: str) -> Updates:
         """The values that a newly chosen model has of its own, and of what it lacks; the others stay."""
@@ -112,12 +232,12 @@ class GenerateHandlers:
         spec, chosen = find(model), EXAMPLES[index]
         return self._filled(self._opening(spec) | {"prompt": chosen.prompt, **chosen.settings}, spec)
 
-    def receipt(self, file: str) -> Updates:
-        """A status, an empty place for the next file, and the settings of a dropped picture.
+    def receipt(self, file: str, visit: Visit) -> Updates:
+        """A status, an empty place for the next file, the dropped picture itself, and its settings.
 
         Those of an extrapolation are behind a link to its own tab: this one has no controls for them.
         """
-        path, skips = Path(file), [gr.skip() for _ in self.names]
+        path, skips = Path(file), [gr.skip() for _ in (*range(VIEWS), *self.names)]
         shown = f"“{path.name}”"
         try:
             found = read_receipt(path)
@@ -127,15 +247,26 @@ class GenerateHandlers:
                 link = escape(extrapolate_again.link(alone, self.core))
                 there = f'<a href="{link}">Open its settings on the Extrapolate tab</a>'
                 said = f"{escape(path.name)} is an extrapolation. {there}."
-                return [status_html(finished(said)), None, *skips]
+                views = self._opened(path, found, alone, visit)
+                return [status_html(finished(said)), None, *views, *skips[VIEWS:]]
             said = f"The settings are those of {escape(path.name)}. Generate makes the same picture again."
             if alone.init_sha256:
                 said += " It started from a picture: add that under Image to image."
+            views = self._opened(path, found, alone, visit)
             values = build.values_of(alone, spec, self.kind)
-            return [status_html(finished(said)), None, *self._filled(values, spec)]
+            return [status_html(finished(said)), None, *views, *self._filled(values, spec)]
         except Refusal as error:
             said = sentence(Refusal(str(error).replace(str(path), shown)), titles(self.kind))
             return [status_html(failed(said)), None, *skips]
+
+    def _opened(self, path: Path, receipt: Receipt, request: Resolved, visit: Visit) -> Updates:
+        """The views of a picture's file; those of a run that goes on stay."""
+        too_large = request.width * request.height > self.core.limits.picture_pixels
+        if visit.is_running:
+            return [gr.skip()] * VIEWS
+        if too_large:
+            return self._views(visit, RunResult(request, "planned"))
+        return self._views(visit, result_of_file(path, receipt, request, self.link(request)))
 
     def start(self, asked: Mapping[str, object]) -> dict[str, Value]:
         """What the form holds at first, with the own values of the model that a link asks for.
@@ -181,11 +312,36 @@ class GenerateHandlers:
         return [build.update(name, values[name], spec, self.kind) for name in self.names]
 
 
+def is_wanted(visit: Visit) -> bool:
+    """Whether a press waits that no run of this visit has taken."""
+    return visit.begin()
+
+
 def ended(status: RunStatus) -> list[str]:
     """What is said of a run that was stopped."""
     return [
         f"Stopped after step {status.step} of {status.count}." if status.step else "Stopped before step 1."
     ]
+
+
+def _show(result: RunResult, visit: Visit, press: Press) -> None:
+    """Make this the visit's result; a finished twin is pinned beside its original."""
+    visit.show(result)
+    if result.state == "running" and find(result.request.model).judged:
+        warm_judge()
+    if result.is_whole:
+        visit.finish()
+    if result.is_whole and press.request is not None:
+        (picture,) = result.pictures
+        visit.pin(PinnedPicture(picture.file, result.request, picture.verdict), press.original_source)
+
+
+def _with_waiting(status: RunStatus, visit: Visit) -> RunStatus:
+    """The status with the presses that wait behind this run, in their order."""
+    if not (waiting := visit.waiting) or not status.is_active:
+        return status
+    names = "; ".join(f"{place}. {press.name[:LONGEST_NAME]}" for place, press in enumerate(waiting, 1))
+    return replace(status, behind=f"Next in the queue: {names}")
 
 
 def new_seed() -> int:
@@ -224,11 +380,6 @@ def shift_button(model: str, width: Value, height: Value) -> object:
 
 
 def _changes(shown: RunView, now: RunView) -> Updates:
-    """Pictures, strip, story and files, each left alone where nothing is new."""
-    pairs = (
-        (shown.pictures, now.pictures),
-        (shown.strip, now.strip),
-        (shown.story, now.story),
-        (shown.files, now.files and [file.path for file in now.files]),
-    )
+    """Pictures, strip and story, each left alone where nothing is new."""
+    pairs = ((shown.pictures, now.pictures), (shown.strip, now.strip), (shown.story, now.story))
     return [gr.skip() if after is None or before == after else after for before, after in pairs]

@@ -40,12 +40,15 @@ from sd3demo.ui.controls.labels import label, titles
 from sd3demo.ui.controls.model_choice import is_here
 from sd3demo.ui.generate import image_grid_view as view
 from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.generate.stream import finished_result
 from sd3demo.ui.run.as_code_view import grid_as_code_html
 from sd3demo.ui.run.files import write_pictures
 from sd3demo.ui.run.own_picture import pictures_by_name
+from sd3demo.ui.run.picture_verdicts import verdicts_of
 from sd3demo.ui.run.pictures import uri
 from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status, running, waiting
 from sd3demo.ui.run.turns import checked, join
+from sd3demo.ui.run.visit import Visit
 from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
 
@@ -92,7 +95,10 @@ def start(answers: GenerateHandlers, asked: Mapping[str, object]) -> dict[str, o
 
 
 def grid_panel(
-    answers: GenerateHandlers, settings: Mapping[str, Control], uploaded: Sequence[gr.State] = ()
+    answers: GenerateHandlers,
+    settings: Mapping[str, Control],
+    visit: gr.State,
+    uploaded: Sequence[gr.State] = (),
 ) -> tuple[dict[str, Component], QueuedRun]:
     """The panel: what varies, and the grid, over the settings of the form. Its controls, and the run."""
     models = answers.core.models
@@ -120,7 +126,7 @@ def grid_panel(
     run = run_in_queue(
         [make.click],
         partial(run_grid, answers),
-        [x, across, y, down, *(settings[name] for name in answers.names), *uploaded],
+        [visit, x, across, y, down, *(settings[name] for name in answers.names), *uploaded],
         [sheet],
         status=status,
         titles=titles(answers.kind),
@@ -130,7 +136,7 @@ def grid_panel(
 
 
 def run_grid(
-    answers: GenerateHandlers, x: str, across: str, y: str, down: str, *values: object
+    answers: GenerateHandlers, visit: Visit, x: str, across: str, y: str, down: str, *values: object
 ) -> Iterator[tuple[RunStatus, list[object]]]:
     """The grid that the panel asks for: its cells as they form, and its file at the end."""
     core, base = answers.core, answers.given(values)
@@ -145,7 +151,7 @@ def run_grid(
         for place in ticket.waiting():
             yield waiting(place), [gr.skip()]
         with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:
-            yield from _shown(answers, planned, checked(ticket, news), sides, common)
+            yield from _shown(answers, visit, planned, checked(ticket, news), sides, common)
 
 
 def usual(name: str, spec: ModelSpec) -> str:
@@ -210,6 +216,7 @@ def _grid_axis(name: str, values: str) -> GridAxis:
 
 def _shown(
     answers: GenerateHandlers,
+    visit: Visit,
     planned: GridPlan,
     news: Iterator[grids.GridEvent],
     sides: Mapping[str, object],
@@ -233,7 +240,9 @@ def _shown(
                 settings = {name: getattr(plan.request, name) for name in answers.names} | dict(sides)
                 link = written("generate", settings, partial(start, answers))
                 (file,) = write_pictures(plan.request, result)
-                tiles |= dict.fromkeys(cells, view.Tile(file.source, link))
+                (verdict,) = verdicts_of(plan.request, result.pictures)
+                visit.remember(finished_result(plan, result, file, verdict, link))  # a click shows it
+                tiles |= dict.fromkeys(cells, view.Tile(file.source, link, verdict))
         if isinstance(one, GridPicture) or time.perf_counter() - shown_at > PAUSE:
             shown_at = time.perf_counter()
             text = view.progress_text(planned, steps, total, len(ended))

@@ -7,7 +7,9 @@ from html import escape
 from sd3demo.settings import counted
 from sd3demo.studies.grid.grid_plan import Grid, GridPlan
 from sd3demo.ui.controls.labels import label
+from sd3demo.ui.run.picture_verdicts import verdict_text
 from sd3demo.ui.server.gradio_internals import ServedFile
+from sd3demo.world.verdict import PictureVerdict
 
 EMPTY = (
     '<p class="hint">Two things vary; everything else is as set in the form. '
@@ -17,10 +19,11 @@ EMPTY = (
 
 @dataclass(frozen=True)
 class Tile:
-    """A cell's picture: its source, and where its settings are, once it is finished."""
+    """A cell's picture: its source; once it is finished, where its settings are, and its verdict."""
 
     source: str
     link: str = ""
+    verdict: PictureVerdict | None = None
 
 
 def table(grid: Grid, tiles: Mapping[int, Tile]) -> str:
@@ -66,7 +69,13 @@ def _cell(grid: Grid, cell: int, tile: Tile | None) -> str:
     image = f'<img src="{escape(tile.source)}" alt="{what}">'
     if not tile.link:
         return f"<td>{image}</td>"
-    return f'<td><a href="{escape(tile.link)}" aria-label="Use these settings: {what}">{image}</a></td>'
+    said, sign = "", ""
+    if tile.verdict is not None:
+        said = f". {escape(verdict_text(tile.verdict))}"
+        kind, mark = ("yes", "✓") if tile.verdict.passed else ("no", "✗")
+        sign = f'<span class="sign {kind}" title="{escape(verdict_text(tile.verdict))}">{mark}</span>'
+    link = f'<a href="{escape(tile.link)}" aria-label="Use these settings: {what}{said}">{image}</a>'
+    return f"<td>{link}{sign}</td>"
 
 
 def _value(name: str, value: str) -> str:

@@ -1,5 +1,6 @@
 """What a run did, in a few figures and plain sentences."""
 
+from collections.abc import Mapping
 from html import escape
 from math import prod, sqrt
 from statistics import mean
@@ -53,8 +54,13 @@ def _figures(plan: Plan, finished: Finished) -> str:
         "Chord": (f"{chord:.1f}", "noise to picture"),
         "Seed": (str(plan.request.seed), "draws the noise"),
     }
+    return figures_html(rows)
+
+
+def figures_html(rows: Mapping[str, tuple[str, str]]) -> str:
+    """Figures under their names, each with a note below it."""
     items = "".join(
-        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
+        f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
         for name, (value, note) in rows.items()
     )
     return f'<dl class="figures">{items}</dl>'

@@ -13,6 +13,7 @@ from sd3demo.catalogue import ModelSpec, find
 from sd3demo.errors import Refusal
 from sd3demo.history.traces import read_trace, shipped
 from sd3demo.settings import FILES, Request, Settings, without_effect
+from sd3demo.ui.compare.tray import TwinRuns, lend_runs
 from sd3demo.ui.context import Core, warm
 from sd3demo.ui.controls import build
 from sd3demo.ui.controls.build import Control
@@ -26,7 +27,8 @@ from sd3demo.ui.generate.prompt_note import prompt_note_html
 from sd3demo.ui.generate.size import recommendation, shape_choices
 from sd3demo.ui.run import pictures
 from sd3demo.ui.run.markdown import prose, text_file
-from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
+from sd3demo.ui.run.visit import Visit
+from sd3demo.ui.run.wiring import PressHandling, QueuedRun, at_once, run_in_queue, stop_runs
 
 KEPT = 3600  # seconds that a visitor's pictures are remembered
 INTRODUCTION = text_file("introduction")
@@ -67,9 +69,13 @@ class GenerateOutputs:
     pictures: gr.HTML
     strip: gr.HTML
     story: gr.HTML
-    files: gr.File
     column: gr.Column
     """That of the picture, under which the grid stands."""
+
+    @property
+    def views(self) -> list[Component]:
+        """What shows one result."""
+        return [self.pictures, self.strip, self.story]
 
 
 def generate(core: Core, kind: type[Request] = Request) -> None:
@@ -83,9 +89,10 @@ def generate(core: Core, kind: type[Request] = Request) -> None:
     with gr.Row(elem_id="bench"):
         settings, actions = _asked(core, spec, kind)
         shown = _shown(spec)
+        visit = gr.State(Visit())
         with shown.column:
-            grid = image_grid.grid_panel(answers, settings, uploaded)
-    _connect(answers, settings, actions, shown, grid, uploaded)
+            grid = image_grid.grid_panel(answers, settings, visit, uploaded)
+    _connect(answers, settings, actions, shown, grid, uploaded, visit)
 
 
 def link_settings(kind: type[Request]) -> type[Settings]:
@@ -174,11 +181,10 @@ def _shown(spec: ModelSpec) -> GenerateOutputs:
         shown = gr.HTML(opening, elem_id="pictures")
         status = gr.HTML("", elem_id="status")
         strip = gr.HTML(elem_id="strip")
-        files = gr.File(visible=False, file_count="multiple")
     with gr.Column(elem_id="tell"):
         story = gr.HTML(elem_id="story")
         prose(INTRODUCTION, "introduction")
-    return GenerateOutputs(status, shown, strip, story, files, column)
+    return GenerateOutputs(status, shown, strip, story, column)
 
 
 def _recorded_html() -> str:
@@ -196,24 +202,43 @@ def _connect(
     shown: GenerateOutputs,
     grid: tuple[Mapping[str, Component], QueuedRun],
     uploaded: Sequence[gr.State],
+    visit: gr.State,
 ) -> None:
     """Which event has which answer. Only runs stand in the queue."""
     controls = [settings[name] for name in answers.names]
     prompt, seed, model = settings["prompt"], settings["seed"], settings["model"]
     sides = [settings["width"], settings["height"]]
-    previous = gr.State(None)
+    came = gr.Textbox(visible="hidden")
     grid_controls, grid_run = grid
 
+    names = titles(answers.kind)
+    outputs = [*shown.views, seed, prompt]
     run = run_in_queue(
         [actions.generate.click, *([prompt.submit] if isinstance(prompt, gr.Textbox) else [])],
         answers.run,
-        [previous, actions.reseed, *controls, *uploaded],
-        [shown.pictures, shown.strip, shown.story, shown.files, previous, seed, prompt],
+        [visit],
+        outputs,
         status=shown.status,
-        titles=titles(answers.kind),
+        titles=names,
         saved=answers.core.keeps_running,
+        presses=PressHandling(
+            answers.pressed, [visit, actions.reseed, *controls, *uploaded], handlers.is_wanted
+        ),
     )
-    stop_runs(actions.stop, [run], ended=handlers.ended)
+    stop_runs(actions.stop, [run], ended=answers.stopped, inputs=[visit], outputs=[shown.story])
+    lend_runs(
+        TwinRuns(
+            visit,
+            run,
+            answers.run,
+            handlers.is_wanted,
+            outputs,
+            names,
+            actions.stop,
+            answers.stopped,
+            [shown.story],
+        )
+    )
 
     at_once([prompt.change, model.change], prompt_note_html, [model, prompt], [actions.note])
     focus = [prompt.focus] if isinstance(prompt, gr.Textbox) else []
@@ -229,19 +254,21 @@ def _connect(
     filled = at_once(
         [actions.receipt.upload],
         answers.receipt,
-        [actions.receipt],
-        [shown.status, actions.receipt, *controls],
+        [actions.receipt, visit],
+        [shown.status, actions.receipt, *shown.views, *controls],
     )
     linked(
         link_settings(answers.kind),
         {**{name: settings[name] for name in answers.names}, "reseed": actions.reseed, **grid_controls},
         partial(image_grid.start, answers),
-        titles=titles(answers.kind),
+        titles=names,
         after=[run.event, filled, grid_run.event],
         fill=answers.linked,
         required={"prompt": "-"},
         check=answers.fits,
+        came=came,
     )
+    at_once([came.change], answers.arrived, [visit, *controls], shown.views, raw=True)
     at_once([model.input], answers.model, [model], controls)
     at_once(
         [settings[name].change for name in ("model", "cfg", "t5", "clip_g", "uncond", "schedule")],

@@ -23,8 +23,10 @@ from sd3demo.ui.run import pictures
 from sd3demo.ui.run.as_code_view import as_code_html
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
+from sd3demo.ui.run.picture_verdicts import verdict_html, verdicts_of_files
 from sd3demo.ui.run.run_status import failed, finished, status_html
 from sd3demo.ui.server.gradio_internals import ServedFile, upload_folder, write_served_file
+from sd3demo.world.verdict import PictureVerdict
 
 PAGE = 24  # runs on a page of the gallery
 KEPT = "runs are not deleted here: whoever runs this page decides that, with `sd3demo serve --deletion on`"
@@ -80,7 +82,11 @@ class HistoryHandlers:
             now,
             gr.update(visible=True),
             pictures.finished(
-                [file.source for file in files], [file.name for file in files], size, request.prompt
+                [file.source for file in files],
+                [file.name for file in files],
+                size,
+                request.prompt,
+                verdicts=[verdict_html(each) for each in self._verdicts(record)],
             ),
             gallery.run_html(record)
             + gallery.actions(record, link, why)
@@ -211,6 +217,10 @@ class HistoryHandlers:
             return [_failed(str(error)), None]
         runs = "One run is" if done == 1 else f"{done:,} runs"
         return [_done(f"{runs} exported as {name}."), str(folder / name)]
+
+    def _verdicts(self, record: RunRecord) -> tuple[PictureVerdict | None, ...]:
+        most = self._core.limits.picture_pixels
+        return verdicts_of_files(record.request, record.run.images, most)
 
     def _served(self, record: RunRecord) -> list[ServedFile]:
         """The pictures where the browser gets them."""

@@ -21,10 +21,13 @@ FRAMES = 8  # of the strip
 FRAME_SIDE = 64  # pixels, at most, of a picture in the strip
 COMPARE = (
     '<label class="compare">The previous picture <input type="range" min="0" max="100" value="0" oninput="'
-    "this.closest('.html-container').querySelector('.pictures').style.setProperty('--cut', this.value + '%')"
+    "const all = this.closest('.html-container').querySelector('.pictures');"
+    "all.style.setProperty('--cut', this.value + '%'); all.classList.toggle('cutting', this.value > 0)"
     '"></label>'
 )
 """Uncovers the picture before, from the left."""
+SIDES = ("Before", "Now")
+"""What stands on either side of the divider, unless more is known of the two."""
 
 
 @dataclass(frozen=True)
@@ -35,36 +38,57 @@ class StripFrame:
     source: str
 
 
-def forming(previews: Sequence[Pixels], step: int, count: int) -> str:
+def forming(previews: Sequence[Pixels], step: int, count: int, *, key: str = "") -> str:
     """The predictions after a step, in the place where the pictures will be."""
     alt = f"Prediction of the picture after step {step} of {count}"
     images = "".join(_figure(uri(pixels), alt, pixels.shape, "forming") for pixels in previews)
-    return _grid(images, len(previews), f"Prediction after step {step} of {count}")
+    return _grid(images, len(previews), f"Prediction after step {step} of {count}", key=key)
 
 
 def finished(
-    sources: Sequence[str], names: Sequence[str], size: tuple[int, int], prompt: str, *, before: str = ""
+    sources: Sequence[str],
+    names: Sequence[str],
+    size: tuple[int, int],
+    prompt: str,
+    *,
+    before: str = "",
+    sides: tuple[str, str] = SIDES,
+    verdicts: Sequence[str] = (),
+    key: str = "",
+    is_twin: bool = False,
 ) -> str:
-    """The pictures from their files, each with a link to the file itself; a slider shows the one before."""
+    """The pictures from their files, each with a link to the file itself; a slider shows the one before.
+
+    `sides` are the words on either side of its divider; `verdicts` are lines below the pictures, as HTML.
+    `key` tells this result from others; compare.js opens one that `is_twin` beside its original.
+    """
     kind = "sharp" if max(size) <= SMALL else "smooth"
     width, height = size
     images = "".join(
         _figure(
-            source, f"Picture for: {prompt}", (height, width, 3), kind, _earlier(before) + _link(source, name)
+            source,
+            f"Picture for: {prompt}",
+            (height, width, 3),
+            kind,
+            _earlier(before, sides) + _link(source, name),
+            verdict,
         )
-        for source, name in zip(sources, names, strict=True)
+        for source, name, verdict in zip(sources, names, verdicts or [""] * len(sources), strict=True)
     )
     caption = f"{width} × {height} px, shown enlarged" if kind == "sharp" else f"{width} × {height} px"
-    return _grid(images, len(sources), caption, COMPARE if before else "")
+    control = COMPARE if before else ""
+    return _grid(images, len(sources), caption, control, key=key, also=" data-twin" if is_twin else "")
 
 
-def waiting(size: tuple[int, int]) -> str:
-    """What stands there before the first picture: noise, where every picture begins."""
+def waiting(
+    size: tuple[int, int], caption: str = "Noise at t = 1, where every picture begins", *, key: str = ""
+) -> str:
+    """What stands there before a picture is generated: noise, where every picture begins."""
     noise = np.random.default_rng(0).normal(0.5, 0.18, (16, 16, 3)).clip(0, 1)
     pixels: Pixels = (noise * 255).astype(np.uint8)
     width, height = size
     image = _figure(uri(pixels), "Noise, where every picture begins", (height, width, 3), "noise")
-    return _grid(image, 1, "Noise at t = 1, where every picture begins")
+    return _grid(image, 1, caption, key=key)
 
 
 def recorded(trace: Trace) -> str:
@@ -102,21 +126,31 @@ def strip_frame(t: float, pixels: Pixels) -> StripFrame:
     return StripFrame(t, uri(np.ascontiguousarray(pixels[::stride, ::stride])))
 
 
-def _grid(images: str, number: int, caption: str, control: str = "") -> str:
+def _grid(images: str, number: int, caption: str, control: str = "", *, key: str = "", also: str = "") -> str:
     columns = 1 if number == 1 else 2 if number <= 4 else 3 if number <= 9 else 4
     note = f'<p class="caption"><span>{escape(caption)}</span>{control}</p>'
-    return f'<div class="pictures" style="--columns:{columns}">{images}</div>{note}'
+    result = f' data-result="{key}"' if key else ""
+    return f'<div class="pictures" style="--columns:{columns}"{result}{also}>{images}</div>{note}'
 
 
-def _earlier(source: str) -> str:
-    """The previous picture, over this one, cut away but for what the slider uncovers."""
-    return f'<img class="earlier" src="{escape(source)}" alt="The previous picture">' if source else ""
-
-
-def _figure(source: str, alt: str, shape: tuple[int, ...], kind: str, link: str = "") -> str:
+def _earlier(source: str, sides: tuple[str, str]) -> str:
+    """The previous picture, over this one, cut away but for what the slider uncovers, and what is which."""
+    if not source:
+        return ""
+    left, right = map(escape, sides)
     return (
-        f'<figure class="picture {kind}"><img src="{escape(source)}" alt="{escape(alt)}" '
-        f'style="aspect-ratio:{shape[1]}/{shape[0]}">{link}</figure>'
+        f'<img class="earlier" src="{escape(source)}" alt="The previous picture">'
+        f'<span class="divider" aria-hidden="true"><b>{left}</b><b>{right}</b></span>'
+    )
+
+
+def _figure(
+    source: str, alt: str, shape: tuple[int, ...], kind: str, over: str = "", verdict: str = ""
+) -> str:
+    caption = f"<figcaption>{verdict}</figcaption>" if verdict else ""
+    return (
+        f'<figure class="picture {kind}"><span class="pane"><img src="{escape(source)}" alt="{escape(alt)}" '
+        f'style="aspect-ratio:{shape[1]}/{shape[0]}">{over}</span>{caption}</figure>'
     )
 
 

@@ -27,6 +27,8 @@ class RunStatus:
     stage: str = ""
     note: str = ""
     share: float | None = None
+    behind: str = ""
+    """What waits for this run to end, as text."""
 
     @property
     def is_active(self) -> bool:
@@ -119,9 +121,10 @@ def progress_bar(status: RunStatus) -> str:
     """A bar with its words."""
     where = "" if status.t is None else f"<span><i>t</i> = {status.t:.2f}</span>"
     most, value = (status.count or 1, status.step) if status.share is None else (1, round(status.share, 4))
+    behind = f'<p class="behind">{escape(status.behind)}</p>' if status.behind else ""
     return (
         f'<div class="progress"><progress max="{most}" value="{value}" '
-        f'aria-label="Progress"></progress><p><span>{status.text}</span>{where}</p></div>'
+        f'aria-label="Progress"></progress><p><span>{status.text}</span>{where}</p>{behind}</div>'
     )
 
 

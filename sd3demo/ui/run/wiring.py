@@ -88,6 +88,19 @@ class QueuedRun:
     status: gr.HTML
 
 
+@dataclass(frozen=True)
+class PressHandling:
+    """How clicks that come while a run goes on are kept for later.
+
+    `taken` gets the RunStatus and the inputs at each click, and returns the updates of `queued`; `wanted`
+    gets the inputs of the run and says whether there is a click that nobody else runs.
+    """
+
+    taken: Callable[..., list[object]]
+    inputs: Sequence[Component]
+    wanted: Callable[..., bool]
+
+
 def run_in_queue(
     triggers: Sequence[Trigger],
     answer: Answer,
@@ -101,19 +114,26 @@ def run_in_queue(
     again: Literal["once", "always_last"] = "once",
     on_error: Callable[[], Sequence[object]] | None = None,
     saved: bool = False,
+    presses: PressHandling | None = None,
 ) -> QueuedRun:
     """Wire a run, and `status` says where it stands. It waits for its turn by itself: see `run.turns`.
 
     `answer` yields a RunStatus and an update for each output. What it raises becomes a sentence, in which the
     settings have these titles; `on_error` then updates the outputs, which otherwise stay. Runs that share a
     status and a Stop button share a `state`. `raw` hands the values over unchecked: the settings check them,
-    and their sentence says more. `again` says what becomes of a click while the run goes on. A run that is
-    `saved` goes on where its visitor leaves the page: see `finish_alone`.
+    and their sentence says more. `again` says what becomes of a click while the run goes on; with `presses`
+    each click is taken down with the values of its moment, and none is lost. A run that is `saved` goes on
+    where its visitor leaves the page: see `finish_alone`.
     """
     state = gr.State(RunStatus()) if state is None else state
-    begun = at_once(triggers, _queued, [state], [state, status])
+    stream = partial(streamed, answer, titles, len(outputs), on_error, saved=saved)
+    if presses is None:
+        begun = at_once(triggers, queued, [state], [state, status])
+    else:
+        begun = at_once(triggers, presses.taken, [state, *presses.inputs], [state, status], raw=True)
+        stream = partial(_where_wanted, presses.wanted, stream, len(outputs))
     event = begun.success(
-        partial(streamed, answer, titles, len(outputs), on_error, saved=saved),
+        stream,
         [*inputs],
         [state, status, *outputs],
         preprocess=not raw,
@@ -121,7 +141,7 @@ def run_in_queue(
         show_progress_on=status,
         concurrency_limit=None,
         concurrency_id=QUEUE,
-        trigger_mode=again,
+        trigger_mode=again if presses is None else "always_last",
         api_visibility="private",
     )
     return QueuedRun(event, state, status)
@@ -155,11 +175,24 @@ def stop_runs(
         )
 
 
-def _queued(status: RunStatus) -> list[object]:
+def queued(status: RunStatus) -> list[object]:
     """A click while the run goes on starts no other, and leaves what is said."""
     if status.is_active:
         return [gr.skip(), gr.skip()]
     return [run_status.WAITING, status_html(run_status.WAITING)]
+
+
+def _where_wanted(
+    wanted: Callable[..., bool],
+    stream: Callable[..., Generator[list[object], None, None]],
+    count: int,
+    *values: object,
+) -> Generator[list[object], None, None]:
+    """The updates of a run, or none where every click was run already."""
+    if wanted(*values):
+        yield from stream(*values)
+    else:
+        yield [gr.skip()] * (2 + count)
 
 
 def _stopping(status: RunStatus) -> object:

@@ -47,7 +47,8 @@ def write_served_file(content: bytes, name: str) -> ServedFile:
     """Write a file where gradio serves it and later clears it away. Raises Refusal where the disk is full."""
     try:
         path = save_bytes_to_cache(content, name, get_upload_folder())
-        _WRITTEN.add(path)
+        page = LocalContext.blocks.get(None)
+        getattr(page, "upload_file_set", _WRITTEN).add(path)  # of which gradio clears the old ones away
     except OSError as error:
         raise Refusal(f"cannot write {name}: {error.strerror}; the page needs free disk space") from error
     return ServedFile(path, source_of(path), name)
@@ -91,7 +92,7 @@ def bound_sketch(sheet: gr.Sketchpad) -> None:
 
 
 _WRITTEN: set[str] = set()
-"""What `write_served_file` has written, of all pages of this process."""
+"""What `write_served_file` has written for no page that is known."""
 
 
 def trim_files(page: gr.Blocks, limit: int) -> None:

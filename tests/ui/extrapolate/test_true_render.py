@@ -24,9 +24,9 @@ from sd3demo.ui.extrapolate.true_render import (
     ABOUT,
     TRUE,
     distances,
+    nearest_html,
     true_pixels,
     true_render_of,
-    verdict_html,
 )
 from sd3demo.ui.server.gradio_internals import ServedFile
 from sd3demo.world.scene_fit import drawn
@@ -79,11 +79,11 @@ def test_the_nearest_picture_is_named_and_upsampling_where_it_wins() -> None:
     far = distances({"upsample": true, "projected": 255 - true}, true)
     assert far["upsample"] == 0 < far["projected"]
     titles = {"upsample": "Upsampled", "projected": "Projected flow"}
-    said = verdict_html(far, titles)
+    said = nearest_html(far, titles)
     assert "<b>Upsampled</b> is nearest" in said
     assert "plain upsampling is enough" in said
-    assert "plain upsampling" not in verdict_html({"upsample": 2.0, "projected": 1.0}, titles)
-    assert verdict_html({"projected": 1.0}, titles) == ""
+    assert "plain upsampling" not in nearest_html({"upsample": 2.0, "projected": 1.0}, titles)
+    assert nearest_html({"projected": 1.0}, titles) == ""
 
 
 def test_a_run_of_the_world_ends_with_the_true_render_as_a_choice_and_the_distances() -> None:

@@ -12,9 +12,11 @@ from sd3demo.settings import Request, parse
 from sd3demo.ui import Core
 from sd3demo.ui.controls.labels import LABELS
 from sd3demo.ui.generate import handlers
-from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.generate.handlers import VIEWS, GenerateHandlers
 from sd3demo.ui.run.run_status import STARTING, running
+from sd3demo.ui.run.visit import Visit
 from tests.ui.fake_page import Rehearsal, finished
+from tests.ui.generate.presses import pressed
 
 NAME = "<img src=x onerror=alert(1)>.png"
 
@@ -39,7 +41,8 @@ def picture(folder: Path, **settings: object) -> Path:
 
 
 def test_a_dropped_picture_brings_its_settings_back(answers: GenerateHandlers, tmp_path: Path) -> None:
-    status, empty, *updates = answers.receipt(str(picture(tmp_path, count=2)))
+    status, empty, *updates = answers.receipt(str(picture(tmp_path, count=2)), Visit())
+    updates = updates[VIEWS:]
     held = {name: update["value"] for name, update in zip(answers.names, updates, strict=True)}  # type: ignore[index]
     assert (held["prompt"], held["steps"], held["seed"], held["count"]) == ("a red circle", 3, 9, 1)
     assert "The settings are those of &lt;img src=x" in str(status)
@@ -52,7 +55,7 @@ def test_a_file_without_settings_is_a_sentence_that_names_it(
 ) -> None:
     file = tmp_path / NAME
     file.write_bytes(b"GIF89a")
-    status, empty, *updates = answers.receipt(str(file))
+    status, empty, *updates = answers.receipt(str(file), Visit())
     assert "“&lt;img src=x onerror=alert(1)&gt;.png” is not a PNG file" in str(status)
     assert str(tmp_path) not in str(status)
     assert empty is None
@@ -64,17 +67,21 @@ def test_with_a_random_seed_each_run_has_another_and_shows_it(answers: GenerateH
     given = [values[name] for name in answers.names]
     seeds = set()
     for _ in range(3):
-        first, *_, (_, last) = answers.run(None, True, *given)
+        visit = Visit()
+        first, *_ = pressed(answers, given, reseed=True, visit=visit)
         assert first[0] == STARTING
-        assert last[4].request.seed == first[1][-2]  # type: ignore[attr-defined]
+        assert visit.result is not None
+        assert visit.result.request.seed == first[1][-2]
         seeds.add(first[1][-2])
     assert len(seeds) == 3
 
 
 def test_without_a_prompt_the_one_that_the_field_shows_is_run(answers: GenerateHandlers) -> None:
     values = dict(answers.start({})) | {"prompt": " ", "steps": 1}
-    first, *_, (_, last) = answers.run(None, False, *[values[name] for name in answers.names])
-    assert first[1][-1] == last[4].request.prompt == LABELS["prompt"].hint  # type: ignore[attr-defined]
+    visit = Visit()
+    first, *_ = pressed(answers, [values[name] for name in answers.names], visit=visit)
+    assert visit.result is not None
+    assert first[1][-1] == visit.result.request.prompt == LABELS["prompt"].hint
 
 
 def test_a_stopped_run_says_after_which_step() -> None:

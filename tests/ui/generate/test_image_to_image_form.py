@@ -15,8 +15,10 @@ from sd3demo.ui.context import prepare
 from sd3demo.ui.controls.deep_links import split
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.run.own_picture import OwnPicture
+from sd3demo.ui.run.visit import Visit
 from tests.pictures import draw_init, draw_mask
 from tests.ui.fake_page import Rehearsal
+from tests.ui.generate.presses import pressed
 
 
 @pytest.fixture
@@ -32,9 +34,11 @@ def test_an_uploaded_picture_sets_the_size_and_starts_the_run(
     assert (width, height) == (88, 48)
     _, mask = answers.open_mask(str(draw_mask(tmp_path, 128, 64)))
     values = dict(answers.start({})) | {"prompt": "a", "steps": 2, "width": width, "height": height}
-    *_, (status, last) = answers.run(None, False, *[values[name] for name in answers.names], init, mask)
+    visit = Visit()
+    *_, (status, _) = pressed(answers, [*(values[name] for name in answers.names), init, mask], visit=visit)
     assert status.phase == "finished"
-    request = last[4].request  # type: ignore[attr-defined]
+    assert visit.result is not None
+    request = visit.result.request
     assert (request.width, request.height, len(request.mask_sha256)) == (88, 48, 64)
 
 
@@ -46,7 +50,7 @@ def test_what_is_no_picture_is_a_sentence_without_its_path(answers: GenerateHand
     values = dict(answers.start({})) | {"prompt": "a", "width": 64, "height": 64}
     files = [OwnPicture(str(draw_init(tmp_path)), 64, 64), OwnPicture(str(draw_mask(tmp_path, 32)), 32, 64)]
     with pytest.raises(Refusal) as refusal:
-        list(answers.run(None, False, *[values[name] for name in answers.names], *files))
+        list(pressed(answers, [*(values[name] for name in answers.names), *files]))
     assert str(tmp_path) not in str(refusal.value)
 
 

@@ -16,6 +16,7 @@ from sd3demo.ui.controls import deep_links
 from sd3demo.ui.generate.handlers import GenerateHandlers
 from sd3demo.ui.generate.tab import generate
 from tests.ui.fake_page import events
+from tests.ui.generate.presses import pressed
 
 
 class GrownRequest(Request):
@@ -79,7 +80,7 @@ def test_it_has_its_place_in_links(page: gr.Blocks) -> None:
 def test_it_reaches_the_run(core: Core, asked: list[Plan]) -> None:
     answers = GenerateHandlers(core, GrownRequest)
     values = dict(answers.start({})) | {"prompt": "a red circle", "steps": 2, "sharpness": 0.75}
-    *_, (status, _) = answers.run(None, False, *(values[name] for name in answers.names))
+    *_, (status, _) = pressed(answers, [values[name] for name in answers.names])
     assert status.phase == "finished"
     (plan,) = asked
     assert (plan.request.prompt, plan.request.sharpness) == ("a red circle", 0.75)

@@ -12,9 +12,11 @@ from sd3demo.engine.events import Event, Finished, Stopped
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import Request, Resolved, parse
 from sd3demo.ui.controls.labels import titles
-from sd3demo.ui.generate.stream import PreviousRun, RunView, run_views
+from sd3demo.ui.generate.stream import RunView, run_views
 from sd3demo.ui.run.errors import UNEXPECTED, sentence
 from sd3demo.ui.run.events import RunStopped
+from sd3demo.ui.run.picture_verdicts import verdicts_of
+from sd3demo.ui.run.result import ResultPicture, RunResult
 from sd3demo.ui.run.run_status import RunStatus, status_html
 from sd3demo.ui.server.gradio_internals import ServedFile
 from tests.ui.fake_page import events
@@ -36,10 +38,16 @@ def write(request: Resolved, finished: Finished) -> tuple[ServedFile, ...]:
 def shown(
     asked: Plan,
     run: Callable[[Plan], Iterator[Event]] = events,
-    previous: PreviousRun | None = None,
+    previous: RunResult | None = None,
     save: Callable[[Resolved, Finished], str] = lambda request, finished: "",
 ) -> Iterator[tuple[RunStatus, RunView]]:
-    return run_views(asked, run(asked), write=write, save=save, previous=previous)
+    return run_views(asked, run(asked), write=write, save=save, judge=verdicts_of, previous=previous)
+
+
+def before(asked: Plan) -> RunResult:
+    """A finished result, to compare the next one with."""
+    file = ServedFile("/tmp/before.png", "file=before.png", "before.png")
+    return RunResult(asked.request, "finished", (ResultPicture(file),))
 
 
 def test_a_run_shows_each_step_and_ends_in_the_picture() -> None:
@@ -52,14 +60,24 @@ def test_a_run_shows_each_step_and_ends_in_the_picture() -> None:
     status, last = seen[-1]
     assert 'src="file=0.png"' in last.pictures
     assert 'download="0.png"' in last.pictures
-    assert last.previous == PreviousRun(made().request, "file=0.png")
-    assert [file.name for file in last.files] == ["0.png"]
+    assert last.result is not None
+    assert (last.result.state, last.result.request) == ("finished", made().request)
+    assert [each.file.name for each in last.result.pictures] == ["0.png"]
     assert (status.phase, status.text) == ("finished", "Done in 1.4 s.")  # loading the model is not counted
 
 
-def test_the_story_of_the_picture_before_goes_with_that_picture() -> None:
-    for status, view in shown(made()):
-        assert (view.story == "") is bool(status.step)
+def test_what_is_said_beside_a_picture_is_of_its_own_run_from_the_first_step_on() -> None:
+    states = []
+    for status, view in shown(made(prompt="a blue star"), previous=before(made())):
+        if view.pictures is None:
+            assert view.story is view.result is None  # the run before stands there whole
+            continue
+        assert view.result is not None
+        assert "a blue star" in str(view.story)
+        assert f'data-result="{view.result.key}"' in view.pictures
+        assert ("<dl" in str(view.story)) is not bool(status.step)  # figures come with the picture
+        states.append(view.result.state)
+    assert states == ["running"] * 12 + ["finished"]
 
 
 def test_what_the_history_could_not_keep_is_said_beside_the_end() -> None:
@@ -79,7 +97,7 @@ def test_a_picture_is_kept_though_its_file_cannot_be_written() -> None:
 
     asked = made(steps=2)
     with pytest.raises(Refusal, match="the disk is full"):
-        list(run_views(asked, events(asked), write=refuse, save=save, previous=None))
+        list(run_views(asked, events(asked), write=refuse, save=save, judge=verdicts_of, previous=None))
     assert kept == [asked.request]
 
 
@@ -157,7 +175,7 @@ def test_closing_what_is_shown_closes_the_run() -> None:
 def test_the_previous_picture_lies_under_the_new_one_where_the_two_can_be_compared(
     asked: dict[str, object], earlier: dict[str, object], is_there: bool
 ) -> None:
-    previous = PreviousRun(made(steps=2, **earlier).request, "file=before.png")
+    previous = before(made(steps=2, **earlier))
     *_, (_, last) = shown(made(steps=2, **asked), previous=previous)
     assert ("file=before.png" in last.pictures) is is_there
     assert ("range" in last.pictures) is is_there
@@ -166,7 +184,7 @@ def test_the_previous_picture_lies_under_the_new_one_where_the_two_can_be_compar
 @pytest.mark.parametrize("field", ["prompt", "negative", "prompt_3"])
 def test_html_in_a_prompt_is_shown_as_text(field: str) -> None:
     asked = made(steps=2, **{field: HTML})
-    previous = PreviousRun(made(steps=2).request, "file=before.png")
+    previous = before(made(steps=2))
     for status, view in shown(asked, previous=previous):
         for part in (view.pictures or "", view.strip or "", status_html(status), view.story or ""):
             assert "<script" not in part

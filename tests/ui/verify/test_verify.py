@@ -28,6 +28,7 @@ from sd3demo.ui.run.wiring import streamed
 from sd3demo.ui.verify.tab import answer, cleared
 from tests.checkpoints import KINDS, write_checkpoint
 from tests.ui.fake_page import Rehearsal, finished
+from tests.ui.generate.presses import pressed
 
 
 @pytest.fixture(autouse=True)
@@ -237,7 +238,7 @@ def test_the_page_and_the_command_line_verify_each_others_pictures(
     given = {"prompt": "a red circle", "model": model, "steps": 2, "count": 2, "seed": 5}
     values = build.values_of(parse(Request, given), find(model))
     answers = GenerateHandlers(page)
-    list(answers.run(None, False, *[values[name] for name in answers.names]))
+    list(pressed(answers, [values[name] for name in answers.names]))
     (kept,) = user_store().runs()
     for image in kept.images:
         assert main(["verify", str(image)]) == 0
