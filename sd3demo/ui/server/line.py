@@ -1,9 +1,9 @@
 """The one queue of a page: everything that computes waits in it, and one thing at a time computes.
 
-The next run is that of the visitor who has had the fewest seconds within ten minutes; among equals they
-come in turn. gradio's own queue takes whoever came first, and gives a place away while a cancelled step
-still runs. Runs that would have had the next turns and can share network calls have one turn together, of
-which each is charged its share.
+Visitors who wait get equal seconds, see `fair_turns`; what was had more than ten minutes ago is forgotten.
+gradio's own queue takes whoever came first, and gives a place away while a cancelled step still runs. Runs
+that would have had the next turns and can share network calls have one turn together, of which each is charged
+its share.
 """
 
 import itertools
@@ -19,6 +19,7 @@ from sd3demo.engine.plan.batch_size import first_batch
 from sd3demo.errors import Refusal
 from sd3demo.settings import counted
 from sd3demo.ui.run.events import RunStopped
+from sd3demo.ui.server.fair_turns import FairTurns
 from sd3demo.ui.server.limits import WINDOW, Limits, batch_limit
 from sd3demo.ui.server.shared_run import SharedRun
 
@@ -70,6 +71,7 @@ class Line:
         self._waiting: list[Ticket] = []
         self._active: list[Ticket] = []  # one, or those of a batch
         self._settled = clock()
+        self._turns = FairTurns()
         self._had: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         self._numbers = itertools.count()
         self._closed = False
@@ -92,6 +94,7 @@ class Line:
             if refusal is not None:
                 raise refusal
             ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan)
+            ticket.arrived = self._turns.now
             self._waiting.append(ticket)
             self._grant()
             return ticket
@@ -136,21 +139,14 @@ class Line:
 
     def order(self) -> "list[Ticket]":
         """Those that wait, as they will have their turns. `changed` must be held."""
-        had = {ticket.visitor: self._seconds_had(ticket.visitor) for ticket in self._waiting}
+        visitors = {ticket.visitor for ticket in self._waiting}
+        ends = {each: self._turns.end_of(each, self._seconds_had(each)) for each in visitors}
         for active in self._active:
-            if active.visitor in had:
-                had[active.visitor] += active.seconds
-        left: dict[str, deque[Ticket]] = defaultdict(deque)
+            ends[active.visitor] = max(ends.get(active.visitor, 0.0), active.start + active.seconds)
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
-            left[ticket.visitor].append(ticket)
-        found = []
-        while left:
-            visitor = min(left, key=lambda name: (had[name], left[name][0].number))
-            found.append(left[visitor].popleft())
-            had[visitor] += max(found[-1].seconds, LEAST)
-            if not left[visitor]:
-                del left[visitor]
-        return found
+            ticket.start = max(ticket.arrived, ends[ticket.visitor])
+            ends[ticket.visitor] = ticket.start + max(ticket.seconds, LEAST)
+        return sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
 
     def place(self, ticket: "Ticket") -> Waiting | None:
         """Where a ticket stands; None where it has its turn. `changed` must be held."""
@@ -182,6 +178,7 @@ class Line:
             if self._seconds_had(ticket.visitor) + seconds > most:
                 raise self._all_had(ticket.visitor, seconds, most, lighter)
             ticket.seconds, ticket.number = seconds, next(self._numbers)
+            ticket.arrived = self._turns.now
             self._active.remove(ticket)
             self._waiting.append(ticket)
             self._grant()
@@ -196,6 +193,7 @@ class Line:
             for ticket in self._active:
                 self._waiting.remove(ticket)
                 ticket.started = self._settled
+                self._turns.begin(ticket.start)
             _share_turn(self._active)
         self.changed.notify_all()
 
@@ -209,6 +207,7 @@ class Line:
     def _charge(self, ticket: "Ticket") -> None:
         self._settle()
         now, took = self._settled, ticket.owed
+        self._turns.charge(ticket.visitor, ticket.start, took)
         ticket.used += took
         ticket.owed = 0.0
         ticket.started = now
@@ -219,6 +218,7 @@ class Line:
         if len(self._had) > MOST_VISITORS:
             for visitor in list(self._had):
                 self._seconds_had(visitor)
+            self._turns.keep(self._had)
 
     def _seconds_had(self, visitor: str) -> float:
         if visitor not in self._had:
@@ -316,6 +316,8 @@ class Ticket:
         self.seconds = seconds
         self.number = number
         self.started = 0.0
+        self.arrived = self.start = 0.0
+        """In the virtual time of `FairTurns`."""
         self.used = 0.0
         """Seconds of all turns so far."""
         self.owed = 0.0
