@@ -75,5 +75,6 @@ def connect_tray(page: gr.Blocks, core: Core) -> None:
         titles=runs.titles,
         state=runs.generate.state,
         presses=PressHandling(answers.twin, [runs.visit], runs.wanted),
+        saved=core.keeps_running,
     )
     stop_runs(runs.stop, [twins], ended=runs.ended, inputs=[runs.visit], outputs=runs.ending)

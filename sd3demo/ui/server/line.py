@@ -2,8 +2,8 @@
 
 Visitors who wait get equal seconds, see `fair_turns`; what was had more than ten minutes ago is forgotten.
 gradio's own queue takes whoever came first, and gives a place away while a cancelled step still runs. Runs
-that would have had the next turns and can share network calls have one turn together, of which each is charged
-its share.
+that would have had the next turns and can share network calls have one turn together, of which each is
+charged its share.
 """
 
 import itertools
