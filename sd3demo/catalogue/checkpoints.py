@@ -55,7 +55,7 @@ _TINY = ModelSpec(
     native=64,
     latent=_TINY_LATENT,
     network=_TINY_NETWORK,
-    encoders=sd3_encoders(clip=20, t5=20, longest=20),
+    encoders=sd3_encoders(clip=20, t5=20, longest=20, words=178),
     components={},
     can=sd3_capabilities(_TINY_NETWORK, _TINY_LATENT),
     shift=ConstantShift(1.0),

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+NOTICED = 8  # levels of 255: a smaller difference is hardly seen
 Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
 COLOURS = np.array(((0, 0, 0), (120, 20, 10), (235, 110, 15), (255, 255, 255)), dtype=float)
 """Of evenly spaced levels from none to the largest difference; their luminance rises."""
@@ -19,13 +20,15 @@ COLOURS = np.array(((0, 0, 0), (120, 20, 10), (235, 110, 15), (255, 255, 255)), 
 class DifferenceMap:
     """The map, (H, W, 3), and what it shows in numbers, in levels of 255.
 
-    `share` is that of the pixels that differ at all. Of equal pictures everything is zero.
+    `share` is that of the pixels that differ at all, `noticed` of those that differ by more than NOTICED
+    levels. Of equal pictures everything is zero.
     """
 
     pixels: Picture
     largest: int
     mean: float
     share: float
+    noticed: float
 
 
 def difference_map(first: Picture, second: Picture) -> DifferenceMap:
@@ -43,4 +46,5 @@ def difference_map(first: Picture, second: Picture) -> DifferenceMap:
         largest=largest,
         mean=float(levels.mean()) if levels.size else 0.0,
         share=float((levels > 0).mean()) if levels.size else 0.0,
+        noticed=float((levels > NOTICED).mean()) if levels.size else 0.0,
     )

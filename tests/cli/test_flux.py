@@ -63,7 +63,7 @@ def test_a_larger_picture_by_the_release_is_made_and_verified(
 @pytest.mark.parametrize("model", ["flux-dev", "flux-schnell", "flux-krea"])
 def test_a_plan_needs_no_weights(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = answer(capsys, "plan", "a cat", "--model", model, "--vram", "24")
-    assert (code, said["fits"], said["placement"]) == (0, True, "streamed")
+    assert (code, said["fits"], said["placement"]) == (0, True, "by-model")
 
 
 def test_a_setting_of_another_family_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

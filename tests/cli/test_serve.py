@@ -99,9 +99,9 @@ def test_who_may_delete_is_the_operators_choice(
     buttons = {
         block["props"]["elem_id"]: block["props"]["visible"]
         for block in page.config["components"]
-        if block["props"].get("elem_id") in ("delete-run", "delete-marked")
+        if block["props"].get("elem_id") == "delete-run"
     }
-    assert buttons == {"delete-run": visible, "delete-marked": visible}
+    assert buttons == {"delete-run": visible}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import gradio as gr
 
 from sd3demo.errors import Refusal
 from sd3demo.ui.compare.compare_view import MapView, tray_html
-from sd3demo.ui.compare.difference import are_of_one_shape, difference_map, difference_sentence
+from sd3demo.ui.compare.difference import are_of_one_shape, compared, difference_sentence
 from sd3demo.ui.compare.pinned import PinnedPicture, pinned_picture
 from sd3demo.ui.compare.twins import twin_of
 from sd3demo.ui.context import Core
@@ -89,7 +89,7 @@ def _map_of(left: str, right: str, most_pixels: int) -> MapView:
     one, other = (decoded(Path(each), most_pixels) for each in (left, right))
     if one is None or other is None:
         return MapView("", UNREAD)
-    found = difference_map(one, other)
+    found = compared(one, other)
     said = difference_sentence(found)
     if not found.largest:
         return MapView("", said)

@@ -114,8 +114,7 @@ def _settings(core: Core, values: Mapping[str, object], controls: dict[str, Cont
     place(*HEAD[1:3])
     with gr.Row(elem_id="large-sides"):
         place(*HEAD[3:])
-    with gr.Group(elem_id="large-parts"):
-        gr.HTML("<p class='head'>Parts of the method</p>")
+    with gr.Accordion("Parts of the method", elem_id="large-parts"):
         place(*SWITCHES)
     place(*LAST)
     for title, names in GROUPS.items():

@@ -106,11 +106,10 @@ def grid_panel(
     is_open = gr.Checkbox(False, visible="hidden")
     axes = [("Model (depth)" if name == "model" else label(name).title, name) for name in AXES]
     with gr.Accordion("Grid: settings or words against each other", open=False, elem_id="grid") as panel:
-        with gr.Row(elem_id="grid-sides"):
-            x = _axis(axes, "grid_x", "What varies along each row.")
-            across = _values(usual(AXES_AT_FIRST[0], spec), "grid_across")
-            y = _axis([("Nothing", NOTHING), *axes], "grid_y", "What varies along each column.")
-            down = _values(usual(AXES_AT_FIRST[1], spec), "grid_down")
+        x = _axis(axes, "grid_x", "What varies along each row.")
+        across = _values(usual(AXES_AT_FIRST[0], spec), "grid_across")
+        y = _axis([("Nothing", NOTHING), *axes], "grid_y", "What varies along each column.")
+        down = _values(usual(AXES_AT_FIRST[1], spec), "grid_down")
         with gr.Row(elem_id="grid-buttons"):
             make = gr.Button("Make the grid", variant="primary", elem_id="grid-run", scale=0, min_width=160)
             stop = gr.Button("Stop", elem_id="grid-stop", scale=0, min_width=80)

@@ -48,8 +48,7 @@ def score(core: Core) -> None:
             galleries={SCORE: StudyGallery("judged", NO_PICTURES, gallery)},
         )
         with gr.Accordion("GenEval as published, for context", open=False):
-            section(TEXT, "GenEval")
-            gr.HTML(published())
+            section(TEXT, "GenEval", more=f"\n\n{published()}\n")
     kind = find_study(SCORE).settings
     link = studies.kind(kind)
 

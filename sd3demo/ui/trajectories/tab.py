@@ -99,8 +99,7 @@ def trajectories(core: Core) -> None:
                     frames |= {name: frame(name) for name in part.plots}
         with gr.Row(elem_classes="lesson"):
             section(TEXT, "Attention", elem_classes="knobs")
-            with gr.Row(elem_classes="views"):
-                parts["attention"] = gr.HTML(elem_id="path-attention")
+            parts["attention"] = gr.HTML(elem_id="path-attention", elem_classes="views")
         with gr.Column(elem_id="path-studies"):
             section(TEXT, "Studies")
             below = study_tabs(core, STUDIES)

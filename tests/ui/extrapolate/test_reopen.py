@@ -20,8 +20,9 @@ from sd3demo.ui import Core
 from sd3demo.ui.controls.deep_links import Link, read, split
 from sd3demo.ui.extrapolate import reopen as extrapolate_again
 from sd3demo.ui.extrapolate.form import NAMES, ExtrapolationForm, opening, requested
-from sd3demo.ui.generate.handlers import GenerateHandlers
+from sd3demo.ui.generate.handlers import VIEWS, GenerateHandlers
 from sd3demo.ui.history.handlers import HistoryHandlers, HistoryPlace
+from sd3demo.ui.run.visit import Visit
 from sd3demo.ui.verify.tab import answer
 from tests.ui.fake_page import finished
 
@@ -95,8 +96,8 @@ def test_a_dropped_one_leads_to_its_own_tab(core: Core, tmp_path: Path) -> None:
     """Generate would make another picture from the settings that it knows of."""
     made = planned({})
     generate = GenerateHandlers(core)
-    status, _, *controls = generate.receipt(str(kept(tmp_path, made)))
-    assert controls == [gr.skip()] * len(generate.names)
+    status, _, *updates = generate.receipt(str(kept(tmp_path, made)), Visit())
+    assert updates[VIEWS:] == [gr.skip()] * len(generate.names)
     link = str(status).split('href="')[1].split('"')[0]
     assert of_link(unescape(link)) == made.request
 
