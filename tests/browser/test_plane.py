@@ -64,7 +64,7 @@ def test_a_training_can_be_stopped(page: Page, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(toy_flow, "train", held(toy_flow.train, step=100))
     opened(page, 5000)
     page.click("#plane-train")
-    expect(page.locator("#plane-status")).to_contain_text("Step ", timeout=FIRST)
+    expect(page.locator("#plane-status")).to_contain_text("Step 100 of", timeout=FIRST)
     page.click("#plane-stop")
     expect(page.locator("#plane-status")).to_contain_text(
         "Stopped after 100 steps. The previous flow is kept"
