@@ -150,8 +150,7 @@ def test_a_run_goes_on_when_its_page_is_left_and_is_there_on_return(
         other.goto(f"{address}#/history")
         expect(other.locator("#damage")).to_contain_text("A run goes on that was started before")
         held[0] = False
-        until(other, lambda: len(store.ids()) == 1)
-        assert rehearsal.ended == ["finished"]
+        until(other, lambda: (len(store.ids()), rehearsal.ended) == (1, ["finished"]))
         other.goto(address)
         other.goto(f"{address}#/history")
         expect(other.locator(".runs li")).to_have_count(1)
@@ -257,16 +256,18 @@ def test_a_link_opens_in_exactly_the_same_state(page: Page, context: BrowserCont
 
 
 @pytest.mark.parametrize(
-    ("link", "seen", "value"),
+    ("link", "fold", "seen", "value"),
     [
-        ("#/densities?m=0.5&densities=uniform,mode", "#lab-m input[type=number]", "0.5"),
-        ("#/flow-lab?data=rings&steps=700", "#plane-steps input[type=number]", "700"),
+        ("#/densities?m=0.5&densities=uniform,mode", "", "#lab-m input[type=number]", "0.5"),
+        ("#/flow-lab?data=rings&steps=700", "Training settings", "#plane-steps input[type=number]", "700"),
     ],
 )
 def test_a_link_opens_its_tab(
-    link: str, seen: str, value: str, context: BrowserContext, address: str
+    link: str, fold: str, seen: str, value: str, context: BrowserContext, address: str
 ) -> None:
     page = visit(context, address + link)
+    if fold:
+        page.get_by_role("button", name=fold).click()
     expect(page.locator(seen)).to_be_visible()
     expect(page.locator(seen)).to_have_value(value)
     box = page.locator(seen)
