@@ -21,7 +21,7 @@ from PIL import Image
 
 from sd3demo.catalogue.entries import assets
 from sd3demo.settings import Request
-from tests.soak.calls import API, Outcome, Visitor, is_clear, visitors_of
+from tests.soak.calls import API, Outcome, Visitor, is_clear, refusal, visitors_of
 from tests.soak.faulty_serve import PHASES, Phase
 from tests.soak.figures import Figure, Part
 from tests.soak.kills import kept
@@ -122,12 +122,18 @@ class Tried:
 async def generate_on_page(visitor: Visitor, functions: Sequence[PageFunction]) -> Outcome:
     """A picture by the Generate tab's button, as the page's script asks for it."""
     fields = list(Request.model_fields)
-    (function,) = [each for each in functions if each.queued and len(each.components) == 2 + len(fields)]
-    data = [*function.defaults]
-    data[:2] = [None, False]  # nothing before it, and the seed that is given
+    (press,) = [each for each in functions if not each.queued and len(each.components) == 3 + len(fields)]
+    (run,) = [each for each in functions if each.queued and each.after == press.index]
+    data = [*press.defaults]
+    data[:3] = [None, None, False]  # what the session holds, and the seed that is given
     for name, value in {"prompt": PROMPT, "seed": 7, "steps": STEPS}.items():
-        data[2 + fields.index(name)] = value
-    _, said = await visitor.page_event(function.index, data, f"page-{visitor.number}")
+        data[3 + fields.index(name)] = value
+    session = f"page-{visitor.number}"
+    pressed = {"fn_index": press.index, "data": data, "session_hash": session}
+    reply = await visitor.post("/run/predict", pressed)
+    if reply.status_code != 200:
+        return refusal(reply)
+    _, said = await visitor.page_event(run.index, [None for _ in run.components], session)
     if found := re.findall(r"gradio_api/file=([^\"&\\\\]+\.png)", said):
         file = await visitor.get(f"{API}/file={found[-1]}")
         if file.status_code == 200:

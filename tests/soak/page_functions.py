@@ -18,6 +18,8 @@ class PageFunction:
     queued: bool
     components: tuple[tuple[str, Mapping[str, Any]], ...]
     """The kind of each input, and what is known of it: choices, bounds."""
+    after: int | None = None
+    """The function whose end calls it."""
 
     @property
     def defaults(self) -> tuple[object, ...]:
@@ -42,6 +44,7 @@ def page_functions(address: str) -> tuple[PageFunction, ...]:
             each["api_name"] or "",
             bool(each["queue"]),
             tuple(components[id] for id in each["inputs"]),
+            each["trigger_after"],
         )
         for each in config["dependencies"]
         if each["backend_fn"]
