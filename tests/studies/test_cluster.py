@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from sd3demo.cli import main
 from sd3demo.engine import Engine
@@ -93,7 +94,13 @@ def small(checkpoint: Callable[..., Path]) -> Settings:
 
 
 def on_one_machine(settings: Settings) -> Table:
-    *_, table = run(find_study(NAME), settings, Engine(), None)
+    """The same table here, with one thread as Ray's workers have: sums depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        *_, table = run(find_study(NAME), settings, Engine(), None)
+    finally:
+        torch.set_num_threads(threads)
     assert isinstance(table, Table)
     return table
 
