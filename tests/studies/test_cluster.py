@@ -94,15 +94,18 @@ def small(checkpoint: Callable[..., Path]) -> Settings:
 
 
 def on_one_machine(settings: Settings) -> Table:
-    """The same table here, with one thread as Ray's workers have: sums depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        *_, table = run(find_study(NAME), settings, Engine(), None)
-    finally:
-        torch.set_num_threads(threads)
+    *_, table = run(find_study(NAME), settings, Engine(), None)
     assert isinstance(table, Table)
     return table
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As Ray's workers have: sums depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_the_table_is_that_of_one_machine_in_whatever_order_cells_are_measured(
