@@ -1,4 +1,4 @@
-"""Whose turn is next: start-time fair queueing (Goyal, Vin and Cheng, 1996, section 2), in seconds.
+"""Whose turn is next: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), in seconds.
 
 A run starts, in virtual time, at its arrival or where its visitor's last one ended, whichever is later, and
 the one that starts first has the next turn. So visitors who wait all the time get equal seconds, whoever had

@@ -78,6 +78,49 @@ def test_while_all_wait_none_has_had_more_than_a_run_beyond_another(seed: int, c
         left.remove(ticket)
 
 
+def took(line: Line, clock: Clock, ticket: Ticket, seconds: float) -> None:
+    clock.now += seconds
+    line.leave(ticket)
+
+
+def test_who_was_away_overtakes_nobody_who_waits_for_as_much(clock: Clock) -> None:
+    """Visitors who come again and again are served as they come, whoever had more runs before."""
+    line = line_of(clock)
+    for _ in range(5):  # the others look at what they got
+        took(line, clock, line.join("often", 1.0), 1.0)
+        took(line, clock, line.join("other", 1.0), 1.0)
+    going = line.join("other", 1.0)
+    first, second = line.join("often", 1.0), line.join("seldom", 1.0)
+    took(line, clock, going, 1.0)
+    assert active(line, [first, second]) is first
+    took(line, clock, first, 1.0)
+    assert active(line, [second]) is second
+
+
+def test_who_had_a_long_run_waits_until_the_others_had_as_much(clock: Clock) -> None:
+    line = line_of(clock)
+    took(line, clock, line.join("long", 1.0), 10.0)  # planned as short as the others'
+    going, again = line.join("short", 1.0), line.join("long", 1.0)
+    for turn in range(1, 12):
+        assert active(line, [going, again]) is going, turn
+        following = line.join("short", 1.0)
+        took(line, clock, going, 1.0)
+        going = following
+        if turn == 10:
+            break
+    assert active(line, [going, again]) is again
+
+
+def test_a_long_run_is_forgotten_after_ten_minutes(clock: Clock) -> None:
+    line = line_of(clock)
+    took(line, clock, line.join("long", 1.0), 100.0)
+    clock.now += WINDOW + 1
+    line.join("other", 1.0)
+    again, new = line.join("long", 1.0), line.join("new", 1.0)
+    with line.changed:
+        assert line.order() == [again, new]
+
+
 def test_runs_of_one_visitor_come_in_turn(clock: Clock) -> None:
     line = line_of(clock)
     tickets = [line.join("me", seconds) for seconds in (3.0, 1.0, 2.0)]
