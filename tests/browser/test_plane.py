@@ -72,6 +72,23 @@ def test_a_training_can_be_stopped(page: Page, monkeypatch: pytest.MonkeyPatch) 
     expect(page.locator("#plot-trajectories canvas")).to_have_count(2)
 
 
+def test_other_data_have_their_own_particles(page: Page) -> None:
+    open_tab(page, "Flow lab")
+    view = page.locator(".particles")
+    expect(view.locator("canvas")).to_have_count(2, timeout=FIRST)
+    ends: dict[str, str] = {}
+    for data in ("Rings", "Checkerboard", "Moons"):
+        before = view.get_attribute("data-told")
+        page.get_by_label(data, exact=True).check()
+        expect(view).not_to_have_attribute("data-told", before or "")
+        expect(view.locator("output")).not_to_have_text("t = 0.00")  # it plays anew
+        view.get_by_label("Time, from noise at t = 1 to data at t = 0").focus()
+        page.keyboard.press("End")
+        expect(view.locator("output")).to_have_text("t = 0.00")
+        ends[data] = view.locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
+    assert len(set(ends.values())) == 3
+
+
 @pytest.mark.phone
 def test_the_tab_opens_on_particles_that_move_by_themselves_and_under_the_slider(page: Page) -> None:
     open_tab(page, "Flow lab")

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,12 @@ def stops_of(steps: Sequence[Step]) -> Numbers:
 
 
 def edge_of(*points: Numbers) -> float:
-    """Half the side of the square that shows all of these points, (..., 2), in halves; between 1 and 6."""
-    furthest = max(float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in points)
+    """Half the side of the square that shows all but the outermost of these points, (..., 2), in halves.
+
+    Between 1 and 6. Of each array one coordinate in two hundred may lie beyond it, as one of noise does.
+    """
+    found = [np.abs(each[np.isfinite(each)]) for each in points]
+    furthest = max(float(np.quantile(each, 0.995)) if each.size else 0.0 for each in found)
     return min(max(math.ceil(furthest * 2.02) / 2, 1.0), 6.0)
 
 
@@ -63,6 +68,8 @@ def particles_html(sides: Sequence[FlowSide], data: Numbers, *, live: bool = Fal
         "sides": [{str(count): _packed(path, edge) for count, path in side.paths.items()} for side in sides],
         "particles": len(next(iter(sides[0].paths.values()))[0]),
     }
+    text = json.dumps(told)
+    key = sha256(text.encode()).hexdigest()[:16]  # a new one loads the image anew, which tells the script
     screens = "".join(_screen(side) for side in sides)
     counts = "".join(
         f'<button type="button" data-count="{count}" aria-pressed="{str(count == COUNTS[-1]).lower()}" '
@@ -70,8 +77,8 @@ def particles_html(sides: Sequence[FlowSide], data: Numbers, *, live: bool = Fal
         for count in COUNTS
     )
     return (
-        f'<div class="particles" data-told="{escape(json.dumps(told))}"{" data-live" if live else ""}>'
-        f'<img hidden src="{START}" alt="" onload="sd3demo.particles(this)">'
+        f'<div class="particles" data-told="{escape(text)}"{" data-live" if live else ""}>'
+        f'<img hidden src="{START}#{key}" alt="" onload="sd3demo.particles(this)">'
         f'<div class="screens">{screens}</div>'
         '<p class="reel"><button type="button" onclick="sd3demo.playParticles(this)" aria-label="Play">▶'
         '</button><input type="range" min="0" max="1000" value="1000" oninput="sd3demo.particleTime(this)" '

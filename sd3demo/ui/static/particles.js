@@ -9,11 +9,12 @@
   const numbers = (text) => new Int16Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 
   function told(view) {
-    if (!read.has(view)) {
-      const held = JSON.parse(view.dataset.told);
+    const text = view.dataset.told;  // gradio may keep the element and change what it is told
+    if (read.get(view)?.text !== text) {
+      const held = JSON.parse(text);
       const sides = held.sides.filter((side) => Object.keys(side).length)
         .map((side) => Object.fromEntries(Object.entries(side).map(([count, text]) => [count, numbers(text)])));
-      read.set(view, { ...held, data: numbers(held.data), sides });
+      read.set(view, { ...held, text, data: numbers(held.data), sides });
     }
     return read.get(view);
   }
