@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sd3demo.catalogue import find
-from sd3demo.engine.plan.ranks import leads, world
-from sd3demo.engine.run.process_group import joined
+from sd3demo.engine.plan.ranks import leads, world_size
+from sd3demo.engine.run.process_group import join_process_group
 from sd3demo.flow.extrapolation.tuning import Toolkit
 from sd3demo.flow.solvers import At
 from sd3demo.models import load
@@ -34,9 +34,9 @@ SIZES = ((24, 20), (22, 18))  # the second has an odd number of patches
 def velocities(folder: str) -> Iterator[tuple[str, Tensor]]:
     """The velocity of each toolkit and size, on however many processes there are."""
     model = load(find(folder), torch.float32)
-    if world() > 1:
-        joined(torch.device("cpu"))
-        parallelise(model.parts["flow"], world())
+    if world_size() > 1:
+        join_process_group(torch.device("cpu"))
+        parallelise(model.parts["flow"], world_size())
     texts = [model.encode(inputs(model.spec, text)) for text in ("a red circle", "")]
     for name, toolkit in TOOLKITS.items():
         for size in SIZES:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sd3demo.catalogue import CATALOGUE
 from sd3demo.engine import plan
-from sd3demo.engine.plan.ranks import leads, world
+from sd3demo.engine.plan.ranks import leads, world_size
 from sd3demo.errors import Refusal
 from sd3demo.settings import Request
 from tests.engine.runs import HERE
@@ -76,9 +76,9 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "8")  # as batch systems set it for reasons of their own
     monkeypatch.setenv("RANK", "3")
-    assert (world(), leads()) == (1, True)
+    assert (world_size(), leads()) == (1, True)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert (world(), leads()) == (8, False)
+    assert (world_size(), leads()) == (8, False)
 
 
 @pytest.mark.parametrize(

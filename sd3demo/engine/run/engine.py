@@ -22,12 +22,12 @@ from sd3demo.engine.plan.batch_size import check_batch
 from sd3demo.engine.plan.costs import evicts
 from sd3demo.engine.plan.memory import PLACEMENTS, Budget
 from sd3demo.engine.plan.plan import Plan
-from sd3demo.engine.plan.ranks import world
+from sd3demo.engine.plan.ranks import world_size
 from sd3demo.engine.run.batch import run_batch
 from sd3demo.engine.run.execute import execute
 from sd3demo.engine.run.offload import bytes_held, hand_back, place
 from sd3demo.engine.run.previews import fit
-from sd3demo.engine.run.process_group import joined
+from sd3demo.engine.run.process_group import join_process_group
 from sd3demo.engine.run.prompts import TextCache, text_keys
 from sd3demo.engine.run.state import LoadedModel, PhaseTimer, RunState
 from sd3demo.errors import OutOfMemory, Refusal
@@ -323,9 +323,9 @@ def _prepare(plan: Plan, loader: Loader) -> LoadedModel:
     device = torch.device(plan.budget.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Refusal("the plan is for a CUDA device and torch sees none; try --device cpu")
-    devices = world()
+    devices = world_size()
     if devices > 1:
-        device = joined(device)
+        device = join_process_group(device)
     with torch.inference_mode(False):  # weights stay ordinary tensors
         model = loader(plan.spec, DTYPES[plan.request.precision], plan.components)
         if plan.placement == "by-model" and evicts(plan.spec):

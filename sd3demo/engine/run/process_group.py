@@ -1,14 +1,14 @@
-"""The processes that torchrun started, joined: each has a device of its own and a share of the tokens."""
+"""The processes that torchrun started, join_process_group: each has a device of its own and a share of the tokens."""
 
 import os
 
 import torch
 from torch import distributed
 
-from sd3demo.engine.plan.ranks import world
+from sd3demo.engine.plan.ranks import world_size
 
 
-def joined(device: torch.device) -> torch.device:
+def join_process_group(device: torch.device) -> torch.device:
     """The device of this process, after all have met: its own GPU, or the CPU."""
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -16,5 +16,5 @@ def joined(device: torch.device) -> torch.device:
     if not distributed.is_initialized():
         # lengths are told over gloo, which needs no GPU to wait
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, world_size=world())
+        distributed.init_process_group(backend, world_size=world_size())
     return device
