@@ -1,4 +1,4 @@
-"""The processes that torchrun started, join_process_group: each has a device of its own and a share of the tokens."""
+"""The processes that torchrun started, joined: each has a device of its own and a share of the tokens."""
 
 import os
 
