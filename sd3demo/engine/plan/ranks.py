@@ -23,8 +23,8 @@ def check_ranks(request: Request, spec: ModelSpec) -> None:
         return
     if not spec.can.context_parallel:
         raise Refusal(
-            f"torchrun started {world_size()} processes, and {spec.name} runs on one device; start it without "
-            "torchrun"
+            f"torchrun started {world_size()} processes, and {spec.name} runs on one device; start it "
+            "without torchrun"
         )
     if request.placement not in ("auto", "resident"):
         raise Refusal(
