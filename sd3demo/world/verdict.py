@@ -169,7 +169,7 @@ def _before(component: Component, relation: str) -> float:
 
 def _described(component: Component) -> str:
     colour = "" if component.colour == "unknown" else f"{component.colour} "
-    return f"{colour}{component.shape if component.is_shape else 'something'}"
+    return f"{colour}{component.shape if component.is_shape else 'patch'}"
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
