@@ -66,8 +66,7 @@ TABS: tuple[tuple[str, Callable[[Core], None]], ...] = (
 STATIC = Path(__file__).parent / "static"
 TITLE = "sd3demo: Stable Diffusion 3 and I-Max, to be run"
 HEADER = """<header><h1>sd3demo</h1>
-<p>The Stable Diffusion 3 and I-Max papers, to be run: watch a picture come out of noise, change one thing,
-and see what it did.</p>
+<p>Run the Stable Diffusion 3 and I-Max papers: change one setting and see what it does.</p>
 <output id="copied"></output>
 <span class="tools"><button id="lessons-open" onclick="sd3demo.lessons()">Lessons</button>
 <button id="copy-link" onclick="sd3demo.copy()">Copy link</button>

@@ -17,6 +17,15 @@ def open_tab(page: Page, title: str) -> None:
         page.locator(".overflow-dropdown").first.get_by_role("button", name=title, exact=True).click()
 
 
+def unfold(page: Page, title: str) -> None:
+    """Open a section of which a phone shows the heading alone; a wider screen folds none."""
+    if page.evaluate("matchMedia('(max-width: 799px)').matches"):
+        heading = page.get_by_role("button", name=title, exact=True)
+        heading.wait_for()
+        if heading.get_attribute("aria-expanded") == "false":
+            heading.click()
+
+
 def until(page: Page, reached: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for something of this process, while the page goes on; a busy machine may take its time."""
     end = time.monotonic() + seconds

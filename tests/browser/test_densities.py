@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.tabs import open_tab
+from tests.browser.tabs import open_tab, unfold
 
 pytestmark = pytest.mark.browser
 
@@ -15,6 +15,7 @@ FIRST = 60_000  # milliseconds: torch and plotly come in with the first plot
 
 def opened(page: Page) -> Page:
     open_tab(page, "Densities")
+    unfold(page, "Schedule")
     page.wait_for_selector("#plot-tail .js-plotly-plot .legend", timeout=FIRST)
     return page
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sd3demo.training import toy_flow
-from tests.browser.tabs import open_tab
+from tests.browser.tabs import open_tab, unfold
 
 pytestmark = pytest.mark.browser
 
@@ -110,6 +110,11 @@ def test_the_tab_opens_on_particles_that_move_by_themselves_and_under_the_slider
     shown.append(view.locator("canvas").last.evaluate("canvas => canvas.toDataURL()"))
     assert len(set(shown)) == 3
     assert asked == []
+    save = page.locator("#plot-trajectories .save button:visible")
+    expect(save).to_have_text(["Link", "CSV", "PNG"])
+    with page.expect_download() as download:
+        save.last.click()
+    assert download.value.suggested_filename == "sd3demo-trajectories.png"
     page.get_by_label("Rings").first.check()
     expect(page.locator("#plane-figures")).to_contain_text("after one round of reflow")
     page.get_by_label("Drawn by you").check()
@@ -121,6 +126,7 @@ def test_the_tab_opens_on_particles_that_move_by_themselves_and_under_the_slider
 @pytest.mark.phone
 def test_a_click_moves_the_point_and_the_lines_answer(page: Page) -> None:
     open_tab(page, "Flow lab")
+    unfold(page, "Field")
     plot = page.locator("#plot-field .js-plotly-plot")
     expect(plot).to_be_visible(timeout=FIRST)
     before = page.inner_text("#field-said")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sd3demo.history.traces import read_trace, shipped, to_file
-from tests.browser.tabs import open_tab, until
+from tests.browser.tabs import open_tab, unfold, until
 from tests.history.fake_trace import a_trace
 from tests.ui.fake_page import Rehearsal, at_step
 
@@ -24,6 +24,8 @@ PIXELS = """canvas => {
 
 def opened(page: Page) -> None:
     open_tab(page, "Trajectories")
+    for title in ("Guidance", "Attention"):
+        unfold(page, title)
     expect(page.locator("#plot-guidance-angle .js-plotly-plot .legend")).to_be_visible(timeout=FIRST)
     expect(page.locator("#path-told")).to_contain_text("The path is")
 

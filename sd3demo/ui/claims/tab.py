@@ -14,6 +14,8 @@ from sd3demo.ui.server.gradio_internals import current_tab
 
 TEXT = text_file("claims")
 HEADS = ("#", "claim", "state", "paper", "here", "n")
+PAPERS = {"SD3": "Stable Diffusion 3", "I-Max": "I-Max"}
+"""The papers by the names that the sources give them."""
 STATES: tuple[State, ...] = ("holds", "partly", "no", "not measured")
 
 
@@ -31,12 +33,28 @@ def claims_html(rows: list[ClaimRow]) -> str:
     """The table as HTML, a sentence with the counts above it."""
     found = Counter(row.state for row in rows)
     counts = ", ".join(f"{found[state]} {state}" for state in STATES)
+    papers = dict.fromkeys(_paper(row) for row in rows)
+    tables = (
+        _table(paper, [row for row in rows if _paper(row) == paper], unfolded=paper == _paper(rows[0]))
+        for paper in papers
+    )
+    return f"<p class='caption'>Of {len(rows)} claims: {counts}.</p>{''.join(tables)}"
+
+
+def _paper(row: ClaimRow) -> str:
+    """The paper of a claim, whose short name its source begins with."""
+    return row.source.partition(",")[0]
+
+
+def _table(paper: str, rows: list[ClaimRow], *, unfolded: bool) -> str:
+    """The claims of a paper below its name; a phone shows the name alone unless `unfolded`."""
     heads = "".join(f"<th scope='col'>{head}</th>" for head in HEADS)
     body = "".join(_row(row) for row in rows)
     return (
-        f"<p class='caption'>Of {len(rows)} claims: {counts}.</p>"
-        "<div class='listing study-table claims' tabindex='0' role='region' aria-label='Claims'>"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<section class='fold{' unfolded' if unfolded else ''}'>"
+        f"<h2>{escape(PAPERS.get(paper, paper))}: {len(rows)} claims</h2>"
+        f"<div class='listing study-table claims' tabindex='0' role='region' aria-label='{escape(paper)}'>"
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>"
     )
 
 

@@ -69,7 +69,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     with gr.Column(elem_id="lab"):
         status = gr.HTML(said, elem_id="lab-status")
         for part in SECTIONS:
-            with gr.Row(elem_classes="lesson"):
+            with gr.Row(elem_classes="lesson" if part is SECTIONS[0] else "lesson fold"):
                 with gr.Column(elem_classes="knobs", min_width=260):
                     section(TEXT, part.title)
                     for name in part.settings:

@@ -17,5 +17,5 @@ STUDIES: Mapping[str, str] = {
 
 def extrapolation_studies(core: Core, text: Path) -> StudyTabs:
     """The section of the tab: what the figures mean, and the studies, each open with what was recorded."""
-    section(text, "Measured", elem_id="large-measured")
+    section(text, "Measured", elem_id="large-measured", elem_classes="fold")
     return study_tabs(core, STUDIES)

@@ -61,8 +61,8 @@ def extrapolate(core: Core) -> None:
             cards = gr.HTML(elem_id="large-cards")
             story = gr.HTML(elem_id="large-story")
             told = gr.HTML(elem_id="large-plan")
-        section(TEXT, "Larger", elem_id="large-teach", more=_meanings())
-    with gr.Row(elem_classes="lesson"):
+        section(TEXT, "Larger", elem_id="large-teach", elem_classes="fold", more=_meanings())
+    with gr.Row(elem_classes="lesson fold"):
         with gr.Column(elem_classes="knobs", min_width=260):
             section(TEXT, "Why")
             which = xray.method_choice()

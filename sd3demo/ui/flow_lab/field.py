@@ -45,7 +45,7 @@ NAMES = tuple(FieldSettings.model_fields)
 
 def build(values: Mapping[str, object]) -> dict[str, Control]:
     """The section of the tab; its controls by name."""
-    with gr.Row(elem_id="field", elem_classes="lesson"):
+    with gr.Row(elem_id="field", elem_classes="lesson fold"):
         with gr.Column(elem_classes="knobs", min_width=260):
             controls = [control(name, values[name], kind=FieldSettings, place="field") for name in NAMES]
             said = gr.HTML(elem_id="field-said")

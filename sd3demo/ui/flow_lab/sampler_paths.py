@@ -37,7 +37,7 @@ NAMES = tuple(SamplerSettings.model_fields)
 
 def build(values: Mapping[str, object]) -> dict[str, Control]:
     """The section of the tab; its controls by name."""
-    with gr.Row(elem_id="samplers", elem_classes="lesson"):
+    with gr.Row(elem_id="samplers", elem_classes="lesson fold"):
         with gr.Column(elem_classes="knobs", min_width=260):
             section(TEXT, "Samplers")
             controls = [control(name, values[name], kind=SamplerSettings, place="samplers") for name in NAMES]

@@ -143,6 +143,7 @@
     for (const kind of ["wheel", "touchmove", "keydown"]) addEventListener(kind, () => (moved = true), { once: true });
     const look = () => {
       const element = document.getElementById(id);
+      if (element) window.sd3demo.unfold(element);
       const there = element?.checkVisibility() && element.getBoundingClientRect().height > 20;
       if (there && left === 6)
         element.animate([{ outline: "3px solid var(--primary-500)", outlineOffset: "4px" }, { outline: "3px solid transparent", outlineOffset: "4px" }], 3000);

@@ -88,7 +88,7 @@ def trajectories(core: Core) -> None:
                 parts["link"] = gr.HTML(elem_id="path-link")
             parts["told"] = gr.HTML(elem_id="path-told")
         for part in SECTIONS:
-            with gr.Row(elem_classes="lesson"):
+            with gr.Row(elem_classes="lesson fold"):
                 if part.below is None:
                     section(TEXT, part.title, elem_classes="knobs")
                 else:
@@ -97,10 +97,10 @@ def trajectories(core: Core) -> None:
                         parts[part.below] = gr.HTML(elem_id=f"path-{part.below}")
                 with gr.Row(elem_classes="views"):
                     frames |= {name: frame(name) for name in part.plots}
-        with gr.Row(elem_classes="lesson"):
+        with gr.Row(elem_classes="lesson fold"):
             section(TEXT, "Attention", elem_classes="knobs")
             parts["attention"] = gr.HTML(elem_id="path-attention", elem_classes="views")
-        with gr.Column(elem_id="path-studies"):
+        with gr.Column(elem_id="path-studies", elem_classes="fold"):
             section(TEXT, "Studies")
             below = study_tabs(core, STUDIES)
     _connect(core, spec, tab, settings, buttons, parts, frames, below)

@@ -18,6 +18,12 @@ def test_every_claim_has_a_row_with_its_state() -> None:
     assert sum(map(int, counted.groups())) == 20
 
 
+def test_the_claims_of_each_paper_stand_below_its_name() -> None:
+    parts = claims_html(ROWS).split("<h2>")[1:]
+    assert [part.partition(":")[0] for part in parts] == ["Stable Diffusion 3", "I-Max"]
+    assert [part.count("<tr><td>") for part in parts] == [13, 7]
+
+
 def test_a_row_has_its_command_and_says_when_its_weights_are_older() -> None:
     row = replace(ROWS[1], older=True, date="2026-11-30", weights="ab" * 32)
     html = claims_html([row])
