@@ -9,6 +9,7 @@ import pytest
 
 from sd3demo.errors import Refusal
 from sd3demo.ui import build, core, launch
+from sd3demo.ui.app import STATIC
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "diffusers", "transformers", "plotly", "pandas", "scipy")
@@ -79,3 +80,12 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
         taken.listen()
         with pytest.raises(Refusal, match="it is taken; try another --port"):
             launch(build(core()), port=taken.getsockname()[1], wait=False)
+
+
+def test_the_style_sheets_and_scripts_stay_light() -> None:
+    """Whoever adds a rule looks first for one to share; what overrides the library's own is counted too."""
+    sheets, scripts = ([*STATIC.glob(f"*.{kind}")] for kind in ("css", "js"))
+    assert sum(file.stat().st_size for file in sheets) < 51_000
+    assert (STATIC / "style.css").stat().st_size < 35_000
+    assert sum(file.stat().st_size for file in scripts) < 56_000
+    assert sum(file.read_text(encoding="utf-8").count("!important") for file in sheets) < 40

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from html import escape
 
 from sd3demo.studies.study import Column, Scalar, Table
@@ -56,12 +57,22 @@ def _cell(values: tuple[Scalar, ...], place: int, error: int | None) -> str:
     if isinstance(value, str):
         return f"<th scope='row'>{escape(value)}</th>"
     spread = values[error] if error is not None else None
+    if isinstance(value, int | float) and isinstance(spread, float) and spread > 0:
+        return f"<td>{with_error(value, spread)}</td>"
     text = written(value)
-    return f"<td>{text}{f' ± {written(spread, 2)}' if text and spread is not None else ''}</td>"
+    return f"<td>{text}{f' ± {written(spread)}' if text and spread is not None else ''}</td>"
 
 
-def written(value: Scalar, digits: int = 4) -> str:
+def with_error(value: float, error: float) -> str:
+    """A value and its standard error, both to the error's first digit: 0.51 ± 0.01, 91 ± 2."""
+    places = max(-math.floor(math.log10(error)), 0)
+    if round(error, places) >= 10 ** (1 - places):  # 0.096 is 0.1, and its first digit a place further left
+        places = max(places - 1, 0)
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def written(value: Scalar) -> str:
     """A value for people; nothing where it is unknown."""
     if value is None:
         return ""
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

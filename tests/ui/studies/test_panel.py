@@ -174,11 +174,27 @@ def test_every_study_of_the_score_exists_and_no_two_charts_have_one_place() -> N
 
 def test_a_table_shows_a_value_beside_its_error_and_the_file_holds_all_of_it() -> None:
     shown = table_view.listing(TABLE)
-    assert "<td>0.5124 ± 0.012</td>" in shown
+    assert "<td>0.51 ± 0.01</td>" in shown
     assert "score error" not in shown
     assert "a &lt;share&gt;" in shown
     assert "Squares &amp; more." in shown
     assert table_view.as_csv(TABLE) == "side [px],score,score error,n\n64,0.51239,0.0123,10\n128,,,0\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.9815, 0.018, "0.98 ± 0.02"),
+        (95.62, 2.1, "96 ± 2"),
+        (0.9579, 0.0017, "0.958 ± 0.002"),
+        (0.5, 0.096, "0.5 ± 0.1"),
+        (1234.5, 37.2, "1234 ± 37"),
+        (3, 0.4, "3.0 ± 0.4"),
+        (9.97, 9.6, "10 ± 10"),
+    ],
+)
+def test_a_value_has_as_many_places_as_its_error(value: float, error: float, text: str) -> None:
+    assert table_view.with_error(value, error) == text
 
 
 def test_prompts_cannot_break_out_of_the_gallery(core: Core) -> None:
