@@ -166,9 +166,9 @@ class GenerateHandlers:
 
     def stopped(self, status: RunStatus, visit: Visit) -> Updates:
         """What is said of a run that was stopped, and its story; what waited behind it is dropped."""
-        (text,), dropped = ended(status), visit.clear()
-        if dropped:
-            text += f" {counted(dropped, 'waiting run')} dropped."
+        (text,), waiting = ended(status), visit.clear()
+        if waiting:
+            text += f" {counted(waiting, 'waiting run')} dropped."
         if visit.result is None or visit.result.state != "running":
             return [text, gr.skip()]
         return [text, head_html(visit.show(visit.result.ended(status.step, status.count)))]
@@ -315,6 +315,11 @@ class GenerateHandlers:
 def is_wanted(visit: Visit) -> bool:
     """Whether a press waits that no run of this visit has taken."""
     return visit.begin()
+
+
+def dropped(visit: Visit) -> None:
+    """Stop was pressed before any run began: what waits is taken back."""
+    visit.clear()
 
 
 def ended(status: RunStatus) -> list[str]:
