@@ -117,7 +117,7 @@ def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
     until_step(page, 2)
     before, held = len(rehearsal.ended), []
     if not sent:
-        other.route("**/queue/join*", held.append)
+        other.route("**/queue/join*", lambda route: held.append(route))
     ask(other, "theirs")
     if sent:
         expect(other.locator("#status")).to_contain_text("one run before it")
