@@ -1,4 +1,4 @@
-"""A run, a grid or a study as a Jupyter notebook (nbformat 4.5); a clone of the project executes it as it is."""
+"""A run, a grid or a study as a Jupyter notebook (nbformat 4.5), which a clone executes as it is."""
 
 import json
 import re
