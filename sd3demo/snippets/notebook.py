@@ -1,4 +1,4 @@
-"""A run or a study as a Jupyter notebook (nbformat 4.5), which a clone of the project executes as it is."""
+"""A run, a grid or a study as a Jupyter notebook (nbformat 4.5), which a clone executes as it is."""
 
 import json
 import re
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from sd3demo import __version__
 from sd3demo.settings import Resolved
 from sd3demo.snippets.fewest_settings import fewest_settings
-from sd3demo.snippets.run_code import command_line, request_code
+from sd3demo.snippets.run_code import command_line, grid_code, grid_command, request_code
+from sd3demo.studies.grid.grid_plan import Grid
 from sd3demo.studies.study import STUDIES
 
 INSTALL = (
@@ -53,14 +54,10 @@ shown(np.concatenate([finished.pictures[0], twin.pictures[0], found.pixels], axi
 
 def run_notebook(request: Resolved, *, noise_sha256: str = "", weights_sha256: str = "") -> str:
     """Return the notebook of a run, as the text of its file; it compares the hashes that are given."""
-    asked, command = fewest_settings(request), command_line(request)
-    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", command))])
+    asked = fewest_settings(request)
     module = ".extrapolation" if "scale" in asked.kind.model_fields else ""
     cells = [
-        _markdown(
-            f"# A run of sd3demo {__version__}\n\n"
-            f"The same on the command line:\n\n{fence}\n{command}\n{fence}\n\n{INSTALL}"
-        ),
+        _heading("run", command_line(request)),
         _code(
             f"from sd3demo.settings{module} import {asked.kind.__name__}\n\nrequest = {request_code(asked)}"
         ),
@@ -90,6 +87,11 @@ def run_notebook(request: Resolved, *, noise_sha256: str = "", weights_sha256: s
         _code(TWIN),
     ]
     return _text(cells)
+
+
+def grid_notebook(request: Resolved, grid: Grid) -> str:
+    """Return the notebook of a grid, as the text of its file; `request` is what all cells have in common."""
+    return _text([_heading("grid", grid_command(request, grid)), _code(f"{grid_code(request, grid)}sheet")])
 
 
 def study_notebook(name: str, settings: Mapping[str, object]) -> str:
@@ -129,6 +131,15 @@ def study_notebook(name: str, settings: Mapping[str, object]) -> str:
                 "for chart in study.charts:\n    display(figure(CHARTS[chart](table)))"
             ),
         ]
+    )
+
+
+def _heading(what: str, command: str) -> dict[str, object]:
+    """The first cell: what the notebook is of, the same as a command, and how to install the project."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", command))])
+    return _markdown(
+        f"# A {what} of sd3demo {__version__}\n\n"
+        f"The same on the command line:\n\n{fence}\n{command}\n{fence}\n\n{INSTALL}"
     )
 
 

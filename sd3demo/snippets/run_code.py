@@ -25,6 +25,33 @@ assert isinstance(finished, Finished)
 for pixels, receipt in zip(finished.pictures, receipts_of(run.request, finished)):
     Path(f"picture-{{receipt.picture}}.png").write_bytes(to_png(pixels, receipt))
 """
+GRID_PROGRAM = """\
+from PIL import Image
+
+from sd3demo.catalogue import find
+from sd3demo.engine import Engine, plan
+from sd3demo.engine.plan.device import budget
+from sd3demo.settings import Request, parse
+from sd3demo.studies.grid.grid_plan import Grid, GridPicture, axis, plan_grid, run
+from sd3demo.studies.grid.sheet import draw_sheet
+
+available = budget()
+
+
+def prepare(settings):
+    request = parse(Request, settings)
+    return plan(request, find(request.model), available)
+
+
+grid = {grid}
+settings = {settings}
+pictures = {{}}
+for event in run(plan_grid(grid, settings, prepare), Engine().run_batch):
+    if isinstance(event, GridPicture):
+        pictures |= dict.fromkeys(event.cells, event.finished.pictures[0])
+sheet = Image.fromarray(draw_sheet(grid, pictures, settings["prompt"]).pixels)
+"""
+"""It makes a grid again, up to its picture, `sheet`."""
 DEPENDENT = ("steps", "cfg", "shift", "schedule")
 """Settings whose own value is another for another model or size."""
 TAKEN = "tuned"
@@ -65,15 +92,27 @@ def python_code(request: Resolved) -> str:
 
 def grid_command(request: Resolved, grid: Grid, out: str = "grid.png") -> str:
     """Return the command that makes a grid again; `request` is what all cells have in common."""
+    words = ["sd3demo", "grid", "--x", axis_text(grid.x), *(["--y", axis_text(grid.y)] if grid.y else [])]
+    for setting, value in grid_settings(request, grid).items():
+        if setting != "prompt":
+            words += [f"--{setting.replace('_', '-')}", _typed(value)]
+    return shlex.join([*words, "--out", out, "--", str(request.prompt)])
+
+
+def grid_code(request: Resolved, grid: Grid) -> str:
+    """Return a program that makes a grid again, up to its picture, `sheet`."""
+    sides = ", ".join(f"axis({axis_text(side)!r})" for side in (grid.x, grid.y) if side)
+    lines = "".join(f"    {name!r}: {value!r},\n" for name, value in grid_settings(request, grid).items())
+    return GRID_PROGRAM.format(grid=f"Grid({sides})", settings=f"{{\n{lines}}}")
+
+
+def grid_settings(request: Resolved, grid: Grid) -> dict[str, object]:
+    """Return the settings that all cells of a grid have in common, the prompt first."""
     asked = fewest_settings(request)
     names = {axis.name for axis in (grid.x, grid.y) if axis}
     said = {name: getattr(request, name) for name in DEPENDENT if names & {"model", "width", "height"}}
-    settings = {**said, **asked.settings, **asked.files}
-    words = ["sd3demo", "grid", "--x", axis_text(grid.x), *(["--y", axis_text(grid.y)] if grid.y else [])]
-    for setting, value in settings.items():
-        if setting not in names | {"prompt"}:
-            words += [f"--{setting.replace('_', '-')}", _typed(value)]
-    return shlex.join([*words, "--out", out, "--", str(request.prompt)])
+    settings = {"prompt": request.prompt, **said, **asked.settings, **asked.files}
+    return {name: value for name, value in settings.items() if name == "prompt" or name not in names}
 
 
 def study_command(name: str, given: Mapping[str, object]) -> str:

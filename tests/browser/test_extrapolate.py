@@ -159,6 +159,30 @@ def test_nothing_sticks_out_of_the_screen(shown: Page) -> None:
     assert wide <= 0
 
 
+@pytest.mark.parametrize(
+    ("tab", "shown_at", "box"),
+    [
+        ("Extrapolate", "#large-show", "#large-prompt textarea"),
+        ("Trajectories", "#path-show", "#path-prompt textarea"),
+    ],
+)
+def test_after_an_edit_the_picture_says_so_until_the_edit_is_undone(
+    page: Page, tab: str, shown_at: str, box: str
+) -> None:
+    open_tab(page, tab)
+    since = page.locator(f"{shown_at} .since")
+    expect(since).to_have_count(1, timeout=FIRST)
+    expect(since).to_be_hidden()
+    before = page.locator(box).input_value()
+    page.locator(box).fill("a blue heart")
+    expect(since).to_be_visible()
+    page.locator(box).fill(before)
+    expect(since).to_be_hidden()
+    page.locator(box).fill("a blue heart")
+    page.click("#large-run" if tab == "Extrapolate" else "#path-generate")
+    page.wait_for_selector(f"{shown_at} .since:not(:visible)", state="attached", timeout=FIRST)
+
+
 def test_a_preset_sets_its_parts(lasting: Page) -> None:
     page = lasting
     opened(page)

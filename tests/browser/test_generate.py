@@ -104,24 +104,36 @@ def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
     expect(page.locator("#status .done")).to_contain_text("Done")
 
 
+@pytest.mark.parametrize("sent", [True, False], ids=["the run waits", "the run is not sent yet"])
 def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
-    page: Page, rehearsal: Rehearsal, address: str, monkeypatch: pytest.MonkeyPatch
+    page: Page, rehearsal: Rehearsal, address: str, monkeypatch: pytest.MonkeyPatch, sent: bool
 ) -> None:
+    """The second of a press's two requests, the one for its run, may be on its way when Stop is pressed."""
     other = page.context.new_page()
     other.goto(address)
     other.wait_for_selector("#generate")
     monkeypatch.setattr(rehearsal, "hold", at_step(2))
     ask(page, "mine")
     until_step(page, 2)
-    before = len(rehearsal.ended)
+    before, held = len(rehearsal.ended), []
+    if not sent:
+        other.route("**/queue/join*", lambda route: held.append(route))
     ask(other, "theirs")
-    expect(other.locator("#status")).to_contain_text("In the queue")
+    if sent:
+        expect(other.locator("#status")).to_contain_text("one run before it")
+    else:
+        until(other, lambda: bool(held))
     other.click("#stop")
     expect(other.locator("#status .failed")).to_contain_text("did not start")
+    for request in held:
+        request.continue_()
     monkeypatch.setattr(rehearsal, "hold", nowhere)
     until_done(page)
     until(page, lambda: len(rehearsal.ended) > before)
-    assert rehearsal.ended[before:] == ["finished"]
+    other.unroute_all()
+    ask(other, "theirs again")
+    expect(other.locator("#pictures .picture img")).to_have_attribute("alt", "Picture for: theirs again")
+    assert rehearsal.ended[before:] == ["finished", "finished"]
     other.close()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sd3demo.catalogue import find
 from sd3demo.cli import extrapolate as extrapolate_command
@@ -16,11 +17,11 @@ from sd3demo.history import read_pixels, read_receipt
 from sd3demo.settings import Request, Resolved, non_default_values, parse
 from sd3demo.settings.extrapolation import PRESETS, Extrapolation, with_preset
 from sd3demo.snippets.fewest_settings import fewest_settings
-from sd3demo.snippets.run_code import command_line, grid_command, python_code, study_command
+from sd3demo.snippets.run_code import command_line, grid_code, grid_command, python_code, study_command
 from sd3demo.studies.grid import grid_plan
 from sd3demo.studies.grid.grid_plan import Grid
 from sd3demo.studies.study import STUDIES, find_study
-from sd3demo.ui.api.client_code import client_code
+from sd3demo.ui.api.client_code import client_code, grid_client_code
 from sd3demo.ui.api.parameters import NAMES
 
 PLAIN: list[dict[str, object]] = [
@@ -175,7 +176,7 @@ def test_a_study_is_a_command_with_what_is_not_its_default(
         ("model=tiny", "steps=2,3", {"cfg": 2, "shift": 2}),
     ],
 )
-def test_a_grid_is_a_command_that_makes_the_same_cells(
+def test_a_grid_is_a_command_a_program_and_a_call_that_make_the_same_cells(
     x: str, y: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def prepare(values: Mapping[str, object]) -> Plan:
@@ -197,4 +198,23 @@ def test_a_grid_is_a_command_that_makes_the_same_cells(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AskedError):
         main(shlex.split(grid_command(common, axes))[1:])
-    assert found == [wanted]
+    with pytest.raises(AskedError):
+        exec(grid_code(common, axes), {})
+    assert found == [wanted] * 2
+
+    _, call = grid_client_code(common, axes).split("client.predict(\n")
+    given: dict[str, object] = {}
+    exec("given.update(dict(" + call.partition("\n)\n")[0] + "))", {"given": given})
+    assert given.pop("api_name") == "/grid"
+    sides = [grid_plan.axis(str(given.pop(side))) for side in ("x", "y") if side in given]
+    own = {there: here for here, there in NAMES.items()}
+    base = {own.get(name, name): value for name, value in given.items()}
+    assert [each.request for each in plan_grid(Grid(*sides), base, prepare).plans] == wanted
+
+
+def test_the_program_of_a_grid_draws_its_picture() -> None:
+    axes = Grid(grid_plan.axis("cfg=1,2"), grid_plan.axis("seed=3,4"))
+    drawn: dict[str, Image.Image] = {}
+    exec(grid_code(resolved({"steps": 1}), axes), drawn)
+    assert min(drawn["sheet"].size) > 2 * 64
+    assert len(drawn["pictures"]) == 4  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ class TwinRuns:
     generate: QueuedRun
     answer: Answer
     wanted: Callable[..., bool]
+    dropped: Callable[..., object]
     outputs: Sequence[Component]
     titles: Mapping[str, str]
     stop: gr.Button
@@ -74,7 +75,7 @@ def connect_tray(page: gr.Blocks, core: Core) -> None:
         status=runs.generate.status,
         titles=runs.titles,
         state=runs.generate.state,
-        presses=PressHandling(answers.twin, [runs.visit], runs.wanted),
+        presses=PressHandling(answers.twin, [runs.visit], runs.wanted, runs.dropped),
         saved=core.keeps_running,
     )
     stop_runs(runs.stop, [twins], ended=runs.ended, inputs=[runs.visit], outputs=runs.ending)

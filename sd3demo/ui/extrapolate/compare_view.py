@@ -12,6 +12,7 @@ from html import escape
 from PIL import Image
 
 from sd3demo.engine.events import Pixels
+from sd3demo.ui.run.pictures import CHANGED_SINCE
 
 SMALL = 256  # pixels a side, up to which pictures are enlarged with their pixels kept sharp
 CLOSEST = 16  # the largest zoom
@@ -42,8 +43,11 @@ def cards(shown: Sequence[PictureCard], sharp: bool) -> str:
     return f'<div class="cards">{"".join(_card(card, kind) for card in shown)}</div>'
 
 
-def comparison(shown: Sequence[PictureCard], left: str, right: str) -> str:
-    """Any two of the finished pictures over one another, cut by a slider; one alone without it."""
+def comparison(shown: Sequence[PictureCard], left: str, right: str, key: str) -> str:
+    """Any two of the finished pictures over one another, cut by a slider; one alone without it.
+
+    `key` tells the run from others: result.js uncovers a sentence once the form asks for something else.
+    """
     done = [card for card in shown if card.file]
     if not done:
         return ""
@@ -52,7 +56,8 @@ def comparison(shown: Sequence[PictureCard], left: str, right: str) -> str:
     width, height = max(done, key=lambda card: card.size).size
     kind = "sharp" if max(width, height) <= SMALL else "smooth"
     return (
-        f'<div class="lens {kind}" style="--cut:50%;--zoom:1;--x:0px;--y:0px" data-closest="{CLOSEST}">'
+        f'<div class="lens {kind}" style="--cut:50%;--zoom:1;--x:0px;--y:0px" data-closest="{CLOSEST}" '
+        f'data-result="{escape(key)}">'
         f'<div class="sights">{_choice("left", done, one)}{_choice("right", done, two)}</div>'
         f'<div class="stage" style="aspect-ratio:{width}/{height}" tabindex="0" role="group" '
         'aria-label="Two pictures, one over the other: arrow keys move, plus and minus zoom, 0 fits it">'
@@ -63,6 +68,7 @@ def comparison(shown: Sequence[PictureCard], left: str, right: str) -> str:
         '<span class="zoom"><button type="button" data-zoom="out" aria-label="Zoom out">−</button>'
         '<output>1×</output><button type="button" data-zoom="in" aria-label="Zoom in">+</button>'
         '<button type="button" data-zoom="all">Fit</button></span></div></div>'
+        f"{CHANGED_SINCE}"
     )
 
 

@@ -1,6 +1,7 @@
 """What the page answers in the Extrapolate tab."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
 from typing import TypeAlias
@@ -14,6 +15,7 @@ from sd3demo.engine.input_image import own_of
 from sd3demo.engine.plan.stages import Arm
 from sd3demo.errors import Refusal
 from sd3demo.history import receipts_of, to_png
+from sd3demo.settings import counted
 from sd3demo.settings.extrapolation import lacking
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.labels import help_of
@@ -38,46 +40,97 @@ from sd3demo.ui.extrapolate.xray import xray_records
 from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
 from sd3demo.ui.run.own_picture import OwnPicture, opened_picture
-from sd3demo.ui.run.run_status import RunStatus, waiting
+from sd3demo.ui.run.run_status import STARTING, RunStatus, status_html, waiting
 from sd3demo.ui.run.turns import RunNews, checked, in_turn, join
+from sd3demo.ui.run.visit import NOT_TAKEN, Press, Visit, with_waiting
+from sd3demo.ui.run.wiring import queued
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
 from sd3demo.ui.server.lighter import lighter
 
 Updates: TypeAlias = list[object]
-OUTPUTS = 5
+OUTPUTS = 4
+EVERYTHING, OWN_PICTURE = "everything", "own picture"
+"""What a press holds beside the settings: whether it was All methods, and the uploaded picture."""
 EMPTY = (
     '<p class="hint">Press Enlarge: the native picture, the same upscaled, and those of each method '
     "appear here, side by side and under a slider.</p>"
 )
 
 
-def run(
-    core: Core, everything: bool, own: OwnPicture | None, previous: PreviousPicture | None, *held: object
+@dataclass
+class ExtrapolationVisit:
+    """What one browser tab has here: the presses that wait, and what the next picture is compared with."""
+
+    presses: Visit = field(default_factory=Visit)
+    previous: PreviousPicture | None = None
+
+
+def pressed(
+    everything: bool, status: RunStatus, visit: ExtrapolationVisit, own: OwnPicture | None, *held: object
+) -> Updates:
+    """A button was pressed: the settings of this moment wait for their run, also while another goes on."""
+    press = Press({**dict(zip(NAMES, held, strict=True)), EVERYTHING: everything, OWN_PICTURE: own})
+    if not visit.presses.press(press):
+        return [gr.skip(), status_html(replace(status, behind=NOT_TAKEN))]
+    return queued(status)
+
+
+def is_wanted(visit: ExtrapolationVisit) -> bool:
+    """Whether a press waits that no run of this visit has taken."""
+    return visit.presses.begin()
+
+
+def dropped(visit: ExtrapolationVisit) -> None:
+    """Stop was pressed before any run began: what waits is taken back."""
+    visit.presses.clear()
+
+
+def run(core: Core, visit: ExtrapolationVisit) -> Iterator[tuple[RunStatus, Updates]]:
+    """The runs that wait, one after the other: comparison, cards, story and X-ray records."""
+    presses = visit.presses
+    try:
+        while (press := presses.next()) is not None:
+            yield with_waiting(STARTING, presses), [gr.skip()] * OUTPUTS
+            for status, updates in _enlarge(core, visit, press.settings):
+                yield with_waiting(status, presses), updates
+            presses.finish()
+    except BaseException as error:  # or it was closed
+        if isinstance(error, Exception):
+            presses.clear()
+        presses.end()
+        raise
+
+
+def _enlarge(
+    core: Core, visit: ExtrapolationVisit, settings: Mapping[str, object]
 ) -> Iterator[tuple[RunStatus, Updates]]:
-    """A run: comparison, cards, story, X-ray records, and what the next run is compared with."""
-    values = dict(zip(NAMES, held, strict=True))
-    arms = requested(with_all_methods(values) if everything else values, own=own is not None)
-    plan = planned(arms, core, own.unread if own else None)
+    values = {name: settings[name] for name in NAMES}
+    own = settings[OWN_PICTURE]
+    arms = requested(with_all_methods(values) if settings[EVERYTHING] else values, own=own is not None)
+    plan = planned(arms, core, own.unread if isinstance(own, OwnPicture) else None)
     locate(plan.spec)
-    if own is None:
-        yield from _views(core, plan, in_turn(core, plan, saved=True), previous)
+    if not isinstance(own, OwnPicture):
+        yield from _views(core, plan, in_turn(core, plan, saved=True), visit)
         return
     with join(core, plan.seconds, partial(lighter, plan), saved=True) as ticket:
         for place in ticket.waiting():
             yield waiting(place), [gr.skip()] * OUTPUTS
         pixels = own.read(core.limits)  # only now, so that one picture at a time is decoded
         plan = planned(arms, core, own_of(pixels))
-        yield from _views(core, plan, checked(ticket, core.run(plan, pixels)), previous)
+        yield from _views(core, plan, checked(ticket, core.run(plan, pixels)), visit)
 
 
 def _views(
-    core: Core, plan: Plan, events: RunNews, previous: PreviousPicture | None
+    core: Core, plan: Plan, events: RunNews, visit: ExtrapolationVisit
 ) -> Iterator[tuple[RunStatus, Updates]]:
     shown = ExtrapolationView()
     save = partial(save_extrapolation, core)
     truth = partial(true_render_of, write=partial(write_true, plan))
-    views = extrapolation_views(plan, events, write=write_picture, save=save, previous=previous, truth=truth)
+    views = extrapolation_views(
+        plan, events, write=write_picture, save=save, previous=visit.previous, truth=truth
+    )
     for status, view in views:
+        visit.previous = view.previous or visit.previous
         yield (
             status,
             [
@@ -85,7 +138,6 @@ def _views(
                 _changed(shown.cards, view.cards),
                 _changed(shown.story, view.story),
                 xray_records(plan, view.finished) if view.finished else gr.skip(),
-                view.previous or gr.skip(),
             ],
         )
         shown = view
@@ -104,14 +156,15 @@ def write_true(plan: Plan, pixels: Pixels) -> ServedFile:
     return write_served_file(png(pixels), name)
 
 
-def first(core: Core, previous: PreviousPicture | None) -> Updates:
-    """The recorded enlargement, where the tab shows no other: comparison, cards, story, what is compared."""
-    if previous is not None:
-        return [gr.skip()] * 4
+def first(core: Core, visit: ExtrapolationVisit) -> Updates:
+    """The recorded enlargement, where the tab shows no other: comparison, cards and story."""
+    if visit.previous is not None or visit.presses.is_running:
+        return [gr.skip()] * 3
     view = recorded_view(core, write_served_file)
     if view is None:
-        return [EMPTY, *[gr.skip()] * 3]
-    return [view.comparison, view.cards, view.story, view.previous]
+        return [EMPTY, *[gr.skip()] * 2]
+    visit.previous = view.previous
+    return [view.comparison, view.cards, view.story]
 
 
 def save_extrapolation(core: Core, plan: Plan, result: Finished) -> str:
@@ -125,14 +178,17 @@ def save_extrapolation(core: Core, plan: Plan, result: Finished) -> str:
     return ""
 
 
-def ended(status: RunStatus) -> list[object]:
-    """What is said of a run that was stopped."""
+def ended(status: RunStatus, visit: ExtrapolationVisit) -> list[object]:
+    """What is said of a run that was stopped; what waited behind it is dropped."""
     where = (
         f"{escape(status.stage)}, step {status.step} of {status.count}"
         if status.count
         else "before the first step"
     )
-    return [f"Stopped: {where}. Finished pictures stay; Enlarge starts over."]
+    text = f"Stopped: {where}. Finished pictures stay; Enlarge starts over."
+    if waiting_runs := visit.presses.clear():
+        text += f" {counted(waiting_runs, 'waiting run')} dropped."
+    return [text]
 
 
 def plan_of(core: Core, own: OwnPicture | None, *held: object) -> str:

@@ -54,15 +54,22 @@ def recorded_view(core: Core, write: Write) -> ExtrapolationView | None:
         )
         for name in NAMES
     }
-    request = read_receipt(files["projected"]).request
-    assert isinstance(request, ResolvedExtrapolation)
+    request = recorded_request()
+    assert request is not None
     compared = [shown[name] for name in NAMES[1:]]
     return ExtrapolationView(
-        comparison=comparison(compared, "upsample", "projected"),
+        comparison=comparison(compared, "upsample", "projected", "recorded"),
         cards=cards(tuple(shown.values()), max(request.width, request.height) <= SMALL),
         story=_story(core, request) + nearest_html(far, TITLES),
         previous=PreviousPicture(shown["projected"], request.prompt, request.seed, "recorded"),
     )
+
+
+def recorded_request() -> ResolvedExtrapolation | None:
+    """What the recorded enlargement was asked for; None where none came with the package."""
+    file = place() / "projected.png"
+    request = read_receipt(file).request if file.is_file() else None
+    return request if isinstance(request, ResolvedExtrapolation) else None
 
 
 def read_pixels(file: Path) -> Pixels:

@@ -1,5 +1,6 @@
 """A run of larger pictures as what the page shows: the native one at once, then each as it comes."""
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -53,6 +54,8 @@ class CardRow:
     cards: dict[str, PictureCard] = field(default_factory=dict)
     native: Pixels | None = None
     """The native picture, once it is there: where it is flat, noise is measured."""
+    key: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Tells the browser one run from another."""
 
     def __post_init__(self) -> None:
         for arm in self.plan.arms:
@@ -186,7 +189,7 @@ def _with_picture(
     )
     ready = [card for card in row.cards.values() if card.file]
     large = [card for card in ready if card.key != "native"] or ready
-    return replace(view, cards=row.html, comparison=comparison(large, large[0].key, large[-1].key))
+    return replace(view, cards=row.html, comparison=comparison(large, large[0].key, large[-1].key, row.key))
 
 
 def _finished_view(
@@ -211,7 +214,7 @@ def _finished_view(
     return replace(
         view,
         cards=row.html,
-        comparison=comparison(large, first.key, last.key),
+        comparison=comparison(large, first.key, last.key, row.key),
         story=verdict + story_html(row.plan, result, previous if comparable else None, what),
         finished=result,
         previous=PreviousPicture(last, request.prompt, request.seed, what),

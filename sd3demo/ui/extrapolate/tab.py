@@ -24,21 +24,24 @@ from sd3demo.ui.extrapolate.form import (
     inactive,
     opening,
 )
+from sd3demo.ui.extrapolate.recorded_pictures import recorded_request
 from sd3demo.ui.extrapolate.studies import extrapolation_studies
 from sd3demo.ui.run.markdown import section, text_file
 from sd3demo.ui.run.plots import savable
-from sd3demo.ui.run.wiring import Trigger, after, at_once, run_in_queue, stop_runs
+from sd3demo.ui.run.wiring import PressHandling, Trigger, after, at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import current_tab
 
 TEXT = text_file("extrapolate")
 FIRST = "a red circle above a blue square"
+"""The prompt where no enlargement is recorded; otherwise it is that of the picture shown."""
 KEPT = 3600  # seconds that a visitor's X-rays are remembered
 
 
 def extrapolate(core: Core) -> None:
     """The whole tab: what is asked and what it takes, the pictures, then why, then what is known of it."""
     spec, tab = find(core.models[0]), current_tab()
-    values = opening(spec) | {"prompt": FIRST}
+    recorded_run = recorded_request()
+    values = opening(spec) | {"prompt": recorded_run.prompt if recorded_run else FIRST}
     with gr.Row(elem_id="large"):
         with gr.Column(elem_id="large-ask", elem_classes="knobs", min_width=260):
             controls = {"prompt": form_control("prompt", values["prompt"], spec=spec, models=core.models)}
@@ -70,11 +73,11 @@ def extrapolate(core: Core) -> None:
     below = extrapolation_studies(core, TEXT)
 
     recorded = gr.State({}, time_to_live=KEPT)
-    previous, own = gr.State(None), gr.State(None, time_to_live=KEPT)
-    outputs: list[Component] = [comparison, cards, story, recorded, previous]
+    visit, own = gr.State(handlers.ExtrapolationVisit()), gr.State(None, time_to_live=KEPT)
+    outputs: list[Component] = [comparison, cards, story, recorded]
     if tab is not None:
-        at_once([tab.select], partial(handlers.first, core), [previous], [comparison, cards, story, previous])
-    runs = _runs(core, controls, (start, every, stop), own, status, outputs)
+        at_once([tab.select], partial(handlers.first, core), [visit], [comparison, cards, story])
+    runs = _runs(core, controls, (start, every, stop), (visit, own), status, outputs)
     opened = at_once([picture.change], partial(handlers.open_picture, core), [picture], [status, own])
     _moves(core, controls, opened, own, told, [tab.select] if tab else [])
     linked_controls: dict[str, Component] = {name: controls[name] for name in NAMES}
@@ -126,34 +129,37 @@ def _runs(
     core: Core,
     controls: Mapping[str, Control],
     buttons: tuple[gr.Button, gr.Button, gr.Button],
-    own: gr.State,
+    held: tuple[gr.State, gr.State],
     status: gr.HTML,
     outputs: list[Component],
 ) -> list[Dependency]:
     """Two ways to start, one to stop. They stand in the queue of all runs of a model."""
     start, every, stop = buttons
-    inputs: list[Component] = [own, outputs[-1], *(controls[name] for name in NAMES)]
+    visit, own = held
+    asked = [visit, own, *(controls[name] for name in NAMES)]
     known = titles(ExtrapolationForm)
     one = run_in_queue(
         [start.click],
-        partial(handlers.run, core, False),
-        inputs,
+        partial(handlers.run, core),
+        [visit],
         outputs,
         status=status,
         titles=known,
+        presses=PressHandling(partial(handlers.pressed, False), asked, handlers.is_wanted, handlers.dropped),
         saved=core.keeps_running,
     )
     all_methods = run_in_queue(
         [every.click],
-        partial(handlers.run, core, True),
-        inputs,
+        partial(handlers.run, core),
+        [visit],
         outputs,
         status=status,
         titles=known,
+        presses=PressHandling(partial(handlers.pressed, True), asked, handlers.is_wanted, handlers.dropped),
         state=one.state,
         saved=core.keeps_running,
     )
-    stop_runs(stop, [one, all_methods], ended=handlers.ended)
+    stop_runs(stop, [one, all_methods], ended=handlers.ended, inputs=[visit])
     prompt = controls["prompt"]
     if isinstance(prompt, gr.Textbox):
         at_once([prompt.focus], warm, [], [])

@@ -54,15 +54,13 @@ from sd3demo.ui.run.result import RunResult
 from sd3demo.ui.run.result_view import head_html, result_html
 from sd3demo.ui.run.run_status import STARTING, RunStatus, failed, finished, status_html
 from sd3demo.ui.run.turns import in_turn
-from sd3demo.ui.run.visit import MOST_PRESSES, Press, Visit
+from sd3demo.ui.run.visit import NOT_TAKEN, Press, Visit, with_waiting
 from sd3demo.ui.run.wiring import queued
 
 Updates: TypeAlias = list[object]
 """For each output a value, `gr.update(...)`, or `gr.skip()`."""
 VIEWS = 3
 """Pictures, strip and story: what shows one result."""
-LONGEST_NAME = 40  # characters of a prompt that waits
-FULL = f"{MOST_PRESSES} runs wait already: this press was not taken"
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class GenerateHandlers:
         if reseed:
             shown["seed"] = given["seed"] = new_seed()
         if not visit.press(Press(given, shown)):
-            return [gr.skip(), status_html(replace(status, behind=FULL))]
+            return [gr.skip(), status_html(replace(status, behind=NOT_TAKEN))]
         return queued(status)
 
     def run(self, visit: Visit) -> Iterator[tuple[RunStatus, Updates]]:
@@ -126,7 +124,7 @@ class GenerateHandlers:
     def _run(self, press: Press, visit: Visit) -> Iterator[tuple[RunStatus, Updates]]:
         form = [press.shown.get(name, gr.skip()) for name in ("seed", "prompt")]
         shown, status = RunView(), STARTING
-        yield _with_waiting(STARTING, visit), [*_changes(shown, shown), *form]
+        yield with_waiting(STARTING, visit), [*_changes(shown, shown), *form]
         plan = self._plan(press)
         news = run_views(
             plan,
@@ -143,7 +141,7 @@ class GenerateHandlers:
             for status, view in news:
                 if view.result is not None and view.result is not visit.result:
                     _show(view.result, visit, press)
-                yield _with_waiting(status, visit), [*_changes(shown, view), gr.skip(), gr.skip()]
+                yield with_waiting(status, visit), [*_changes(shown, view), gr.skip(), gr.skip()]
                 shown = view
         except Exception as error:
             if visit.result is not None and visit.result.state == "running":
@@ -166,9 +164,9 @@ class GenerateHandlers:
 
     def stopped(self, status: RunStatus, visit: Visit) -> Updates:
         """What is said of a run that was stopped, and its story; what waited behind it is dropped."""
-        (text,), dropped = ended(status), visit.clear()
-        if dropped:
-            text += f" {counted(dropped, 'waiting run')} dropped."
+        (text,), waiting = ended(status), visit.clear()
+        if waiting:
+            text += f" {counted(waiting, 'waiting run')} dropped."
         if visit.result is None or visit.result.state != "running":
             return [text, gr.skip()]
         return [text, head_html(visit.show(visit.result.ended(status.step, status.count)))]
@@ -317,6 +315,11 @@ def is_wanted(visit: Visit) -> bool:
     return visit.begin()
 
 
+def dropped(visit: Visit) -> None:
+    """Stop was pressed before any run began: what waits is taken back."""
+    visit.clear()
+
+
 def ended(status: RunStatus) -> list[str]:
     """What is said of a run that was stopped."""
     return [
@@ -334,14 +337,6 @@ def _show(result: RunResult, visit: Visit, press: Press) -> None:
     if result.is_whole and press.request is not None:
         (picture,) = result.pictures
         visit.pin(PinnedPicture(picture.file, result.request, picture.verdict), press.original_source)
-
-
-def _with_waiting(status: RunStatus, visit: Visit) -> RunStatus:
-    """The status with the presses that wait behind this run, in their order."""
-    if not (waiting := visit.waiting) or not status.is_active:
-        return status
-    names = "; ".join(f"{place}. {press.name[:LONGEST_NAME]}" for place, press in enumerate(waiting, 1))
-    return replace(status, behind=f"Next in the queue: {names}")
 
 
 def new_seed() -> int:

@@ -222,7 +222,10 @@ def _connect(
         titles=names,
         saved=answers.core.keeps_running,
         presses=PressHandling(
-            answers.pressed, [visit, actions.reseed, *controls, *uploaded], handlers.is_wanted
+            answers.pressed,
+            [visit, actions.reseed, *controls, *uploaded],
+            handlers.is_wanted,
+            handlers.dropped,
         ),
     )
     stop_runs(actions.stop, [run], ended=answers.stopped, inputs=[visit], outputs=[shown.story])
@@ -232,6 +235,7 @@ def _connect(
             run,
             answers.run,
             handlers.is_wanted,
+            handlers.dropped,
             outputs,
             names,
             actions.stop,

@@ -6,10 +6,10 @@ from html import escape
 
 from sd3demo.errors import Refusal
 from sd3demo.settings import Resolved, Settings, non_default_values
-from sd3demo.snippets.notebook import run_notebook, study_notebook
-from sd3demo.snippets.run_code import command_line, grid_command, python_code, study_command
+from sd3demo.snippets.notebook import grid_notebook, run_notebook, study_notebook
+from sd3demo.snippets.run_code import command_line, grid_code, grid_command, python_code, study_command
 from sd3demo.studies.grid.grid_plan import Grid
-from sd3demo.ui.api.client_code import ADDRESS, client_code
+from sd3demo.ui.api.client_code import ADDRESS, client_code, grid_client_code
 from sd3demo.ui.server.gradio_internals import current_request
 
 
@@ -29,7 +29,12 @@ def as_code_html(request: Resolved, *, noise_sha256: str = "", weights_sha256: s
 
 def grid_as_code_html(request: Resolved, grid: Grid) -> str:
     """Return the panel for a grid over what all of its cells have in common."""
-    return _panel({"Command line": grid_command(request, grid)})
+    parts = {
+        "Command line": grid_command(request, grid),
+        "Python": grid_code(request, grid) + 'sheet.save("grid.png")\n',
+        "This page, by gradio_client": grid_client_code(request, grid, page_address()),
+    }
+    return _panel(parts, grid_notebook(request, grid), "grid")
 
 
 def study_as_code_html(name: str, settings: Settings) -> str:
@@ -48,7 +53,7 @@ def page_address() -> str:
     return f"{'https' if secure else 'http'}://{host}/"
 
 
-def _panel(parts: Mapping[str, str], notebook: str = "", name: str = "") -> str:
+def _panel(parts: Mapping[str, str], notebook: str, name: str) -> str:
     """Return what is folded away: each part under its title, and the notebook as a file of this name."""
     blocks = "".join(
         f'<h3>{title}</h3><pre tabindex="0" aria-label="{title}"><code>{escape(code)}</code></pre>'
@@ -56,7 +61,7 @@ def _panel(parts: Mapping[str, str], notebook: str = "", name: str = "") -> str:
         for title, code in parts.items()
     )
     content = base64.b64encode(notebook.encode("utf-8")).decode()
-    link = notebook and (
+    link = (
         f'<p><a class="act" download="sd3demo-{escape(name)}.ipynb" '
         f'href="data:application/x-ipynb+json;base64,{content}">Download as a notebook</a> '
         "It runs in a clone of the project.</p>"

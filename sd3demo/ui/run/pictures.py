@@ -26,6 +26,8 @@ COMPARE = (
     '"></label>'
 )
 """Uncovers the picture before, from the left."""
+CHANGED_SINCE = '<p class="since">Settings changed since this picture.</p>'
+"""What result.js uncovers once the form asks for something else."""
 SIDES = ("Before", "Now")
 """What stands on either side of the divider, unless more is known of the two."""
 

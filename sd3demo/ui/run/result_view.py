@@ -68,7 +68,12 @@ def settings_line(request: Resolved) -> str:
 
 
 def _state(result: RunResult) -> str:
-    """What is said of a run that did not simply finish."""
+    """What is said of a run that did not simply finish, and of a twin what it changes."""
+    change = f"One change: {escape(result.changed)}." if result.changed else ""
+    return f"{_end(result)} {change}".strip()
+
+
+def _end(result: RunResult) -> str:
     match result.state:
         case "planned":
             return "Not generated yet. Generate makes it."
@@ -82,7 +87,7 @@ def _state(result: RunResult) -> str:
         case "opened":
             return f"From {escape(result.origin)}." if result.origin else ""
         case _:
-            return f"One change: {escape(result.changed)}." if result.changed else ""
+            return ""
 
 
 def _since(result: RunResult) -> str:

@@ -1,6 +1,6 @@
 """Where a run stands, as a value that the page keeps in a `gr.State`, and the same as HTML."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal, TypeAlias
 
@@ -9,6 +9,13 @@ from sd3demo.settings import counted
 from sd3demo.ui.server.line import Waiting
 
 Phase: TypeAlias = Literal["idle", "waiting", "running", "stopped", "finished", "failed"]
+
+
+@dataclass(eq=False)
+class StopRequest:
+    """Whether Stop was pressed; a run and the press that asks for it share one."""
+
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class RunStatus:
     share: float | None = None
     behind: str = ""
     """What waits for this run to end, as text."""
+    stop: StopRequest = field(default_factory=StopRequest, compare=False, repr=False)
 
     @property
     def is_active(self) -> bool:

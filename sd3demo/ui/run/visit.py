@@ -4,11 +4,12 @@ presses of Generate that wait, and the pictures that are pinned. A `gr.State` ho
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sd3demo.settings import Resolved, identity
 from sd3demo.ui.run.result import RunResult
+from sd3demo.ui.run.run_status import RunStatus
 
 if TYPE_CHECKING:
     from sd3demo.ui.compare.pinned import PinnedPicture
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 RECENT = 64  # results that are remembered: a grid's cells, and what was generated around it
 MOST_PRESSES = 4  # that wait behind the run that goes on
 MOST_PINNED = 8
+LONGEST_NAME = 40  # characters of a prompt that waits
+NOT_TAKEN = f"{MOST_PRESSES} runs wait already: this press was not taken"
 
 
 @dataclass(frozen=True)
@@ -163,3 +166,11 @@ class Visit:
             else next((each for each in sources if each != right), "")
         )
         self.pair = (left, right)
+
+
+def with_waiting(status: RunStatus, visit: Visit) -> RunStatus:
+    """The status with the presses that wait behind this run, in their order."""
+    if not (waiting := visit.waiting) or not status.is_active:
+        return status
+    names = "; ".join(f"{place}. {press.name[:LONGEST_NAME]}" for place, press in enumerate(waiting, 1))
+    return replace(status, behind=f"Next in the queue: {names}")

@@ -6,8 +6,9 @@ Where a run stands is a `RunStatus` in a `gr.State`. Nothing reads it back from 
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -18,9 +19,9 @@ from gradio.events import Dependency
 
 from sd3demo.errors import Failure
 from sd3demo.ui.run import run_status
-from sd3demo.ui.run.errors import sentence
+from sd3demo.ui.run.errors import reported, sentence
 from sd3demo.ui.run.events import UNFINISHED, RunStopped
-from sd3demo.ui.run.run_status import RunStatus, status_html, stopping_html
+from sd3demo.ui.run.run_status import RunStatus, StopRequest, status_html, stopping_html
 from sd3demo.ui.server.gradio_internals import current_call
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ class QueuedRun:
     event: Dependency
     state: gr.State
     status: gr.HTML
+    inputs: Sequence[Component] = ()
+    presses: "PressHandling | None" = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,14 @@ class PressHandling:
     """How clicks that come while a run goes on are kept for later.
 
     `taken` gets the RunStatus and the inputs at each click, and returns the updates of `queued`; `wanted`
-    gets the inputs of the run and says whether there is a click that nobody else runs.
+    gets the inputs of the run and says whether there is a click that nobody else runs; `dropped` gets them
+    when Stop is pressed before the run has begun.
     """
 
     taken: Callable[..., list[object]]
     inputs: Sequence[Component]
     wanted: Callable[..., bool]
+    dropped: Callable[..., object]
 
 
 def run_in_queue(
@@ -133,8 +138,8 @@ def run_in_queue(
         begun = at_once(triggers, presses.taken, [state, *presses.inputs], [state, status], raw=True)
         stream = partial(_where_wanted, presses.wanted, stream, len(outputs))
     event = begun.success(
-        stream,
-        [*inputs],
+        partial(unless_stopped, stream, len(outputs)),
+        [state, *inputs],
         [state, status, *outputs],
         preprocess=not raw,
         show_progress="minimal",
@@ -144,7 +149,7 @@ def run_in_queue(
         trigger_mode=again if presses is None else "always_last",
         api_visibility="private",
     )
-    return QueuedRun(event, state, status)
+    return QueuedRun(event, state, status, [*inputs], presses)
 
 
 def stop_runs(
@@ -158,10 +163,13 @@ def stop_runs(
     """Wire Stop: the status says so at once, and how far the run came once it has ended.
 
     The browser takes a stopped run for over when the server has ended it, after the step that is running.
-    `ended` gets the RunStatus and the inputs; see `Ending`. A run that never began says so by itself.
+    `ended` gets the RunStatus and the inputs; see `Ending`. A run that never began says so by itself. The
+    server stops the run too: the browser knows none whose press has only just been answered.
     """
-    state, status = runs[0].state, runs[0].status
-    at_once([stop.click], _stopping, [state], [status])
+    first = runs[0]
+    state, status = first.state, first.status
+    dropped, waiting = (first.presses.dropped, first.inputs) if first.presses else (None, [])
+    at_once([stop.click], partial(stopping, dropped), [state, *waiting], [state, status])
     stop.click(None, cancels=[run.event for run in runs], queue=False, api_visibility="private")
     for run in runs:
         run.event.failure(
@@ -177,9 +185,31 @@ def stop_runs(
 
 def queued(status: RunStatus) -> list[object]:
     """A click while the run goes on starts no other, and leaves what is said."""
-    if status.is_active:
+    if status.is_active and not status.stop.asked:
         return [gr.skip(), gr.skip()]
-    return [run_status.WAITING, status_html(run_status.WAITING)]
+    now = replace(run_status.WAITING, stop=StopRequest())
+    return [now, status_html(now)]
+
+
+def unless_stopped(
+    stream: Callable[..., Generator[list[object], None, None]],
+    count: int,
+    status: RunStatus,
+    *values: object,
+) -> Generator[list[object], None, None]:
+    """The updates of a run until Stop is pressed; none where it was pressed before the run began.
+
+    Raises gradio's error for a stopped run that the browser did not cancel, so that it is said to have ended.
+    """
+    stop = status.stop
+    if stop.asked:
+        yield [gr.skip()] * (2 + count)
+        return
+    with closing(stream(*values)) as news:
+        for now, *updates in news:
+            if stop.asked:
+                raise reported(gr.Error("stopped", visible=False, print_exception=False))
+            yield [replace(now, stop=stop) if isinstance(now, RunStatus) else now, *updates]
 
 
 def _where_wanted(
@@ -195,8 +225,17 @@ def _where_wanted(
         yield [gr.skip()] * (2 + count)
 
 
-def _stopping(status: RunStatus) -> object:
-    return stopping_html(status) if status.is_active else gr.skip()
+def stopping(dropped: Callable[..., object] | None, status: RunStatus, *values: object) -> list[object]:
+    """Stop was pressed: a run that goes on ends after its step, one that has not begun never begins."""
+    if not status.is_active:
+        return [gr.skip(), gr.skip()]
+    status.stop.asked = True
+    if status.phase == "running":
+        return [gr.skip(), stopping_html(status)]
+    if dropped is not None:
+        dropped(*values)
+    now = replace(run_status.failed(run_status.NOT_STARTED), stop=status.stop)
+    return [now, status_html(now)]
 
 
 def _ended(ended: Ending, status: RunStatus, *values: object) -> list[object]:

@@ -20,8 +20,11 @@ OPENS_AT = 0.55
 """How far along the run the slider stands at first: there is something to see on both sides."""
 
 
-def film(trace: Trace) -> str:
-    """The two pictures, the slider, and a strip of predictions."""
+def film(trace: Trace, key: str = "") -> str:
+    """The two pictures, the slider, and a strip of predictions.
+
+    `key` tells a trace from the one before: result.js uncovers a sentence once the form asks for another run.
+    """
     frames = trace.film  # (N + 1, 2, h, w, 3)
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in frames.swapaxes(0, 1)])
     height, width = frames.shape[2:4]
@@ -35,13 +38,13 @@ def film(trace: Trace) -> str:
         )
     )
     return (
-        f'<div class="film" data-times="{times}"><img hidden src="{uri(sheet)}" alt="" '
+        f'<div class="film" data-result="{key}" data-times="{times}"><img hidden src="{uri(sheet)}" alt="" '
         f'onload="sd3demo.film(this)"><div class="screens">{screens}</div>'
         f'<p class="reel"><button type="button" onclick="sd3demo.play(this)" aria-label="Play">▶</button>'
         f'<input type="range" min="0" max="{trace.steps}" value="{round(OPENS_AT * trace.steps)}" '
         f'oninput="sd3demo.film(this)" onchange="sd3demo.filmed(this)" '
         f'aria-label="Step of the run, from noise to data"><output></output></p>'
-        f"{_strip(trace)}</div>"
+        f"{_strip(trace)}</div>{canvas.CHANGED_SINCE}"
     )
 
 

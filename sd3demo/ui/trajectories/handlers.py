@@ -4,8 +4,9 @@ Nothing here needs a model until somebody generates: a trace holds all that its 
 """
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -53,6 +54,7 @@ class ShownTrace:
     trace: Trace
     before: Trace | None = None
     name: str = ""
+    key: str = field(default_factory=lambda: secrets.token_hex(4))
 
 
 def first(shown: ShownTrace | None, compared: bool, name: str) -> Updates:
@@ -128,7 +130,7 @@ def ended(status: RunStatus, shown: ShownTrace | None) -> list[object]:
     """What is said of a run that was stopped, and the film of the trace that is still there."""
     return [
         f"Stopped after {counted(status.step, 'step')}. The previous trace is kept.",
-        film.film(shown.trace) if shown else gr.skip(),
+        film.film(shown.trace, shown.key) if shown else gr.skip(),
     ]
 
 
@@ -172,7 +174,7 @@ def _all(shown: ShownTrace, compared: bool, status: str = "") -> Updates:
     told += as_code_html(trace.request, **hashes)
     return [
         status,
-        film.film(trace),
+        film.film(trace, shown.key),
         told,
         story.context(trace),
         story.stretched(trace),

@@ -35,7 +35,15 @@ from sd3demo.ui.extrapolate.form import (
     requested,
     with_all_methods,
 )
-from sd3demo.ui.extrapolate.handlers import OwnPicture, ended, open_picture
+from sd3demo.ui.extrapolate.handlers import (
+    ExtrapolationVisit,
+    OwnPicture,
+    ended,
+    is_wanted,
+    open_picture,
+    pressed,
+    run,
+)
 from sd3demo.ui.extrapolate.plan_view import plan_html, planned
 from sd3demo.ui.extrapolate.stream import ExtrapolationView, PreviousPicture, extrapolation_views
 from sd3demo.ui.run.run_status import RunStatus, status_html
@@ -345,8 +353,8 @@ def test_a_closed_page_closes_the_run() -> None:
 
 def test_stop_says_where_the_run_stood() -> None:
     status = next(status for status, _ in news(held()) if status.stage == "Direct" and status.step == 2)
-    assert "Stopped: Direct, step 2 of 3" in str(ended(status)[0])
-    assert "before the first step" in str(ended(RunStatus("running"))[0])
+    assert "Stopped: Direct, step 2 of 3" in str(ended(status, ExtrapolationVisit())[0])
+    assert "before the first step" in str(ended(RunStatus("running"), ExtrapolationVisit())[0])
 
 
 def test_a_prompt_is_shown_as_text() -> None:
@@ -355,8 +363,10 @@ def test_a_prompt_is_shown_as_text() -> None:
 
 
 def test_a_comparison_of_one_picture_or_none_does_not_break() -> None:
-    assert comparison([], "", "") == ""
-    alone = comparison([PictureCard("a", "A", "file=a.png", (64, 64), file="a.png")], "a", "a")
+    assert comparison([], "", "", "run") == ""
+    alone = comparison([PictureCard("a", "A", "file=a.png", (64, 64), file="a.png")], "a", "a", "run")
+    assert 'data-result="run"' in alone
+    assert "Settings changed since this picture" in alone
     assert alone.count("<option") == 2
 
 
@@ -416,3 +426,36 @@ def test_what_is_no_picture_gets_a_sentence(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(said)
     assert pixels is None
     assert open_picture(CORE, None) == ["", None]
+
+
+def test_a_second_press_waits_with_its_own_settings_and_stop_drops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    core, visit = Core(("tiny",), enlarging), ExtrapolationVisit()
+
+    def press(status: RunStatus, prompt: str) -> list[object]:
+        values = held(prompt=prompt, model="tiny", steps=2, large_steps=2)
+        return pressed(False, status, visit, None, *(values[name] for name in NAMES))
+
+    status, _ = press(RunStatus(), "one")
+    assert isinstance(status, RunStatus)
+    assert is_wanted(visit)
+    going = run(core, visit)
+    now, _ = next(going)
+    press(now, "two")
+    assert not is_wanted(visit)  # the run that goes on takes it
+    seen = list(going)
+    assert any(status.behind == "Next in the queue: 1. two" for status, _ in seen)
+    assert [status.phase for status, _ in seen].count("finished") == 2
+    assert visit.previous is not None
+    assert visit.previous.prompt == "two"
+
+    press(RunStatus(), "three")
+    assert is_wanted(visit)
+    going = run(core, visit)
+    now, _ = next(going)
+    press(now, "four")
+    going.close()  # type: ignore[attr-defined]
+    assert str(ended(now, visit)[0]).endswith("1 waiting run dropped.")
+    assert not is_wanted(visit)

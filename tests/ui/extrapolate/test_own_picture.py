@@ -15,8 +15,16 @@ from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import parse
 from sd3demo.ui.context import Core
 from sd3demo.ui.extrapolate.form import NAMES, opening
-from sd3demo.ui.extrapolate.handlers import OwnPicture, open_picture, run
+from sd3demo.ui.extrapolate.handlers import (
+    ExtrapolationVisit,
+    OwnPicture,
+    is_wanted,
+    open_picture,
+    pressed,
+    run,
+)
 from sd3demo.ui.run import own_picture
+from sd3demo.ui.run.run_status import RunStatus
 from sd3demo.ui.server.limits import Limits
 from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import write_model
@@ -53,6 +61,14 @@ def decoded(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+def asked(core: Core, own: OwnPicture) -> Iterator[tuple[RunStatus, list[object]]]:
+    """The updates of a press of Enlarge."""
+    visit = ExtrapolationVisit()
+    pressed(False, RunStatus(), visit, own, *values(core))
+    assert is_wanted(visit)
+    return run(core, visit)
+
+
 def test_a_picture_is_decoded_when_its_run_has_its_turn(
     core: Core, decoded: list[int], tmp_path: Path
 ) -> None:
@@ -62,7 +78,8 @@ def test_a_picture_is_decoded_when_its_run_has_its_turn(
     assert len(pickle.dumps(own)) < 1000
     assert "90 × 60" in str(open_picture(core, str(tmp_path / "mine.png"))[0])
     before = core.line.join("another", 5.0)
-    news = run(core, False, own, None, *values(core))
+    news = asked(core, own)
+    next(news)  # it starts
     assert next(news)[0].text == "In the queue: one run before it, about 5 s"
     assert decoded == []
     core.line.leave(before)
@@ -82,5 +99,5 @@ def test_a_large_one_is_refused_when_it_comes_and_when_it_was_changed_since(
     assert own is None
     assert decoded == []
     with pytest.raises(Refusal, match=r"“mine\.png” is 8192 x 8192"):
-        list(run(core, False, OwnPicture(str(file), 90, 60), None, *values(core)))
+        list(asked(core, OwnPicture(str(file), 90, 60)))
     assert core.line.count == 0

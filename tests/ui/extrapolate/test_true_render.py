@@ -16,9 +16,9 @@ from sd3demo.history.receipts import read_receipt
 from sd3demo.settings import parse
 from sd3demo.settings.extrapolation import COMPARED, Extrapolation, method_arms
 from sd3demo.studies.exam_pictures import local_budget
-from sd3demo.ui.context import Core
+from sd3demo.ui import Core, build
 from sd3demo.ui.extrapolate import recorded_pictures
-from sd3demo.ui.extrapolate.recorded_pictures import NAMES, read_pixels, recorded_view
+from sd3demo.ui.extrapolate.recorded_pictures import NAMES, read_pixels, recorded_request, recorded_view
 from sd3demo.ui.extrapolate.stream import extrapolation_views
 from sd3demo.ui.extrapolate.true_render import (
     ABOUT,
@@ -130,6 +130,14 @@ def test_it_shows_what_projected_flow_is_for() -> None:
     assert far["projected"] < far["upsample"] < far["direct"]
     folder = assets() / "larger"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 10**6
+
+
+def test_the_prompt_of_the_form_is_that_of_the_picture_with_which_the_tab_opens() -> None:
+    config = build(Core(("tiny",), enlarging)).config
+    (box,) = [each for each in config["components"] if each["props"].get("elem_id") == "large-prompt"]
+    request = recorded_request()
+    assert request is not None
+    assert box["props"]["value"] == request.prompt
 
 
 def test_without_the_recorded_pictures_the_tab_opens_all_the_same(

@@ -1,6 +1,7 @@
 """One result: picture, prompt, settings and figures are of one run, however it came onto the page."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -13,10 +14,11 @@ from sd3demo.errors import Failure, Refusal
 from sd3demo.history import RunStore, receipts_of, to_png
 from sd3demo.settings import Request, parse
 from sd3demo.ui import Core
-from sd3demo.ui.generate.handlers import VIEWS, GenerateHandlers, is_wanted
+from sd3demo.ui.generate.handlers import VIEWS, GenerateHandlers, dropped, is_wanted
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.run_status import RunStatus, running, status_html
 from sd3demo.ui.run.visit import Press, Visit
+from sd3demo.ui.run.wiring import _where_wanted, queued, stopping, streamed, unless_stopped
 from sd3demo.ui.server.limits import AT_HOME
 from sd3demo.ui.server.line import Line
 from tests.ui.fake_page import Rehearsal, events, finished
@@ -210,6 +212,63 @@ def test_stop_drops_what_waits_and_says_so(answers: GenerateHandlers) -> None:
     run.close()  # type: ignore[attr-defined]
     assert answers.stopped(running("", step=1, count=3), visit)[0].endswith("1 waiting run dropped.")  # type: ignore[attr-defined]
     assert visit.waiting == ()
+
+
+@pytest.mark.parametrize("twin", [False, True], ids=["Generate", "a twin"])
+def test_a_stop_between_a_press_and_its_run_takes_the_press_back(
+    answers: GenerateHandlers, twin: bool
+) -> None:
+    """The browser has the answer to the press, and sends Stop before the run."""
+    visit = Visit()
+    list(pressed(answers, form(answers), visit=visit))
+    before = visit.result
+    assert before is not None
+    if twin:
+        visit.press(Press(request=before.request, original=before, changed="CFG scale 4 → 1"))
+        status = queued(RunStatus())[0]
+    else:
+        status = answers.pressed(RunStatus(), visit, False, *form(answers, seed=9))[0]
+    assert isinstance(status, RunStatus)
+    now, html = stopping(dropped, status, visit)
+    assert "did not start" in str(html)
+    assert visit.waiting == ()
+    run = partial(_where_wanted, is_wanted, partial(streamed, answers.run, {}, 5, None), 5)
+    assert list(unless_stopped(run, 5, status, visit)) == [[gr.skip()] * 7]
+    assert visit.result is before
+    assert isinstance(now, RunStatus)
+    again = answers.pressed(now, visit, False, *form(answers, seed=10))[0]
+    assert isinstance(again, RunStatus)
+    *_, (ended, *_) = unless_stopped(run, 5, again, visit)
+    assert isinstance(ended, RunStatus)
+    assert (ended.phase, visit.result.request.seed) == ("finished", 10)  # type: ignore[union-attr]
+
+
+def test_a_twin_that_is_stopped_shows_its_last_prediction_and_can_be_asked_for_again(
+    answers: GenerateHandlers,
+) -> None:
+    visit = Visit()
+    list(pressed(answers, form(answers, seed=2), visit=visit))
+    original = visit.result
+    assert original is not None
+    twin = Press(
+        request=original.request.model_copy(update={"cfg": 1.0}), original=original, changed="CFG 4 → 1"
+    )
+    visit.press(twin)
+    assert is_wanted(visit)
+    run = answers.run(visit)
+    while next(run)[0].step < 1:
+        pass
+    run.close()  # type: ignore[attr-defined]
+    _, story = answers.stopped(running("", step=1, count=3), visit)
+    assert "Stopped after step 1 of 3: the picture is the prediction at that step." in str(story)
+    assert "One change: CFG 4 → 1." in str(story)
+    assert visit.previous is original
+    assert visit.pinned == ()
+    assert visit.press(twin)
+    assert is_wanted(visit)
+    list(answers.run(visit))
+    assert visit.result is not None
+    assert (visit.result.state, visit.result.changed) == ("finished", "CFG 4 → 1")
 
 
 def test_a_twin_says_what_it_changes_and_lands_beside_its_original(answers: GenerateHandlers) -> None:

@@ -10,10 +10,16 @@ import pytest
 from sd3demo.catalogue import find
 from sd3demo.engine import Budget, plan
 from sd3demo.settings import Request, Resolved, parse
+from sd3demo.studies.grid.grid_plan import Grid, axis
 from sd3demo.studies.study import find_study
 from sd3demo.ui.api.client_code import ADDRESS
 from sd3demo.ui.run import as_code_view
-from sd3demo.ui.run.as_code_view import as_code_html, page_address, study_as_code_html
+from sd3demo.ui.run.as_code_view import (
+    as_code_html,
+    grid_as_code_html,
+    page_address,
+    study_as_code_html,
+)
 
 HTML = "<img src=x onerror=alert(1)> \"q\" 'single' </code>"
 
@@ -28,6 +34,17 @@ def test_a_run_is_shown_in_four_ways() -> None:
     assert titles == ["Command line", "Python", "This page, by gradio_client"]
     content = re.search('href="data:application/x-ipynb[+]json;base64,([^"]+)"', html)[1]  # type: ignore[index]
     nbformat.validate(nbformat.reads(base64.b64decode(content).decode(), as_version=4))
+
+
+def test_a_grid_is_shown_in_the_same_four_ways() -> None:
+    html = grid_as_code_html(requested(HTML), Grid(axis("cfg=1,2"), axis("steps=2,3")))
+    assert re.findall("<h3>(.*?)</h3>", html) == ["Command line", "Python", "This page, by gradio_client"]
+    assert "<img" not in html
+    content = re.search('href="data:application/x-ipynb[+]json;base64,([^"]+)"', html)[1]  # type: ignore[index]
+    document = nbformat.reads(base64.b64decode(content).decode(), as_version=4)
+    nbformat.validate(document)
+    assert 'download="sd3demo-grid.ipynb"' in html
+    compile(document.cells[1].source, "cell", "exec")
 
 
 def test_a_prompt_is_never_html() -> None:

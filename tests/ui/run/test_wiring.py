@@ -1,10 +1,12 @@
 """Start and Stop on every tab: what the status says at once, and how a run is said to end."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from copy import deepcopy
 
 import gradio as gr
 import pytest
+from gradio.block_function import BlockFunction
 
 from sd3demo.errors import Failure, Refusal
 from sd3demo.ui import Core, build
@@ -49,7 +51,12 @@ def test_every_stop_is_seen_before_the_run_has_ended(page: gr.Blocks) -> None:
     stops = {
         target for event in page.config["dependencies"] if event["cancels"] for target in event["targets"]
     }
-    seen = {target for fn in page.fns.values() if fn.fn is wiring._stopping for target in fn.targets}
+    seen = {
+        target
+        for fn in page.fns.values()
+        if getattr(fn.fn, "func", None) is wiring.stopping
+        for target in fn.targets
+    }
     assert stops == seen
 
 
@@ -59,6 +66,7 @@ def test_every_run_waits_in_a_queue_and_says_so_first(page: gr.Blocks) -> None:
     assert len(runs) >= 6
     for run in runs:
         first = fns[run.trigger_after].fn
+        first = getattr(first, "func", first)
         assert first is wiring.queued or first.__name__ in ("pressed", "twin")  # these take the press down
         assert isinstance(run.outputs[0], gr.State)
 
@@ -66,13 +74,78 @@ def test_every_run_waits_in_a_queue_and_says_so_first(page: gr.Blocks) -> None:
 @pytest.mark.parametrize("status", ENDS)
 def test_a_click_where_nothing_runs_waits_for_its_turn(status: RunStatus) -> None:
     assert wiring.queued(status) == [WAITING, status_html(WAITING)]
-    assert wiring._stopping(status) == gr.skip()
+    assert wiring.stopping(None, status) == [gr.skip()] * 2
 
 
 @pytest.mark.parametrize("status", [WAITING, STARTING, STEP])
 def test_a_click_while_a_run_goes_on_says_nothing_and_stop_that_it_stops(status: RunStatus) -> None:
     assert wiring.queued(status) == [gr.skip(), gr.skip()]
-    assert STOPPING in str(wiring._stopping(status))
+    now, html = wiring.stopping(None, status)
+    if status.phase == "running":
+        assert (now, STOPPING in str(html)) == (gr.skip(), True)
+    else:
+        assert now == failed(NOT_STARTED)
+
+
+def stoppable(page: gr.Blocks) -> list[tuple[BlockFunction, BlockFunction, list[BlockFunction]]]:
+    """Every run that can be stopped: the answer to its press, the run, and the answers to its Stop."""
+    found = []
+    stops = [fn for fn in page.fns.values() if getattr(fn.fn, "func", None) is wiring.stopping]
+    for run in page.fns.values():
+        if run.concurrency_id == wiring.QUEUE and run.api_visibility == "private":
+            own = [stop for stop in stops if stop.inputs[0] is run.inputs[0]]
+            found.append((page.fns[run.trigger_after], run, own))
+    return found
+
+
+def test_a_stop_between_a_press_and_its_run_takes_the_press_back_on_every_tab(page: gr.Blocks) -> None:
+    """In the order of a browser that has not sent the run yet: the press is answered, Stop, then the run."""
+    assert len(stoppable(page)) >= 6
+    for press, run, stops in stoppable(page):
+        if press.fn is wiring.queued:
+            status, _ = wiring.queued(RunStatus())
+        else:
+            status = WAITING  # a press that a visit holds: see test_one_result
+        assert isinstance(status, RunStatus)
+        assert stops
+        for stop in stops:
+            values = [deepcopy(one.value) for one in stop.inputs[1:]]
+            now, html, *_ = stop.fn(status, *values)
+            assert NOT_STARTED in str(html) or now == gr.skip()
+        values = [None for _ in run.inputs[1:]]
+        assert list(run.fn(status, *values)) == [[gr.skip()] * len(run.outputs)]
+
+
+def test_a_press_after_a_stop_begins_anew() -> None:
+    first, _ = wiring.queued(RunStatus())
+    assert isinstance(first, RunStatus)
+    stopped_, _ = wiring.stopping(None, first)
+    assert isinstance(stopped_, RunStatus)
+    second, _ = wiring.queued(stopped_)
+    assert isinstance(second, RunStatus)
+    assert (first.stop.asked, second.stop.asked) == (True, False)
+
+
+def test_a_stop_that_reaches_a_run_which_the_browser_did_not_cancel_ends_it() -> None:
+    closed = []
+
+    def stream() -> Generator[list[object], None, None]:
+        try:
+            yield [STARTING, "", "half"]
+            yield [STEP, "", "half"]
+            yield [finished("Done."), "", "whole"]
+        finally:
+            closed.append(True)
+
+    status, _ = wiring.queued(RunStatus())
+    assert isinstance(status, RunStatus)
+    updates = wiring.unless_stopped(stream, 1, status)
+    now = next(updates)[0]
+    assert isinstance(now, RunStatus)
+    wiring.stopping(None, now)
+    with pytest.raises(gr.Error) as raised:
+        list(updates)
+    assert (raised.value.visible, closed) == (False, [True])
 
 
 def ended(status: RunStatus, more: str) -> list[object]:

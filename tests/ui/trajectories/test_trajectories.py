@@ -113,7 +113,7 @@ def test_stop_brings_the_film_of_the_trace_before_back() -> None:
     shown = handlers.ShownTrace(a_trace())
     said, picture = handlers.ended(RunStatus("running", step=4, count=9), shown)
     assert "Stopped after 4 steps" in str(said)
-    assert picture == film.film(shown.trace)
+    assert picture == film.film(shown.trace, shown.key)
     assert handlers.ended(RunStatus("running", step=1, count=9), None)[1] == SKIP
 
 
