@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors", "catalogue", "flow"},
     "models": {"errors", "catalogue", "flow"},
     "engine": ENGINE,
-    "studies": ENGINE | {"world"},
+    "studies": ENGINE | {"world", "training"},
     "training": ENGINE | {"world"},
     "snippets": ENGINE | {"studies"},
     "history": RECORDS,
