@@ -18,7 +18,7 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.controls.lazy_tab import lazy_tab
-from sd3demo.ui.flow_lab import field, sampler_paths
+from sd3demo.ui.flow_lab import field, path_views, sampler_paths
 from sd3demo.ui.flow_lab.field import FieldSettings
 from sd3demo.ui.flow_lab.sampler_paths import SamplerSettings
 from sd3demo.ui.flow_lab.training import (
@@ -130,6 +130,7 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     at_once([data.change], chosen, [data, kept], [status, *shown_again])
     numbers([*SAVED], csv_of, [shown], raw=False)
     exact = field.build(values) | sampler_paths.build(values)
+    path_views.build()
     section(TEXT, "Race")
     race = study_panel(core, "race", values)
     return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact, **race}
