@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sd3demo.plots.chart import Axis, Chart, Curve
+from sd3demo.plots.chart import Axis, Chart, Curve, Kind
 from sd3demo.plots.tables import curve, named, numbers, only, places
 from sd3demo.studies.study import Scalar, Table
 
@@ -24,7 +24,7 @@ def steps(table: Table) -> Chart:
         part = _counted(only(table, formulation=name))
         group = _group(name)
         first = next(one for one in chosen if _group(one) == group) == name
-        kind = "dots" if first else "dashed"
+        kind: Kind = "dots" if first else "dashed"
         drawn = curve(str(name), part, places(part, "steps"), "distance", GROUPS[group], kind, strong=first)
         curves.append(drawn)
     line = Curve("fresh data", ends, np.full(2, floor.mean()), "grey", "dotted")

@@ -114,8 +114,9 @@ def table(settings: Race, measured: Sequence[Measured]) -> Table:
     ranks = _ranks(measured, budgets, len(ENTRANTS[settings.formulations]))
     again = settings.model_dump(mode="json")
     rows = []
+    stops: tuple[int | str, ...] = (*budgets, ALL)
     for name, found in grouped(measured, lambda arm: arm["formulation"]).items():
-        for steps in (*budgets, ALL):
+        for steps in stops:
             taken = budgets if steps == ALL else (int(steps),)
             rows.append(Row((name, steps, *_figures(found, taken, max(budgets), ranks), len(found)), again))
     return Table(
