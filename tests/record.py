@@ -29,6 +29,7 @@ PLAN: Mapping[str, int] = {
     "t5-off": 10,
     "score-shift": 5,
     "depth": 8,
+    "race": 3,
     "imax-ablation": 9,
     "imax-methods": 2,
     "imax-steps": 2,

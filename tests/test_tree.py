@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors", "catalogue", "flow"},
     "models": {"errors", "catalogue", "flow"},
     "engine": ENGINE,
-    "studies": ENGINE | {"world"},
+    "studies": ENGINE | {"world", "training.formulations", "training.toy_data"},  # the race trains
     "training": ENGINE | {"world"},
     "snippets": ENGINE | {"studies"},
     "history": RECORDS,
@@ -128,6 +128,7 @@ ONE_IDEA: Mapping[str, tuple[frozenset[str], str]] = {
             "flow.extrapolation.projection flow.projection",
             "the second is the name that scripts import",
         ),
+        ("race", "studies.race plots.race", "the race of formulations, and its charts"),
         (
             "score",
             "studies.score studies.score.score cli.score ui.score",

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from sd3demo.plots import imax, scores
+from sd3demo.plots import imax, race, scores
 from sd3demo.plots.chart import Axis, Chart, Curve
 from sd3demo.plots.tables import axis, curve, distinct, numbers, only, places, shade, title_of
 from sd3demo.studies.study import Table
@@ -186,5 +186,6 @@ CHARTS: Mapping[str, Callable[[Table], Chart]] = {
         depth, measure="length", title="Path length by depth", source="SD3 table 6", up=Axis("length")
     ),
     **imax.CHARTS,
+    **race.CHARTS,
 }
 """Chart by name, as a study's `charts` name them."""

@@ -45,6 +45,7 @@ STUDIES: Mapping[str, str] = {
     "score-cfg": "What guidance buys, and when it is too much.",
     "score-shift": "Which shift each size of picture wants (SD3, figure 6).",
     "t5-off": "What breaks without T5, in its three meanings (SD3, figures 7 and 9).",
+    "race": "Formulations and densities trained in the plane (SD3, table 1, figure 3).",
     "depth": "Held-out loss, score and path length by depth (SD3, table 6, figure 8).",
     "imax-ablation": "What each part of projected flow does, taken away (I-Max, figures 4 and 5).",
     "imax-methods": "Projected flow beside its rivals (I-Max, figures 7 and 8).",
@@ -73,7 +74,8 @@ class Measurement:
 class Cell:
     """One unit of work. `given` is all that its values depend on, beside the measurement and the weights.
 
-    `arm` is its place in the study's table: equal cells of two arms are measured once.
+    `arm` is its place in the study's table: equal cells of two arms are measured once. `model` is empty for a
+    measurement that asks no model.
     """
 
     measurement: Measurement
@@ -221,7 +223,8 @@ def keys_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def _weights(cells: Iterable[Cell]) -> dict[str, str]:
-    return {model: fingerprint(find(model)) for model in {cell.model for cell in cells}}
+    models = {cell.model for cell in cells}
+    return {model: fingerprint(find(model)) if model else "" for model in models}
 
 
 def _key(measurement: Measurement, given: Mapping[str, Json], weights: str) -> str:

@@ -34,6 +34,13 @@ LITTLE: dict[str, dict[str, object]] = {
     "score-shift": {"n": 1, "categories": "colours, two", "shift": "1, 3", "scales": "1, 2", "steps": 3},
     "t5-off": {"n": 1, "categories": "colours, typography", "t5": "on, zeros", "steps": 3},
     "depth": {"n": 1, "categories": "colours, single", "models": "exact, straight", "scenes": 2, "steps": 3},
+    "race": {
+        "n": 2,
+        "formulations": "paths",
+        "plane_data": "clusters",
+        "budgets": "2, 5",
+        "training_steps": 10,
+    },
     "imax-ablation": {"n": 2, "categories": "colours", "scales": "2", "steps": 3, "large_steps": 2},
     "imax-methods": {"n": 1, "categories": "colours, single", "scales": "2", "steps": 3, "large_steps": 2},
     "imax-scale": {"n": 1, "categories": "colours, single", "scales": "2, 4", "steps": 3, "large_steps": 2},
@@ -41,11 +48,19 @@ LITTLE: dict[str, dict[str, object]] = {
 }
 """Settings of each study that take a moment."""
 every_study = pytest.mark.parametrize("name", [name for name in STUDIES if name in LITTLE])
+every_study_of_a_model = pytest.mark.parametrize(
+    "name", [name for name in LITTLE if "model" in find_study(name).settings.model_fields]
+)
+
+
+def little(name: str, **changed: object) -> dict[str, object]:
+    of_model = {"model": "exact"} if "model" in find_study(name).settings.model_fields else {}
+    return {**of_model, **LITTLE[name], **changed}
 
 
 def result(name: str, **changed: object) -> tuple[list[Measured], Table]:
     study = find_study(name)
-    settings = parse(study.settings, {"model": "exact", **LITTLE[name], **changed})
+    settings = parse(study.settings, little(name, **changed))
     *measured, table = run(study, settings, Engine(exact), None)
     assert isinstance(table, Table)
     return [one for one in measured if isinstance(one, Measured)], table
@@ -93,7 +108,7 @@ def test_each_row_comes_again_from_the_settings_that_it_names(name: str) -> None
 @every_study
 def test_any_first_part_of_the_cells_makes_a_table_and_charts(name: str) -> None:
     study = find_study(name)
-    settings = parse(study.settings, {"model": "exact", **LITTLE[name]})
+    settings = parse(study.settings, little(name))
     measured = [one for one in run(study, settings, Engine(exact), None) if isinstance(one, Measured)]
     for count in (1, len(measured) // 2 or 1):
         table = study.table(settings, measured[:count])
@@ -114,7 +129,7 @@ def test_every_chart_of_a_study_is_drawn_from_its_table_alone(name: str) -> None
         assert drawn["data"] == sent["data"]
 
 
-@every_study
+@every_study_of_a_model
 def test_what_a_model_cannot_do_is_refused_before_anything_is_measured(name: str) -> None:
     study = find_study(name)
     with pytest.raises(Refusal, match="unknown model 'zebra'"):

@@ -46,7 +46,9 @@ TWENTY: tuple[Claim, ...] = (
         "mean rank 1.54 among 61 formulations; uniform times 5.67",
         "SD3, table 1",
         "ImageNet and CC12M",
-        missing="one model was trained with one density at a time; the Flow lab trains any and ranks none",
+        "race",
+        verdicts.best_density,
+        "--n 3",
     ),
     Claim(
         2,
@@ -54,9 +56,9 @@ TWENTY: tuple[Claim, ...] = (
         "mean rank at 5 steps 1.25 for rf/lognorm(0.00, 1.00), 4.25 for eps/linear; figure 3 is curves",
         "SD3, figure 3 and table 1",
         "ImageNet and CC12M, 5 to 50 steps",
-        "score-steps",
-        verdicts.fewer_steps,
-        "--n 10",
+        "race",
+        verdicts.least_lost,
+        "--n 3",
     ),
     Claim(
         3,

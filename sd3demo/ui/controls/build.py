@@ -44,7 +44,7 @@ def opening_of(kind: type[Settings], models: Sequence[str]) -> dict[str, Value]:
     own = opening(find(models[0]))
     values = {name: field.get_default() for name, field in kind.model_fields.items()}
     left_open = {name: own[name] for name, value in values.items() if value is None}
-    return values | left_open | {"model": models[0]}
+    return values | left_open | ({"model": models[0]} if "model" in values else {})
 
 
 def values_of(request: Request, spec: ModelSpec, kind: type[Request] = Request) -> dict[str, Value]:

@@ -200,6 +200,12 @@ LABELS: Mapping[str, Label] = {
     "models": Label("Models", hint="all depths"),
     "scales": Label("Sizes, in native sides"),
     "budgets": Label("Network calls"),
+    "formulations": Label(
+        "Formulations",
+        names={"all": "All", "densities": "Densities of the flow", "paths": "Flow and other paths"},
+    ),
+    "plane_data": Label("Data in the plane"),
+    "training_steps": Label("Training steps", typed=True),
     "solvers": Label("Samplers"),
     # of densities and of the flow lab
     "densities": Label("Densities"),
@@ -228,6 +234,7 @@ LABELS: Mapping[str, Label] = {
 
 OF_CLASS: Mapping[str, Mapping[str, Label]] = {
     "ExamSettings": {"seed": Label("Seed of the noise", typed=True)},
+    "Race": {"n": Label("Seeds", usual=(1, 10)), "budgets": Label("Steps of the sampler")},
     "VelocityLoss": {"n": Label("Scenes", usual=(1, 100))},
     "Extrapolation": {
         "width": Label("Width", "Pixels.", typed=True),

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from sd3demo.errors import Failure, Refusal
 from sd3demo.settings import counted, parse
+from sd3demo.studies.race import Race
 from sd3demo.ui.context import Core
 from sd3demo.ui.controls.build import Control, control
 from sd3demo.ui.controls.labels import titles
 from sd3demo.ui.controls.lazy_tab import lazy_tab
-from sd3demo.ui.flow_lab import field, sampler_paths
+from sd3demo.ui.flow_lab import field, path_views, sampler_paths
 from sd3demo.ui.flow_lab.field import FieldSettings
 from sd3demo.ui.flow_lab.sampler_paths import SamplerSettings
 from sd3demo.ui.flow_lab.training import (
@@ -36,6 +37,7 @@ from sd3demo.ui.run.run_status import RunStatus, status_html, waiting
 from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import bound_sketch
+from sd3demo.ui.studies.panel import study_panel
 
 if TYPE_CHECKING:
     from sd3demo.plots.chart import Chart
@@ -57,7 +59,7 @@ NAMES = tuple(FlowSettings.model_fields)
 KEPT = 3600  # seconds that a visitor's flow is remembered
 
 
-class FlowLabLink(FlowSettings, FieldSettings, SamplerSettings):
+class FlowLabLink(FlowSettings, FieldSettings, SamplerSettings, Race):
     """What a link can hold of the lab: all but a drawing."""
 
     data: Literal["moons", "clusters", "rings", "checkerboard", "normal", "drawn"] = "moons"
@@ -128,7 +130,10 @@ def _build(core: Core, values: Mapping[str, object]) -> Mapping[str, Control]:
     at_once([data.change], chosen, [data, kept], [status, *shown_again])
     numbers([*SAVED], csv_of, [shown], raw=False)
     exact = field.build(values) | sampler_paths.build(values)
-    return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact}
+    path_views.build()
+    section(TEXT, "Race")
+    race = study_panel(core, "race", values)
+    return {"data": data, **dict(zip(NAMES, controls, strict=True)), **exact, **race}
 
 
 def train(

@@ -75,6 +75,8 @@ def measured_note(core: Core, found: RecordedStudy) -> str:
 
 def weights(found: RecordedStudy) -> str:
     """Whether the weights that were measured are those that are here."""
+    if not found.weights:
+        return "with networks of its own"
     try:
         same = all(fingerprint(find(model)) == known for model, known in found.weights.items())
     except Refusal:

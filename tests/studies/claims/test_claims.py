@@ -123,6 +123,28 @@ def test_a_rerun_has_the_settings_of_the_recording() -> None:
     assert rerun_of(found) == "sd3demo study imax-ablation --n 9 --scales '2, 4, 8' --preset paper"
 
 
+def race(**ranks_and_losses: tuple[float, float]) -> Table:
+    """Of each formulation its mean rank, and the distance that few steps add; errors are 0.1."""
+    rows: list[dict[str, Scalar]] = []
+    for name, (rank, lost) in ranks_and_losses.items():
+        for steps, added in ((5, lost), (50, 0.0), ("all", lost / 2)):
+            rows.append(
+                {
+                    "formulation": NAMES.get(name, name),
+                    "steps": steps,
+                    "lost": added,
+                    "lost error": 0.1,
+                    "rank": rank,
+                    "rank error": 0.1,
+                    "n": 6,
+                }
+            )
+    return table("race", rows)
+
+
+NAMES = {"own": verdicts.LOGIT_NORMAL, "eps": "eps/linear", "v": "v/cos"}
+
+
 def depths(lengths: Sequence[float], scores: Sequence[float], losses: Sequence[float]) -> Table:
     zipped = zip(lengths, scores, losses, strict=True)
     rows = [
@@ -158,6 +180,15 @@ def by_t(values: Sequence[float], name: str, scale: float) -> list[dict[str, Sca
 @pytest.mark.parametrize(
     ("judge", "judged", "state"),
     [
+        (verdicts.best_density, race(own=(1, 0), rf=(2, 0)), "holds"),
+        (verdicts.best_density, race(own=(1.9, 0), rf=(2, 0)), "partly"),
+        (verdicts.best_density, race(own=(2.1, 0), rf=(2, 0)), "partly"),
+        (verdicts.best_density, race(own=(3, 0), rf=(2, 0)), "no"),
+        (verdicts.best_density, race(rf=(2, 0)), "not measured"),
+        (verdicts.least_lost, race(own=(1, 0), rf=(2, 0), eps=(3, 1), v=(4, 2)), "holds"),
+        (verdicts.least_lost, race(own=(1, 0), eps=(3, 0.1), v=(4, 2)), "partly"),
+        (verdicts.least_lost, race(own=(1, 1), eps=(3, 0.1), v=(4, 1)), "no"),
+        (verdicts.least_lost, race(own=(1, 1), rf=(3, 2)), "not measured"),
         (verdicts.length_by_depth, depths([90, 88, 85], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]), "partly"),
         (verdicts.length_by_depth, depths([85, 85, 85], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]), "no"),
         (verdicts.loss_by_depth, depths([90, 88, 85], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]), "partly"),

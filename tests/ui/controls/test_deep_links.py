@@ -68,9 +68,11 @@ def other(link: Link, name: str) -> object:
             "2",
             "without-guidance",
             "few-steps",
+            "rings",
         )
         return next(text for text in texts if text != start and not read(link, {name: text})[1])
     bounds = {"width": 96, "height": 32, "max_sequence_length": 7, "steps": 5, "cfg": 7.5, "tail": 3}
+    bounds["training_steps"] = 20
     if link.tab == "flow-lab" and name == "steps":
         return 700
     return bounds.get(name, 0.3 if "float" in str(field.annotation) else 3 if start == 2 else 2)
