@@ -18,6 +18,10 @@ from sd3demo.errors import Refusal
 
 LFS = b"version https://git-lfs.github.com/spec/"
 PNG = b"\x89PNG\r\n\x1a\n"
+LORA_PARTS = (
+    *("lora_A.", "lora_B.", "lora_down.", "lora_up.", ".lora.down.", ".lora_linear_layer."),
+    *(".hada_w1_", ".lokr_w1"),
+)
 
 BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "F16": 16, "BF16": 16, "I16": 16, "BOOL": 8}
 
@@ -194,7 +198,7 @@ _RULES = (
     _Rule(
         "lora",
         "`sd3demo generate --lora FILE` puts it on a model",
-        _any("lora_A.", "lora_B.", "lora_down.", "lora_up.", ".lora.down.", ".hada_w1_", ".lokr_w1"),
+        _any(*LORA_PARTS),
         _lora_family,
     ),
     _Rule(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sd3demo.catalogue.lora_names import PREFIXES, TEXT_PREFIXES, Target, targets_of
+from sd3demo.catalogue.lora_names import PREFIXES, Target, targets_of
+from sd3demo.catalogue.lora_text_names import OF_UNETS, text_family, text_layer
 from sd3demo.catalogue.spec import FAMILY_TITLES
 from sd3demo.catalogue.weight_files import read_header
 from sd3demo.errors import Refusal
@@ -28,10 +29,12 @@ SUFFIXES: Mapping[str, str] = {
     ".lora_A.default.weight": "down",
     ".lora_down.weight": "down",
     ".lora.down.weight": "down",
+    ".lora_linear_layer.down.weight": "down",
     ".lora_B.weight": "up",
     ".lora_B.default.weight": "up",
     ".lora_up.weight": "up",
     ".lora.up.weight": "up",
+    ".lora_linear_layer.up.weight": "up",
     ".alpha": "alpha",
 }
 OTHER_KINDS: Mapping[str, str] = {
@@ -59,6 +62,8 @@ class LoraLayer:
     rank: int
     inputs: int
     targets: tuple[Target, ...]
+    encoder: str = ""
+    """What its name begins with in `lora_text_names` if it is of a text encoder; empty for the network's."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,6 @@ class LoraFile:
     sha256: str
     family: str
     layers: tuple[LoraLayer, ...]
-    of_text: int
-    """Its weights of text encoders, which are not applied."""
 
     @property
     def what(self) -> str:
@@ -78,10 +81,13 @@ class LoraFile:
         ranks = sorted({layer.rank for layer in self.layers})
         rank = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
         of = title_of(self.family)
-        kinds = Counter(_kind(target.module) for layer in self.layers for target in layer.targets)
+        kinds = Counter(
+            "text encoders" if layer.encoder else _kind(target.module)
+            for layer in self.layers
+            for target in layer.targets
+        )
         touched = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
-        text = f"; {self.of_text} weights of text encoders are not applied" if self.of_text else ""
-        return f"a LoRA for {of}, {rank}, which changes {sum(kinds.values())} layers ({touched}){text}"
+        return f"a LoRA for {of}, {rank}, which changes {sum(kinds.values())} layers ({touched})"
 
 
 def title_of(family: str) -> str:
@@ -111,17 +117,12 @@ def _read(path: str, size: int, modified: int) -> LoraFile:
         raise Refusal(f"lora is {file}, of {size / 2**30:.0f} GiB; no LoRA is so large: give a LoRA's file")
     header = read_header(file)
     _check_kind(file, header)
-    text = [name for name in header if name.startswith(TEXT_PREFIXES)]
     factors: dict[str, dict[str, str]] = {}
     for name in header:
-        if name in text:
-            continue
         ending = next((end for end in SUFFIXES if name.endswith(end)), None)
         if ending is None:
             raise Refusal(f"lora is {file}, which holds {name}, and no LoRA that is known here has that")
         factors.setdefault(name.removesuffix(ending), {})[SUFFIXES[ending]] = name
-    if not factors:
-        raise Refusal(f"lora is {file}, which changes text encoders alone; they are not changed here")
     families: set[str] = set()
     layers = []
     for base, parts in factors.items():
@@ -132,7 +133,7 @@ def _read(path: str, size: int, modified: int) -> LoraFile:
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     family = next(iter(families - {""}), "")
-    return LoraFile(path, sha256, family, tuple(layers), len(text))
+    return LoraFile(path, sha256, family, tuple(layers))
 
 
 def _check_kind(file: Path, header: Mapping[str, dict]) -> None:
@@ -160,8 +161,7 @@ def _layer(
         down, up = down[:2], up[:2]
     if len(down) != 2 or len(up) != 2 or down[0] != up[1] or not all((*down, *up)):
         raise Refusal(f"lora is {file}, where {parts['down']} is {down} and {parts['up']} {up}, no product")
-    name = _bare(base)
-    family, targets = targets_of(name, up[0], down[1])
+    encoder, name, family, targets = _meant(base, up[0], down[1])
     families.add(family)
     if family == "unet":
         raise Refusal(
@@ -169,7 +169,21 @@ def _layer(
         )
     if not targets:
         raise Refusal(f"lora is {file}, which changes {name}, a layer that is not known here")
-    return LoraLayer(parts["down"], parts["up"], parts.get("alpha", ""), down[0], down[1], targets)
+    alpha = parts.get("alpha", "")
+    return LoraLayer(parts["down"], parts["up"], alpha, down[0], down[1], targets, encoder)
+
+
+def _meant(base: str, outputs: int, inputs: int) -> tuple[str, str, str, tuple[Target, ...]]:
+    """What a name begins with if it is of a text encoder, its rest, its family, and the layers it means."""
+    if base.startswith(OF_UNETS):
+        return "", base, "unet", ()
+    of_text = text_layer(base.removeprefix("base_model.model."))
+    if of_text is None:
+        name = _bare(base)
+        return "", name, *targets_of(name, outputs, inputs)
+    encoder, module = of_text
+    targets = (Target(module, ((0, outputs),)),) if module else ()
+    return encoder, base, text_family(encoder, module), targets
 
 
 def _bare(name: str) -> str:

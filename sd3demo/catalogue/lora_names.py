@@ -22,8 +22,6 @@ PREFIXES = (
     "lora_unet_",
     "lora_transformer_",
 )
-TEXT_PREFIXES = ("text_encoder", "lora_te", "te1.", "te2.", "conditioner.", "cond_stage_model.")
-"""What the weights of text encoders begin with."""
 
 
 @dataclass(frozen=True)

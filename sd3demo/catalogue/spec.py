@@ -169,15 +169,15 @@ class Defaults:
 class Adapter:
     """A LoRA on top of a checkpoint: its file's SHA-256 and the weight at which it is applied.
 
-    `file` is where it lies here, `short` its name and weight without a path; `of_text` counts its weights of
-    text encoders, which are not applied.
+    `file` is where it lies here, `short` its name and weight without a path; `left_out` are the titles of
+    the text encoders that it changes and the checkpoint does not carry.
     """
 
     sha256: str
     weight: float = 1.0
     file: str = ""
     short: str = ""
-    of_text: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ def load(spec: ModelSpec, dtype: torch.dtype, components: frozenset[str] | None 
     wanted = frozenset(spec.components) if components is None else components
     model = FAMILIES[spec.family](spec, dtype, wanted)
     if spec.adapters:
-        from sd3demo.models.lora_loading import apply_loras
+        from sd3demo.models.lora_loading import adapt, adaptable
 
-        apply_loras(model.parts["flow"], spec.adapters)
+        adapt(adaptable(model), spec)
     return model
 
 

@@ -1,12 +1,12 @@
-"""Putting LoRA files on a network as PEFT's layers, and taking them off again.
+"""Putting LoRA files on a network and on text encoders as PEFT's layers, and taking them off again.
 
-The layers of the network stay where they are, inside PEFT's: taken off, it is the network that it was, bit
+The layers of a module stay where they are, inside PEFT's: taken off, it is the module that it was, bit
 for bit. Names and shapes were checked by the plan (`catalogue.lora_files`).
 """
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,20 +14,42 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sd3demo.catalogue.lora_files import LoraFile, read_lora
-from sd3demo.catalogue.spec import Adapter
+from sd3demo.catalogue.lora_files import LoraFile, LoraLayer, read_lora
+from sd3demo.catalogue.lora_text_names import encoder_of, name_among
+from sd3demo.catalogue.spec import Adapter, ModelSpec
 from sd3demo.errors import Refusal
 from sd3demo.models.lora import adapted
+from sd3demo.models.protocol import FlowModel
 
 
-def apply_loras(network: nn.Module, adapters: Sequence[Adapter]) -> None:
-    """Put these LoRAs, and no others, on a network. Raises Refusal for one that does not fit it."""
+def adapt(modules: Mapping[str, nn.Module], spec: ModelSpec) -> None:
+    """Put a spec's LoRAs, and no others, on these components. Raises Refusal for one that does not fit."""
+    for component, module in modules.items():
+        apply_loras(module, spec.adapters, spec, component)
+
+
+def adaptable(model: FlowModel) -> dict[str, nn.Module]:
+    """The components of a model that LoRAs can change, as far as they are loaded."""
+    loaded = [each.folder for each in model.spec.encoders if each.folder in model.components]
+    texts = model.parts.get("text", nn.ModuleList()).children()
+    return {"transformer": model.parts["flow"], **dict(zip(loaded, texts, strict=True))}
+
+
+def apply_loras(
+    network: nn.Module,
+    adapters: Sequence[Adapter],
+    spec: ModelSpec | None = None,
+    component: str = "transformer",
+) -> None:
+    """Put what these LoRAs have for a component on it. Raises Refusal for one that does not fit it."""
     remove_loras(network)
     names = []
     try:
         for place, adapter in enumerate(adapters):
             prefix = f"lora{place}_{adapter.sha256[:12]}"  # by which packed weights know it again
-            names += _add(network, prefix, read_lora(Path(adapter.file)), adapter.weight)
+            lora = read_lora(Path(adapter.file))
+            layers = [each for each in lora.layers if _component(each, spec) == component]
+            names += _add(network, prefix, lora, layers, adapter.weight)
     except Refusal:
         remove_loras(network)
         raise
@@ -47,11 +69,24 @@ def remove_loras(network: nn.Module) -> None:
         del network.peft_config
 
 
-def _add(network: nn.Module, prefix: str, lora: LoraFile, weight: float) -> list[str]:
-    """Add one file under a name for each of its ranks; returns the names."""
+def _component(layer: LoraLayer, spec: ModelSpec | None) -> str:
+    """The component that a layer of a file belongs to; empty where the model has none such."""
+    if not layer.encoder:
+        return "transformer"
+    encoder = encoder_of(layer.encoder, layer.targets[0].module, spec) if spec else None
+    return encoder.folder if encoder else ""
+
+
+def _add(
+    network: nn.Module, prefix: str, lora: LoraFile, layers: Sequence[LoraLayer], weight: float
+) -> list[str]:
+    """Add these layers of a file under a name for each of their ranks; returns the names."""
+    if not layers:
+        return []
     from peft import LoraConfig, inject_adapter_in_model
 
-    products = {module: (down, up) for module, down, up in _products(lora)}
+    known = {name for name, _ in network.named_modules()}
+    products = {name_among(known, module): (down, up) for module, down, up in _products(lora, layers)}
     if missing := [module for module in products if not _is_linear(network, module)]:
         raise Refusal(f"lora is {lora.path}, which changes {missing[0]}, which the network does not have")
     names = []
@@ -79,10 +114,10 @@ def _add(network: nn.Module, prefix: str, lora: LoraFile, weight: float) -> list
     return names
 
 
-def _products(lora: LoraFile) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(layer, down (r, in), up (out, r)) of a file, with alpha / rank in the second."""
+def _products(lora: LoraFile, layers: Sequence[LoraLayer]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(layer, down (r, in), up (out, r)) of a file's layers, with alpha / rank in the second."""
     tensors = load_file(lora.path)
-    for layer in lora.layers:
+    for layer in layers:
         down, up = (tensors[name].float().flatten(1) for name in (layer.down, layer.up))
         if layer.alpha:
             up = up * (tensors[layer.alpha].float().item() / layer.rank)

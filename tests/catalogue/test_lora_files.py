@@ -17,6 +17,7 @@ from sd3demo.settings import Request, identity, parse
 from tests.loras import factors_of, write_lora
 
 QUERY = "transformer_blocks.0.attn.to_q"
+TEXT = "text_model.encoder.layers.0.self_attn.q_proj"
 
 
 def planned(model: str, lora: str) -> Request:
@@ -59,16 +60,6 @@ def test_a_plan_tells_its_name_hash_and_weight_and_no_path(
     file = lora(tmp_path, {QUERY: (32, 32)})
     request = planned(str(checkpoint("sd3-medium")), f"{file}:0.25")
     assert (request.lora, request.lora_sha256) == ("style.safetensors:0.25", read_lora(file).sha256)
-
-
-def test_what_is_of_text_encoders_is_said_and_not_applied(
-    checkpoint: Callable[..., Path], tmp_path: Path
-) -> None:
-    model = str(checkpoint("sd3-medium"))
-    more = {"text_encoder.layers.0.q.lora_A.weight": torch.ones(2, 2)}
-    file = lora(tmp_path, {QUERY: (32, 32)}, more=more)
-    made = plan(parse(Request, {"prompt": "a", "model": model, "lora": str(file)}), find(model), Budget())
-    assert any("1 weights of text encoders, which are not applied" in note for note in made.notes)
 
 
 def test_inspect_names_family_rank_and_layers(tmp_path: Path) -> None:
@@ -125,7 +116,35 @@ BAD: dict[str, tuple[dict[str, Tensor], str]] = {
         },
         "U-Net",
     ),
-    "text encoders alone": ({"lora_te1_a.lora_down.weight": torch.ones(2, 2)}, "text encoders alone"),
+    "a text encoder of other shapes": (
+        {
+            f"text_encoder.{TEXT}.lora_A.weight": torch.ones(2, 64),
+            f"text_encoder.{TEXT}.lora_B.weight": torch.ones(64, 2),
+        },
+        "s CLIP-L: it is for another model",
+    ),
+    "a text encoder of another depth": (
+        {
+            "lora_te3_encoder_block_30_layer_0_SelfAttention_q.lora_down.weight": torch.ones(2, 48),
+            "lora_te3_encoder_block_30_layer_0_SelfAttention_q.lora_up.weight": torch.ones(48, 2),
+        },
+        "s T5 has no such layer",
+    ),
+    "a text encoder of another family": (
+        {
+            "lora_te_layers_0_self_attn_q_proj.lora_down.weight": torch.ones(2, 24),
+            "lora_te_layers_0_self_attn_q_proj.lora_up.weight": torch.ones(24, 2),
+        },
+        "is for Lumina-Image 2.0",
+    ),
+    "a layer of a text encoder that is unknown": (
+        {
+            "lora_te1_text_model_final.lora_down.weight": torch.ones(2, 16),
+            "lora_te1_text_model_final.lora_up.weight": torch.ones(16, 2),
+        },
+        "lora_te1_text_model_final, a layer that is not known here",
+    ),
+    "half of a text encoder": ({"lora_te1_a.lora_down.weight": torch.ones(2, 2)}, "lacks its other half"),
     "no LoRA": ({"a.weight": torch.ones(2, 2)}, "which is no LoRA"),
     "no product": (
         {

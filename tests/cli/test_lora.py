@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from sd3demo.catalogue import lora_files
 from sd3demo.cli import main
@@ -82,3 +83,41 @@ def test_a_page_opens_no_file_that_a_visitor_names(checkpoint: Callable[..., Pat
             planned(core, {**values, "lora": name}, core.budget(prepare(values, core).budget))
     lora_files.offer_lora(style)
     assert prepare(values | {"lora": "style.safetensors:0.5"}, core).request.lora == "style.safetensors:0.5"
+
+
+def test_an_extrapolation_takes_loras(
+    checkpoint: Callable[..., Path], style: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, model = tmp_path / "a.png", str(checkpoint("sd3-medium"))
+    asked = ["a", "--model", model, "--scale", "2", "--steps", "2", "--device", "cpu", "--out", str(out)]
+    code, said, _ = answer(capsys, "extrapolate", *asked, "--lora", f"{style}:0.3")
+    assert (code, said["request"]["lora"]) == (0, "style.safetensors:0.3")
+    code, said, _ = answer(capsys, "verify", str(out), "--device", "cpu")
+    assert (code, said["max_abs_diff"], said["weights_equal"]) == (0, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("dora_scale", "DoRA"), ("hada_w1_a", "LoHa"), ("lokr_w1", "LoKr")]
+)
+@pytest.mark.parametrize("command", ["plan", "generate", "extrapolate", "inspect"])
+def test_what_is_no_plain_lora_is_one_sentence_everywhere(
+    checkpoint: Callable[..., Path],
+    style: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    kind: str,
+    command: str,
+) -> None:
+    more = {f"lora_unet_joint_blocks_0_x_block_attn_qkv.{name}": torch.ones(2, 2)}
+    file = write_lora(tmp_path / "other.safetensors", {}, more=more | lora_tensors(style))
+    if command == "inspect":
+        code, said, error = answer(capsys, "inspect", str(file))
+        assert kind in said["reason"] + error
+        return
+    code, _, error = answer(
+        capsys, command, "a", "--model", str(checkpoint("sd3-medium")), "--lora", str(file)
+    )
+    assert code == 2
+    assert f"whose weights are {kind}, which is not read here" in error
+    assert len(error.splitlines()) == 1

@@ -170,7 +170,7 @@ def test_the_joined_layers_of_flux_are_split_as_diffusers_splits_them(tmp_path: 
     lora = read_lora(file)
     assert lora.family == "flux"
     expected = FluxLoraLoaderMixin.lora_state_dict(dict(kohya))
-    split = list(lora_loading._products(lora))
+    split = list(lora_loading._products(lora, lora.layers))
     assert len(split) == len({name.rpartition(".lora_")[0] for name in expected}) == 16
     for module, down, up in split:
         torch.testing.assert_close(down, expected[f"transformer.{module}.lora_A.weight"])

@@ -323,6 +323,12 @@ def arms_of(
 
 
 def _notes(request: ResolvedExtrapolation, sizes: Sizes) -> Iterator[str]:
+    if sizes.target == sizes.native:
+        width, height = sizes.native
+        yield (
+            f"the target is the native size, {width} x {height}, so {request.method} enlarges nothing; "
+            "give a larger scale"
+        )
     if METHODS[request.method].one_call and not request.upscaler:
         yield (
             f"{request.method} enlarges by {request.lift.capitalize()} here, since no super-resolution "

@@ -39,8 +39,8 @@ def with_loras(request: Request, spec: ModelSpec) -> ModelSpec:
 def lora_notes(spec: ModelSpec) -> tuple[str, ...]:
     """What of the LoRAs is not applied, a sentence each."""
     return tuple(
-        f"{each.short.rpartition(':')[0]} also has {each.of_text} weights of text encoders, which are not "
-        "applied"
+        f"{each.short.rpartition(':')[0]} also changes {' and '.join(each.left_out)}, which {spec.name} is "
+        "without: that part of it is not applied"
         for each in spec.adapters
-        if each.of_text
+        if each.left_out
     )

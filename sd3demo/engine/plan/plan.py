@@ -13,6 +13,7 @@ from sd3demo.catalogue import ModelSpec
 from sd3demo.engine.image_header import PictureLimits
 from sd3demo.engine.init_picture import InitPicture, check_init, init_size, read_init
 from sd3demo.engine.input_image import READ, InputImage
+from sd3demo.engine.plan.cautions import cautions
 from sd3demo.engine.plan.costs import component_bytes, demands, encoder_calls, operations
 from sd3demo.engine.plan.encoder_bits import large_encoder_notes, with_large_encoder
 from sd3demo.engine.plan.extrapolation import arms_of
@@ -145,7 +146,7 @@ def plan(
     given, stands in the place of the native stage.
     """
     check_ranks(request, spec)
-    spec = with_large_encoder(request, with_loras(request, spec), budget)
+    spec = with_loras(request, with_large_encoder(request, spec, budget))
     notes: tuple[str, ...] = ()
     all_arms: tuple[Arm, ...] = ()
     stages: tuple[Stage, ...]
@@ -180,6 +181,7 @@ def plan(
         notes=(
             *unread_notes(unread, spec),
             *lora_notes(spec),
+            *cautions(resolved, spec),
             *large_encoder_notes(request, budget),
             *notes,
             *ignored(request, resolved, spec),

@@ -36,7 +36,7 @@ from sd3demo.flow.solvers import Step
 from sd3demo.models import fingerprint, load
 from sd3demo.models.context_parallel import parallelise
 from sd3demo.models.flux.modulation import evict_modulations
-from sd3demo.models.lora_loading import apply_loras
+from sd3demo.models.lora_loading import adapt, adaptable
 from sd3demo.models.protocol import Conditioning, FlowModel
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ class Engine:
             return
         self._loaded = None  # half changed, it would be no model's
         with torch.inference_mode(False):
-            apply_loras(loaded.model.parts["flow"], plan.spec.adapters)
+            adapt(adaptable(loaded.model), plan.spec)
         held = replace(loaded.held, adapters=wanted.adapters)
         self._loaded = replace(loaded, held=held, weights=fingerprint(plan.spec))
 
@@ -256,6 +256,7 @@ class Engine:
         if missing := plan.components - loaded.held.components:
             with torch.inference_mode(False):
                 new = loaded.model.load(missing)
+                adapt(new, plan.spec)
                 place(loaded.model, plan.placement, loaded.device, new=tuple(new.values()))
             held = replace(loaded.held, components=loaded.held.components | missing)
             loaded = replace(loaded, held=held)
