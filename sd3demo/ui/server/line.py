@@ -3,27 +3,26 @@
 Visitors who wait get equal seconds, see `fair_turns`; what was had more than ten minutes ago is forgotten.
 gradio's own queue takes whoever came first, and gives a place away while a cancelled step still runs. Runs
 that would have had the next turns and can share network calls have one turn together, of which each is
-charged its share.
+charged its share. A run that takes long gives way after a slice of it, where it can wait between two steps.
 """
 
 import itertools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Sequence
 
 from sd3demo.engine import Plan
 from sd3demo.engine.plan.batch_size import first_batch
+from sd3demo.engine.plan.memory import HeldModel
 from sd3demo.errors import Refusal
 from sd3demo.settings import counted
-from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.server.fair_turns import FairTurns
 from sd3demo.ui.server.limits import WINDOW, Limits, batch_limit
 from sd3demo.ui.server.shared_run import SharedRun
+from sd3demo.ui.server.ticket import Ticket, Waiting
 
-NEWS = 0.5  # seconds between two looks at a place, and at whether anybody still waits for it
+SLICE = 2.0  # seconds that a run has before it gives way to those who come before the rest of it
 LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
 MOST_VISITORS = 1000  # that are remembered before those are forgotten who had nothing within ten minutes
 TOO_MANY, FULL = 429, 503
@@ -52,15 +51,6 @@ class LineRefusal(Refusal):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """News of a run in the queue: its place among `count`, and the seconds until its turn, as planned."""
-
-    place: int
-    count: int
-    seconds: float
-
-
 class Line:
     """Who computes, who waits, and what each visitor has had."""
 
@@ -84,16 +74,18 @@ class Line:
         wanted: Callable[[], bool] = always,
         lighter: Lighter = nothing,
         plan: Plan | None = None,
-    ) -> "Ticket":
+        keeps: frozenset[HeldModel] | None = None,
+    ) -> Ticket:
         """Take a place for a run that is planned to take `seconds`. Raises LineRefusal at a limit.
 
-        With a `plan` it may have its turn together with others, see `Ticket.shared`.
+        With a `plan` it may have its turn together with others, see `Ticket.shared`; with what it `keeps` it
+        may wait between two of its steps.
         """
         with self.changed:
             refusal = self._refusal(visitor, seconds, lighter)
             if refusal is not None:
                 raise refusal
-            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan)
+            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan, keeps)
             ticket.arrived = self._turns.now
             self._waiting.append(ticket)
             self._grant()
@@ -137,7 +129,7 @@ class Line:
             self._closed = True
             self.changed.notify_all()
 
-    def order(self) -> "list[Ticket]":
+    def order(self) -> list[Ticket]:
         """Those that wait, as they will have their turns. `changed` must be held."""
         visitors = {ticket.visitor for ticket in self._waiting}
         ends = {each: self._turns.end_of(each, self._seconds_had(each)) for each in visitors}
@@ -146,18 +138,21 @@ class Line:
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
             ticket.start = max(ticket.arrived, ends[ticket.visitor])
             ends[ticket.visitor] = ticket.start + max(ticket.seconds, LEAST)
-        return sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
+        order = sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
+        if any(ticket.begun and not ticket.can_wait_beside(order[0]) for ticket in order):
+            order.sort(key=lambda ticket: not ticket.begun)  # there is no room for both: what has begun ends
+        return order
 
-    def place(self, ticket: "Ticket") -> Waiting | None:
+    def place(self, ticket: Ticket) -> Waiting | None:
         """Where a ticket stands; None where it has its turn. `changed` must be held."""
         if ticket in self._active:
             return None
         order = self.order()
         index = order.index(ticket)
         ahead = self._left() + sum(other.seconds for other in order[:index])
-        return Waiting(index + 1, len(order), ahead)
+        return Waiting(index + 1, len(order), ahead, ticket.begun)
 
-    def leave(self, ticket: "Ticket") -> None:
+    def leave(self, ticket: Ticket) -> None:
         """Give a place back; a turn is charged with what it took."""
         with self.changed:
             if ticket in self._active:
@@ -167,7 +162,7 @@ class Line:
                 self._waiting.remove(ticket)
             self._grant()
 
-    def give_way(self, ticket: "Ticket", seconds: float, lighter: Lighter = nothing) -> None:
+    def give_way(self, ticket: Ticket, seconds: float, lighter: Lighter = nothing) -> None:
         """Between two parts of a long run: whoever has had less goes first. The place in the queue stays.
 
         Raises LineRefusal where the visitor has had all of their seconds.
@@ -177,16 +172,37 @@ class Line:
             most = self.limits.visitor_seconds
             if self._seconds_had(ticket.visitor) + seconds > most:
                 raise self._all_had(ticket.visitor, seconds, most, lighter)
-            ticket.seconds, ticket.number = seconds, next(self._numbers)
-            ticket.arrived = self._turns.now
-            self._active.remove(ticket)
-            self._waiting.append(ticket)
-            self._grant()
+            self._rejoin(ticket, seconds)
+
+    def break_off(self, ticket: Ticket) -> bool:
+        """Between two steps: end a turn that has had its slice, where another run's is due; whether it was.
+
+        The place in the queue stays.
+        """
+        with self.changed:
+            self._settle()
+            if ticket.owed < SLICE or ticket.shared is not None or not self._waiting:
+                return False
+            first = self.order()[0]
+            if first.start >= ticket.start + ticket.owed or not first.can_wait_beside(ticket):
+                return False
+            left = ticket.seconds - ticket.owed
+            self._charge(ticket)
+            ticket.begun = True
+            self._rejoin(ticket, max(left, LEAST))
+            return True
+
+    def _rejoin(self, ticket: Ticket, seconds: float) -> None:
+        ticket.seconds, ticket.number = seconds, next(self._numbers)
+        ticket.arrived = self._turns.now
+        self._active.remove(ticket)
+        self._waiting.append(ticket)
+        self._grant()
 
     def _grant(self) -> None:
         if not self._active and self._waiting:
             order = self.order()
-            plans = [ticket.plan for ticket in order]
+            plans = [None if ticket.begun else ticket.plan for ticket in order]
             most = batch_limit(self.limits, plans[0].budget.device) if plans[0] else 1
             self._active = order[: first_batch(plans, most, self.limits.run_seconds)]
             self._settled = self.clock()
@@ -204,7 +220,7 @@ class Line:
             ticket.owed += (now - self._settled) / len(self._active)
         self._settled = now
 
-    def _charge(self, ticket: "Ticket") -> None:
+    def _charge(self, ticket: Ticket) -> None:
         self._settle()
         now, took = self._settled, ticket.owed
         self._turns.charge(ticket.visitor, ticket.start, took)
@@ -236,7 +252,7 @@ class Line:
         self._settle()
         return sum(max(ticket.seconds - ticket.owed, 0.0) for ticket in self._active)
 
-    def _everybody(self) -> "list[Ticket]":
+    def _everybody(self) -> list[Ticket]:
         return self._waiting + self._active
 
     def _refusal(self, visitor: str, seconds: float, lighter: Lighter) -> LineRefusal | None:
@@ -297,79 +313,6 @@ class Line:
             if seconds <= 1e-9:
                 return max(moment + WINDOW - self.clock(), 1.0)
         return 0.0
-
-
-class Ticket:
-    """A place in the line, then a turn; leaving the block gives both back."""
-
-    def __init__(
-        self,
-        line: Line,
-        visitor: str,
-        seconds: float,
-        wanted: Callable[[], bool],
-        number: int,
-        plan: Plan | None,
-    ) -> None:
-        self.line = line
-        self.visitor = visitor
-        self.seconds = seconds
-        self.number = number
-        self.started = 0.0
-        self.arrived = self.start = 0.0
-        """In the virtual time of `FairTurns`."""
-        self.used = 0.0
-        """Seconds of all turns so far."""
-        self.owed = 0.0
-        """Its share of this turn's seconds, not charged yet."""
-        self.plan = plan
-        self.shared: SharedRun | None = None
-        """The runs that it has its turn with, as soon as it has it; None where it goes alone."""
-        self.place = 0
-        """Its place among them."""
-        self._wanted = wanted
-
-    def __enter__(self) -> "Ticket":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.shared is not None:
-            self.shared.leave(self.place)
-        self.line.leave(self)
-
-    def waiting(self) -> Iterator[Waiting]:
-        """Yield the place until the turn has come. Raises as `check` does."""
-        pause = 0.0
-        while True:
-            self.check()
-            with self.line.changed:
-                if pause and self.line.place(self) is not None:
-                    self.line.changed.wait(pause)
-                place = self.line.place(self)
-            if place is None:
-                return
-            pause = NEWS
-            yield place
-
-    def give_way(self, seconds: float) -> Iterator[Waiting]:
-        """Let others go first who have had less, and yield the place until the turn has come again.
-
-        `seconds` is what the next part should take.
-        """
-        self.line.give_way(self, seconds)
-        yield from self.waiting()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of this turn so far."""
-        return self.line.clock() - self.started
-
-    def check(self) -> None:
-        """Raise RunStopped where nobody waits for the result any more, or the page shuts down."""
-        if self.line.closed or not self._wanted():
-            raise RunStopped(0)
 
 
 def _share_turn(tickets: Sequence[Ticket]) -> None:

@@ -14,7 +14,8 @@ from sd3demo.settings import Request, parse
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.server import line as lines
 from sd3demo.ui.server.limits import WINDOW, Limits
-from sd3demo.ui.server.line import FULL, TOO_MANY, Line, LineRefusal, Ticket, Waiting
+from sd3demo.ui.server.line import FULL, TOO_MANY, Line, LineRefusal
+from sd3demo.ui.server.ticket import Ticket, Waiting
 
 
 class Clock:
