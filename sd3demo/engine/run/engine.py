@@ -121,16 +121,10 @@ class Engine:
         if not turn.take():
             yield Stopped(plan.stages[0].key, 0)
             return
-        try:
-            with closing(self._attempts(plan, recorders, stop, own, until, results, turn.clock)) as events:
-                for event in events:
-                    if not lends:
-                        yield event
-                    elif not (yield from turn.lend(event)):
-                        yield _stopped_at(event, plan)
-                        return
-        finally:
-            turn.give_back()
+        events = self._attempts(plan, recorders, stop, own, until, results, turn.clock)
+        stopped_at = yield from turn.events_of(events, lends=lends)
+        if stopped_at is not None:
+            yield _stopped_at(stopped_at, plan)
 
     @torch.inference_mode()
     def run_batch(
@@ -157,16 +151,9 @@ class Engine:
             yield from ended
             return
         left = dict(enumerate(plans))
-        try:
-            with closing(self._batch_attempts(left, stop, cancelled, turn.clock)) as events:
-                for news in events:
-                    if not lends:
-                        yield news
-                    elif not (yield from turn.lend(news)):
-                        yield from (ended[place] for place in left)
-                        return
-        finally:
-            turn.give_back()
+        events = self._batch_attempts(left, stop, cancelled, turn.clock)
+        if (yield from turn.events_of(events, lends=lends)) is not None:
+            yield from (ended[place] for place in left)
 
     @contextmanager
     def hold(self, plan: Plan) -> Iterator[LoadedModel]:
@@ -294,7 +281,7 @@ class Engine:
         cancelled: Callable[[int], bool],
         clock: Callable[[], float],
     ) -> Generator[BatchEvent, None, None]:
-        """A batch that goes on one by one where the memory runs out; what has ended is taken out of `left`."""
+        """A batch that goes on one by one where the memory runs out; what has ended leaves `left`."""
         plans = tuple(left.values())
         try:
             yield from (BatchEvent(0, event) for event in self._loading(plans[0]))

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -53,6 +54,22 @@ class Turn:
         if self._holds:
             self._holds = False
             self._engine.lock.release()
+
+    def events_of(self, source: Generator[T, None, object], *, lends: bool) -> Generator[T, None, T | None]:
+        """Yield a run's events and give the engine back at its end, or at each event where it `lends`.
+
+        Returns the event at which the run was stopped while others computed.
+        """
+        try:
+            with closing(source):
+                for event in source:
+                    if not lends:
+                        yield event
+                    elif not (yield from self.lend(event)):
+                        return event
+        finally:
+            self.give_back()
+        return None
 
     def lend(self, event: T) -> Generator[T, None, bool]:
         """Yield an event while others may compute; returns False where the run was stopped meanwhile."""
