@@ -23,6 +23,8 @@ from sd3demo.ui.server.shared_run import SharedRun
 from sd3demo.ui.server.ticket import Ticket, Waiting
 
 SLICE = 2.0  # seconds that a run has before it gives way to those who come before the rest of it
+REST = 0.5  # planned seconds that are left of a run which gives way: what is nearly done goes on
+LATELY = 0.05  # the weight of the last run in how much longer than planned runs take
 LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
 MOST_VISITORS = 1000  # that are remembered before those are forgotten who had nothing within ten minutes
 TOO_MANY, FULL = 429, 503
@@ -62,6 +64,7 @@ class Line:
         self._active: list[Ticket] = []  # one, or those of a batch
         self._settled = clock()
         self._turns = FairTurns()
+        self._longer = 0.0  # seconds that a run takes beyond its plan, lately: to answer it, and others
         self._had: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         self._numbers = itertools.count()
         self._closed = False
@@ -117,7 +120,7 @@ class Line:
     def seconds(self) -> float:
         """The planned seconds until the queue is empty."""
         with self.changed:
-            return self._left() + sum(ticket.seconds for ticket in self._waiting)
+            return self._left() + sum(map(self._expected, self._waiting))
 
     @property
     def closed(self) -> bool:
@@ -134,10 +137,10 @@ class Line:
         visitors = {ticket.visitor for ticket in self._waiting}
         ends = {each: self._turns.end_of(each, self._seconds_had(each)) for each in visitors}
         for active in self._active:
-            ends[active.visitor] = max(ends.get(active.visitor, 0.0), active.start + active.seconds)
+            ends[active.visitor] = max(ends.get(active.visitor, 0.0), active.start + self._expected(active))
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
             ticket.start = max(ticket.arrived, ends[ticket.visitor])
-            ends[ticket.visitor] = ticket.start + max(ticket.seconds, LEAST)
+            ends[ticket.visitor] = ticket.start + max(self._expected(ticket), LEAST)
         order = sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
         if any(ticket.begun and not ticket.can_wait_beside(order[0]) for ticket in order):
             order.sort(key=lambda ticket: not ticket.begun)  # there is no room for both: what has begun ends
@@ -149,14 +152,14 @@ class Line:
             return None
         order = self.order()
         index = order.index(ticket)
-        ahead = self._left() + sum(other.seconds for other in order[:index])
+        ahead = self._left() + sum(map(self._expected, order[:index]))
         return Waiting(index + 1, len(order), ahead, ticket.begun)
 
-    def leave(self, ticket: Ticket) -> None:
-        """Give a place back; a turn is charged with what it took."""
+    def leave(self, ticket: Ticket, *, finished: bool = False) -> None:
+        """Give a place back; a turn is charged with what it took, or as planned where it is `finished`."""
         with self.changed:
             if ticket in self._active:
-                self._charge(ticket)
+                self._charge(ticket, as_planned=finished)
                 self._active.remove(ticket)
             elif ticket in self._waiting:
                 self._waiting.remove(ticket)
@@ -181,12 +184,13 @@ class Line:
         """
         with self.changed:
             self._settle()
-            if ticket.owed < SLICE or ticket.shared is not None or not self._waiting:
+            left = ticket.seconds - ticket.owed
+            is_short = ticket.seconds > 0 and left < REST and ticket.owed < 4 * SLICE
+            if ticket.owed < SLICE or is_short or ticket.shared is not None or not self._waiting:
                 return False
             first = self.order()[0]
             if first.start >= ticket.start + ticket.owed or not first.can_wait_beside(ticket):
                 return False
-            left = ticket.seconds - ticket.owed
             self._charge(ticket)
             ticket.begun = True
             self._rejoin(ticket, max(left, LEAST))
@@ -220,10 +224,22 @@ class Line:
             ticket.owed += (now - self._settled) / len(self._active)
         self._settled = now
 
-    def _charge(self, ticket: Ticket) -> None:
+    def _expected(self, ticket: Ticket) -> float:
+        """The seconds that a run takes as things go: its plan knows nothing of a busy page."""
+        return ticket.seconds + self._longer
+
+    def _cost(self, ticket: Ticket, took: float) -> float:
+        """What a finished turn costs in the order of turns: equal runs the same, though the page is busy."""
+        expected = self._expected(ticket)
+        if not ticket.begun:
+            self._longer += LATELY * (max(took - ticket.seconds, 0.0) - self._longer)
+        return min(max(expected, took / 4), took * 4)
+
+    def _charge(self, ticket: Ticket, *, as_planned: bool = False) -> None:
         self._settle()
         now, took = self._settled, ticket.owed
-        self._turns.charge(ticket.visitor, ticket.start, took)
+        cost = self._cost(ticket, took) if as_planned and ticket.seconds > 0 else took
+        self._turns.charge(ticket.visitor, ticket.start, cost)
         ticket.used += took
         ticket.owed = 0.0
         ticket.started = now
@@ -250,14 +266,14 @@ class Line:
     def _left(self) -> float:
         """The planned seconds that the runs which go on have left, those of a batch one after another."""
         self._settle()
-        return sum(max(ticket.seconds - ticket.owed, 0.0) for ticket in self._active)
+        return sum(max(self._expected(ticket) - ticket.owed, 0.0) for ticket in self._active)
 
     def _everybody(self) -> list[Ticket]:
         return self._waiting + self._active
 
     def _refusal(self, visitor: str, seconds: float, lighter: Lighter) -> LineRefusal | None:
         limits, everybody = self.limits, self._everybody()
-        line = self._left() + sum(ticket.seconds for ticket in self._waiting)
+        line = self._left() + sum(map(self._expected, self._waiting))
         verb = "is" if len(everybody) == 1 else "are"
         is_long = f"{counted(len(everybody), 'run')} {verb} in the queue, {line:.0f} s"
         if self._closed:

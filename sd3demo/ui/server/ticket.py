@@ -70,7 +70,7 @@ class Ticket:
     ) -> None:
         if self.shared is not None:
             self.shared.leave(self.place)
-        self.line.leave(self)
+        self.line.leave(self, finished=kind is None)
 
     def waiting(self) -> Iterator[Waiting]:
         """Yield the place until the turn has come. Raises as `check` does."""

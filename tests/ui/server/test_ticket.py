@@ -146,3 +146,48 @@ def test_what_a_run_reads_of_its_model_does_not_make_it_another_one() -> None:
         for t5 in ("on", "zeros")
     ]
     assert kept[0] == kept[1] is not None
+
+
+def test_equal_runs_cost_the_same_however_busy_the_page_was(line: Line, clock: Clock) -> None:
+    """Whoever's run took long by accident is served in turn all the same."""
+    for visitor, took in (("unlucky", 2.0), ("lucky", 0.5)):
+        with line.join(visitor, 0.6):
+            clock.now += took
+    going = line.join("another", 0.6)
+    unlucky, lucky = line.join("unlucky", 0.6), line.join("lucky", 0.6)
+    line.leave(going)
+    with line.changed:
+        assert line.place(unlucky) is None
+        assert line.place(lucky) is not None
+
+
+def test_a_plan_that_says_far_too_little_does_not_buy_turns(line: Line, clock: Clock) -> None:
+    with line.join("cheat", 0.1):
+        clock.now += 100.0
+    going = line.join("honest", 1.0)
+    again, another = line.join("cheat", 0.1), line.join("honest", 1.0)
+    line.leave(going)
+    with line.changed:
+        assert line.place(another) is None
+        assert line.place(again) is not None
+
+
+def test_who_waits_is_told_what_runs_take_as_things_go(line: Line, clock: Clock) -> None:
+    for _ in range(200):
+        with line.join("a", 0.2):
+            clock.now += 1.0
+    line.join("a", 0.2)
+    tickets = [line.join(visitor, 0.2) for visitor in "bc"]
+    with line.changed:
+        last = line.place(tickets[-1])
+    assert last is not None
+    assert last.seconds == pytest.approx(2.0, rel=0.01)
+
+
+def test_a_run_that_is_nearly_done_goes_on(line: Line, clock: Clock) -> None:
+    run = line.join("me", 1.0, keeps=ONE)
+    line.join("other", 1.0, keeps=ONE)
+    clock.now += SLICE + 1
+    assert not line.break_off(run)
+    clock.now += 3 * SLICE  # but for one whose plan was wrong
+    assert line.break_off(run)
