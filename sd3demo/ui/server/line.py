@@ -24,6 +24,7 @@ from sd3demo.ui.server.ticket import Ticket, Waiting
 
 SLICE = 2.0  # seconds that a run has before it gives way to those who come before the rest of it
 REST = 0.5  # planned seconds that are left of a run which gives way: what is nearly done goes on
+SPREAD = 4  # times that a finished turn may have cost more or less than expected, by accident
 LATELY = 0.05  # the weight of the last run in how much longer than planned runs take
 LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
 MOST_VISITORS = 1000  # that are remembered before those are forgotten who had nothing within ten minutes
@@ -135,7 +136,7 @@ class Line:
     def order(self) -> list[Ticket]:
         """Those that wait, as they will have their turns. `changed` must be held."""
         visitors = {ticket.visitor for ticket in self._waiting}
-        ends = {each: self._turns.end_of(each, self._seconds_had(each)) for each in visitors}
+        ends = {each: self._turns.end_of(each, SPREAD * self._seconds_had(each)) for each in visitors}
         for active in self._active:
             ends[active.visitor] = max(ends.get(active.visitor, 0.0), active.start + self._expected(active))
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
@@ -233,7 +234,7 @@ class Line:
         expected = self._expected(ticket)
         if not ticket.begun:
             self._longer += LATELY * (max(took - ticket.seconds, 0.0) - self._longer)
-        return min(max(expected, took / 4), took * 4)
+        return min(max(expected, took / SPREAD), took * SPREAD)
 
     def _charge(self, ticket: Ticket, *, as_planned: bool = False) -> None:
         self._settle()
