@@ -24,7 +24,7 @@ from sd3demo.ui.server.ticket import Ticket, Waiting
 
 SLICE = 2.0  # seconds that a run has before it gives way to those who come before the rest of it
 REST = 0.5  # planned seconds that are left of a run which gives way: what is nearly done goes on
-SPREAD = 4  # times that a finished turn may have cost more or less than expected, by accident
+ACCIDENT = 3.0  # seconds that a finished turn may have taken beyond what was expected, at no cost
 LATELY = 0.05  # the weight of the last run in how much longer than planned runs take
 LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
 MOST_VISITORS = 1000  # that are remembered before those are forgotten who had nothing within ten minutes
@@ -90,7 +90,7 @@ class Line:
             if refusal is not None:
                 raise refusal
             ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan, keeps)
-            ticket.arrived = self._turns.now
+            ticket.arrived = self.clock()
             self._waiting.append(ticket)
             self._grant()
             return ticket
@@ -135,13 +135,15 @@ class Line:
 
     def order(self) -> list[Ticket]:
         """Those that wait, as they will have their turns. `changed` must be held."""
-        visitors = {ticket.visitor for ticket in self._waiting}
-        ends = {each: self._turns.end_of(each, SPREAD * self._seconds_had(each)) for each in visitors}
+        visitors, now, claims = {ticket.visitor for ticket in self._waiting}, self.clock(), self._claims()
+        had = {each: claims * (self._seconds_had(each) + ACCIDENT) for each in visitors}
+        ends = {each: self._turns.end_of(each, now, had[each]) for each in visitors}
         for active in self._active:
-            ends[active.visitor] = max(ends.get(active.visitor, 0.0), active.start + self._expected(active))
+            end = active.start + claims * self._expected(active)
+            ends[active.visitor] = max(ends.get(active.visitor, end), end)
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
             ticket.start = max(ticket.arrived, ends[ticket.visitor])
-            ends[ticket.visitor] = ticket.start + max(self._expected(ticket), LEAST)
+            ends[ticket.visitor] = ticket.start + claims * max(self._expected(ticket), LEAST)
         order = sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
         if any(ticket.begun and not ticket.can_wait_beside(order[0]) for ticket in order):
             order.sort(key=lambda ticket: not ticket.begun)  # there is no room for both: what has begun ends
@@ -190,7 +192,9 @@ class Line:
             if ticket.owed < SLICE or is_short or ticket.shared is not None or not self._waiting:
                 return False
             first = self.order()[0]
-            if first.start >= ticket.start + ticket.owed or not first.can_wait_beside(ticket):
+            if first.start >= ticket.start + self._claims() * ticket.owed or not first.can_wait_beside(
+                ticket
+            ):
                 return False
             self._charge(ticket)
             ticket.begun = True
@@ -199,7 +203,7 @@ class Line:
 
     def _rejoin(self, ticket: Ticket, seconds: float) -> None:
         ticket.seconds, ticket.number = seconds, next(self._numbers)
-        ticket.arrived = self._turns.now
+        ticket.arrived = self.clock()
         self._active.remove(ticket)
         self._waiting.append(ticket)
         self._grant()
@@ -214,7 +218,6 @@ class Line:
             for ticket in self._active:
                 self._waiting.remove(ticket)
                 ticket.started = self._settled
-                self._turns.begin(ticket.start)
             _share_turn(self._active)
         self.changed.notify_all()
 
@@ -225,6 +228,10 @@ class Line:
             ticket.owed += (now - self._settled) / len(self._active)
         self._settled = now
 
+    def _claims(self) -> int:
+        """How many visitors share the time."""
+        return len({ticket.visitor for ticket in self._everybody()}) or 1
+
     def _expected(self, ticket: Ticket) -> float:
         """The seconds that a run takes as things go: its plan knows nothing of a busy page."""
         return ticket.seconds + self._longer
@@ -234,13 +241,13 @@ class Line:
         expected = self._expected(ticket)
         if not ticket.begun:
             self._longer += LATELY * (max(took - ticket.seconds, 0.0) - self._longer)
-        return min(max(expected, took / SPREAD), took * SPREAD)
+        return max(expected, took - ACCIDENT)
 
     def _charge(self, ticket: Ticket, *, as_planned: bool = False) -> None:
         self._settle()
         now, took = self._settled, ticket.owed
         cost = self._cost(ticket, took) if as_planned and ticket.seconds > 0 else took
-        self._turns.charge(ticket.visitor, ticket.start, cost)
+        self._turns.charge(ticket.visitor, ticket.start, self._claims() * cost)
         ticket.used += took
         ticket.owed = 0.0
         ticket.started = now

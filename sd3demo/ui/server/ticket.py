@@ -46,7 +46,7 @@ class Ticket:
         self.number = number
         self.started = 0.0
         self.arrived = self.start = 0.0
-        """In the virtual time of `FairTurns`."""
+        """When it came, and where it stands in the queue: no earlier than its visitor's clock."""
         self.used = 0.0
         """Seconds of all turns so far."""
         self.owed = 0.0

@@ -162,9 +162,9 @@ def test_equal_runs_cost_the_same_however_busy_the_page_was(line: Line, clock: C
 
 
 def test_a_plan_that_says_far_too_little_does_not_buy_turns(line: Line, clock: Clock) -> None:
-    with line.join("cheat", 0.1):
-        clock.now += 100.0
-    going = line.join("honest", 1.0)
+    cheat, going = line.join("cheat", 0.1), line.join("honest", 1.0)
+    clock.now += 100.0
+    line.leave(cheat, finished=True)
     again, another = line.join("cheat", 0.1), line.join("honest", 1.0)
     line.leave(going)
     with line.changed:
