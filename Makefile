@@ -21,7 +21,7 @@ TESTS = OMP_NUM_THREADS=1 $(IN) -m pytest -n auto --maxprocesses 4 --dist loadfi
 test: $(READY)  ## the tests that need no GPU and not minutes each; ARGS="-k grids" narrows them
 	$(TESTS) -m "not cuda and not slow" $(ARGS)
 
-test-slow: $(READY)  ## the ones that take longer: a training, axe over every tab, an installed bundle
+test-slow: $(READY)  ## the ones that take longer: most of the browser's, a training, an installed bundle
 	$(TESTS) -m "slow and not cuda" $(ARGS)
 
 test-int8: $(READY)  ## the tests of 8-bit text encoders; torchao is installed for as long as they run

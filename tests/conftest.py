@@ -54,3 +54,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return written[kind, with_t5]
 
     return folder
+
+
+@pytest.fixture
+def shared_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every engine of the test has the embedded model from memory, where a test before has read it."""
+    from sd3demo.engine import Engine
+    from tests.shared_weights import fit_once, load_once
+
+    monkeypatch.setattr(Engine.__init__, "__defaults__", (load_once,))
+    monkeypatch.setattr("sd3demo.engine.run.engine.fit", fit_once)

@@ -42,6 +42,7 @@ def test_runs_that_wait_are_measured_together_and_alone(
         assert row.difference <= 1 / 255
 
 
+@pytest.mark.slow
 def test_projected_flow_is_measured_beside_its_network(capsys: pytest.CaptureFixture[str]) -> None:
     imax.report(side=128, rounds=1)
     assert "| haar" in capsys.readouterr().out
@@ -57,6 +58,7 @@ def small(name: str) -> ModelSpec:
     return replace(spec, network=network, encoders=encoders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sd3-medium", "flux-dev"])
 def test_networks_of_a_size_are_measured_apart_in_diffusers_columns(name: str) -> None:
     given = {name: small(name)}

@@ -40,6 +40,7 @@ from sd3demo.ui.server.gzip import PageGzip
 from sd3demo.ui.server.health import health_routes
 from sd3demo.ui.server.limits import limits_of
 from sd3demo.ui.server.logins import Logins
+from sd3demo.ui.server.malloc_arenas import keep_few_arenas
 from sd3demo.ui.server.operations import Operations, watched
 from sd3demo.ui.server.page_cache import PageCache
 from sd3demo.ui.server.ports import free_port, refuse_tools_without_package
@@ -195,6 +196,7 @@ def _listen(
 ) -> str:
     """Open a page at a free port, start to load its first model beside it, and return its address."""
     most = work.limits
+    keep_few_arenas()
     Image.MAX_IMAGE_PIXELS = most.picture_pixels // 2  # Pillow warns above this, and refuses above its double
     admission = Middleware(
         Admission,

@@ -15,14 +15,16 @@ from sd3demo.catalogue.lora_files import asked_loras, offered_loras
 from sd3demo.engine import Budget, Plan, plan
 from sd3demo.engine.events import BatchEvent, Event, Pixels
 from sd3demo.engine.image_header import PictureLimits
+from sd3demo.engine.plan.interleaving import resting_model
 from sd3demo.errors import Refusal
 from sd3demo.history import RunStore
 from sd3demo.settings import Request, parse
 from sd3demo.studies.cache import beside
 from sd3demo.ui.server.lighter import refuse_too_long
 from sd3demo.ui.server.limits import AT_HOME, Limits
-from sd3demo.ui.server.line import Line, Ticket
+from sd3demo.ui.server.line import Line
 from sd3demo.ui.server.shared_run import RunTogether
+from sd3demo.ui.server.ticket import Ticket
 from sd3demo.ui.server.zerogpu import here, is_zerogpu, on_gpu
 
 if TYPE_CHECKING:
@@ -87,7 +89,8 @@ def core(
     engine = EngineWhenWanted()
 
     def run(plan: Plan, own: Pixels | None = None, *, until: str = "", results: bytes = b"") -> Events:
-        yield from engine().run(plan, own=own, until=until, results=results)
+        lends = resting_model(plan) is not None
+        yield from engine().run(plan, own=own, until=until, results=results, lends=lends)
 
     def hold(budget: Budget) -> None:
         request = parse(Request, {"prompt": "-", "model": models[0]})
@@ -98,7 +101,7 @@ def core(
         hold(here())
 
     def together(plans: Sequence[Plan]) -> Generator[BatchEvent, None, None]:
-        yield from engine().run_batch(plans)
+        yield from engine().run_batch(plans, lends=None not in map(resting_model, plans))
 
     def batch(plans: Sequence[Plan], cancelled: Callable[[int], bool]) -> Generator[BatchEvent, None, None]:
         yield from engine().run_batch(plans, cancelled=cancelled)

@@ -19,12 +19,16 @@ PATIENCE = 60_000  # milliseconds: how long a busy machine may take; what is rea
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the phone's screen for tests that are marked so: most of a page's logic knows no screen.
 
+    `make test` has the smoke tests, on a desktop's screen: a page takes seconds to open. All others are slow.
     What fails is run once more, and named at the end of the run (tests/conftest.py): a wait to be mended.
     """
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     twice = [item for item in here if _screen(item) == "phone" and not item.get_closest_marker("phone")]
     config.hook.pytest_deselected(items=twice)
     items[:] = [item for item in items if item not in set(twice)]
+    for item in here:
+        if not item.get_closest_marker("smoke") or _screen(item) == "phone":
+            item.add_marker(pytest.mark.slow)
     if config.pluginmanager.hasplugin("rerunfailures"):
         for item in here:
             item.add_marker(pytest.mark.flaky(reruns=1))

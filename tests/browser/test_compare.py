@@ -80,6 +80,7 @@ def test_a_picture_fills_the_screen_and_arrows_go_to_the_next(page: Page) -> Non
     expect(dialog).to_be_hidden()
 
 
+@pytest.mark.smoke
 def test_a_twin_runs_with_one_press_and_lands_beside_its_original(page: Page) -> None:
     generate(page, "one", 3)
     page.locator("#pictures").get_by_role("button", name="CFG 1").click()

@@ -40,6 +40,7 @@ def slide(page: Page, name: str, value: float) -> None:
     box.press("Tab")
 
 
+@pytest.mark.smoke
 def test_a_slider_moves_and_the_plots_data_change(page: Page) -> None:
     opened(page)
     assert peak(page, "pdf", "logit-normal") == pytest.approx(0.5, abs=0.02)

@@ -48,6 +48,7 @@ def style(page: Page, name: str) -> str:
     return str(page.locator(".lens").evaluate(f"lens => lens.style.getPropertyValue('{name}')"))
 
 
+@pytest.mark.smoke
 @pytest.mark.phone
 def test_the_tab_opens_on_a_recorded_result_with_the_true_render_as_a_choice(page: Page) -> None:
     open_tab(page, "Extrapolate")

@@ -59,6 +59,7 @@ def test_bad_input_is_a_sentence_on_the_page(page: Page, setting: str, value: st
     assert page.locator(setting).input_value() == value
 
 
+@pytest.mark.smoke
 def test_an_unknown_word_is_marked_and_replaced_by_a_click(page: Page) -> None:
     page.locator(PROMPT_BOX).fill("a red cirle above a cat")
     note = page.locator("#prompt-note .unread")

@@ -35,6 +35,7 @@ def preview(page: Page) -> str:
     return page.locator("#pictures img").first.get_attribute("src") or ""
 
 
+@pytest.mark.smoke
 @pytest.mark.phone
 def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(
     page: Page, rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,6 +67,7 @@ def test_a_picture_forms_before_ones_eyes_and_can_be_taken_home(
     assert read_receipt(file).request.prompt == PROMPT
 
 
+@pytest.mark.smoke
 def test_the_page_opens_on_a_recorded_run(page: Page) -> None:
     expect(page.locator("#pictures .recorded img")).to_have_attribute("alt", f"Picture for: {PROMPT}")
     expect(page.locator("#pictures .caption")).to_contain_text(f"Recorded: “{PROMPT}”")
@@ -86,6 +88,7 @@ def test_an_empty_prompt_runs_the_example_that_the_field_shows(page: Page) -> No
     expect(page.locator(PROMPT_BOX)).to_have_value(PROMPT)
 
 
+@pytest.mark.smoke
 def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
     page: Page, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +107,7 @@ def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
     expect(page.locator("#status .done")).to_contain_text("Done")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("sent", [True, False], ids=["the run waits", "the run is not sent yet"])
 def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
     page: Page, rehearsal: Rehearsal, address: str, monkeypatch: pytest.MonkeyPatch, sent: bool

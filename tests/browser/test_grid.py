@@ -21,6 +21,7 @@ def asked(page: Page, across: str, down: str) -> None:
     page.click("#grid-run")
 
 
+@pytest.mark.smoke
 @pytest.mark.phone
 def test_a_grid_forms_and_gives_every_cells_settings_back(page: Page, tmp_path: Path) -> None:
     asked(page, "1, 4", "2, 3")

@@ -56,6 +56,7 @@ def make(page: Page, prompt: str = PROMPT, **settings: str) -> None:
     expect(page.locator("#status")).to_contain_text("Done in")
 
 
+@pytest.mark.smoke
 @pytest.mark.phone
 def test_a_finished_run_is_there_after_a_reload_and_after_a_restart(
     page: Page, context: BrowserContext, store: RunStore, model: str

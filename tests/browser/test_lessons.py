@@ -106,6 +106,7 @@ def test_a_figure_has_a_link_that_scrolls_to_it(blank: Page, address: str) -> No
     assert link.endswith("#/densities?m=0.5&figure=plot-pdf")
 
 
+@pytest.mark.smoke
 @pytest.mark.phone
 def test_a_term_is_explained_on_focus_on_a_tap_and_on_hover(page: Page) -> None:
     term = page.locator("#introduction a[href='#term-velocity']")

@@ -82,6 +82,7 @@ def record(core: Core) -> None:
     file.write_text(json.dumps(recorded.result("score", settings, table)))
 
 
+@pytest.mark.smoke
 def test_a_study_runs_is_stopped_and_resumed(page: Page, engine: HeldEngine, tmp_path: Path) -> None:
     engine.held = True
     number = page.locator("#set-score-n input[type=number]")

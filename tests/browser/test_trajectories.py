@@ -56,6 +56,7 @@ def slide(page: Page, place: str, value: int) -> None:
     )
 
 
+@pytest.mark.smoke
 @pytest.mark.phone
 def test_the_tab_is_alive_without_any_weights(shown: Page) -> None:
     page = shown

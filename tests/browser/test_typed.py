@@ -29,6 +29,7 @@ def test_a_number_past_the_slider_gets_a_sentence_and_no_run(
         expect(box).to_have_value(typed)
 
 
+@pytest.mark.smoke
 def test_a_value_past_the_sliders_end_that_is_allowed_is_used(page: Page) -> None:
     """Sliders end where people drag; the bounds of a setting may be wider."""
     page.fill("#ask textarea", "a red circle")

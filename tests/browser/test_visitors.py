@@ -102,6 +102,7 @@ def real(checkpoint: Callable[..., Path], ended: list[int]) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.smoke
 def test_a_closed_tab_ends_the_real_run_and_the_next_visitor_is_served(
     context: BrowserContext, real: str, ended: list[int]
 ) -> None:

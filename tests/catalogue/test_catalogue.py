@@ -118,7 +118,7 @@ def test_the_transformers_size_is_what_its_shape_says(name: str) -> None:
     assert HUB[name].components["transformer"].parameters == parameters
 
 
-@pytest.mark.parametrize("image", [64, 1024])
+@pytest.mark.parametrize("image", [64, pytest.param(1024, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", {repr(spec.network): name for name, spec in HUB.items()}.values())
 def test_the_operations_of_a_call_are_those_that_torch_counts(name: str, image: int) -> None:
     """Within 2%: what time alone decides, norms and activations are left out of the count."""

@@ -201,6 +201,7 @@ def as_variant(folder: Path, variant: str, *, sharded: bool) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
 @pytest.mark.parametrize("kind", ["sd3.5-medium", "flux-dev"])
 def test_a_folder_of_a_variant_alone_gives_the_same_picture(

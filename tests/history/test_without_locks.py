@@ -30,6 +30,7 @@ print(len(names), sd3demo.history.atomic_write.fcntl)
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_where_the_modules_of_unix_are_missing() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

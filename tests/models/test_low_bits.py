@@ -55,6 +55,7 @@ def prepared(folder: Path, encoder: str) -> tuple[ModelSpec, FlowModel]:
     return spec, load(spec, torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["bfloat16", "int8"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_picture_of_the_same_noise_hardly_changes(

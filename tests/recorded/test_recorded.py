@@ -39,10 +39,22 @@ RECORDED: Values = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))
 PLANS: Values = json.loads((HERE / "plans.json").read_text(encoding="utf-8"))
 LINKS: Values = json.loads((HERE / "links.json").read_text(encoding="utf-8"))
 STUDIES, MODELS = LINKS.pop("studies"), LINKS.pop("models")
-SLOW_RUNS = ("bfloat16-batch", "extrapolated-bfloat16")
-"""Processors without bfloat16 products take ten seconds for each."""
+SLOW_RUNS = (
+    "attention",
+    "bfloat16",
+    "extrapolated",
+    "low-pass",
+    "positions",
+    "scale-",
+    "strength",
+    "text-copies",
+)
+"""How the names of runs begin that are left to `make test-slow`: some take ten seconds, and all are many."""
 MACHINES_OWN = ("noise_sha256", "path_length", "chord", "pictures")
 """What else may differ elsewhere: another kernel draws and sums with another last bit."""
+
+
+pytestmark = pytest.mark.usefixtures("shared_weights")
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +85,10 @@ def check_pixels(found: Pixels, sha256: str, elsewhere: int, what: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_RUNS else name for name in RECORDED["runs"]],
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith(SLOW_RUNS) else name
+        for name in RECORDED["runs"]
+    ],
 )
 def test_a_run_gives_what_it_gave(name: str, tmp_path: Path) -> None:
     then = {key: value for key, value in RECORDED["runs"][name].items() if key not in ("argv", "elsewhere")}
@@ -95,7 +110,10 @@ def test_a_run_gives_what_it_gave(name: str, tmp_path: Path) -> None:
     assert missing(rest, now) == []
 
 
-@pytest.mark.parametrize("name", cases.KEPT)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_RUNS else name for name in cases.KEPT],
+)
 def test_a_picture_of_then_is_verified_now(name: str) -> None:
     which, picture = cases.KEPT[name]
     file = HERE / "png" / f"{name}.png"

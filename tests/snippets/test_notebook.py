@@ -72,6 +72,7 @@ def test_a_notebook_of_a_study_is_valid(name: str) -> None:
     assert name in document.cells[0].source
 
 
+@pytest.mark.slow
 def test_the_notebook_of_a_picture_makes_it_again_from_a_clean_clone(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_notebook_of_a_picture_makes_it_again_from_a_clean_clone(
     assert read_receipt(picture).noise_sha256 in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_notebook_of_a_study_executes_from_a_clean_clone(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def test_the_table_is_that_of_one_machine_in_whatever_order_cells_are_measured(
     assert fake.options == {"max_retries": 3, "num_cpus": 1}
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_with_a_cluster_and_without(
     fake: FakeRay, small: Settings, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_stopped_study_goes_on_with_a_cluster_and_without(
     assert len([*run_on_cluster(NAME, small, "auto", tmp_path, anew=True)]) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "kind", "sentence"),
     [

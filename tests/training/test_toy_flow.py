@@ -99,6 +99,7 @@ def test_its_paths_are_as_long_as_the_exact_ones_and_longer_than_the_optimum(
     assert float(length) > float(shortest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["normal", "rings"])
 def test_one_round_of_reflow_straightens_the_paths_and_keeps_their_ends(data: str) -> None:
     before, _ = taught(data, steps=400)

@@ -24,6 +24,7 @@ def _agrees(scene: Scene, picture: torch.Tensor) -> bool:
     return looks == sorted((f.shape, f.colour, f.texture) for f in reading.components if f.is_shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_rendered_truth_is_read_back_at_least_99_times_in_100(size: int) -> None:
     rng = random.Random(11)

@@ -3,6 +3,7 @@
 Where a run ends the next one takes its place; see `sample.integrate` for what is shared.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +35,8 @@ class BatchRunResult:
     noise: Tensor
     encoded: Encoded
     begun: ImageStart | None
+    timer: PhaseTimer
     lengths: LengthRecorder = field(default_factory=LengthRecorder)
-    timer: PhaseTimer = field(default_factory=PhaseTimer)
 
 
 def run_batch(
@@ -44,13 +45,17 @@ def run_batch(
     cache: TextCache,
     stop: Callable[[], bool],
     cancelled: Callable[[int], bool],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[BatchEvent, None, None]:
-    """The events of all runs as they come. `stop` ends all of them, `cancelled` the run of that place."""
+    """The events of all runs as they come. `stop` ends all of them, `cancelled` the run of that place.
+
+    The `clock` counts the seconds of their phases.
+    """
     texts: list[Conditioning] = []
     places: TextPlaces = {}
     encoded: dict[int, Encoded] = {}
     for index, plan in enumerate(plans):
-        timer, first = PhaseTimer(), len(texts)
+        timer, first = PhaseTimer(clock), len(texts)
         for key in text_keys(plan, loaded.weights).values():
             if key not in places:
                 places[key] = len(texts)
@@ -85,7 +90,7 @@ def run_batch(
                     latents[plan.init.sha256] = encoded_init(plan.init, loaded)
                 begun = image_start(plan.init, latents[plan.init.sha256], x)
                 x = begun.at(stage.sigmas[0])
-            records[index] = BatchRunResult(plan, noise, encoded[index], begun)
+            records[index] = BatchRunResult(plan, noise, encoded[index], begun, PhaseTimer(clock))
             texts_of = {branch: places[key] for branch, key in text_keys(plan, loaded.weights).items()}
             active.append(start(index, stage, x, texts_of, held=begun))
 

@@ -5,7 +5,6 @@ background.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -15,7 +14,17 @@ import torch
 
 from sd3demo.catalogue import ModelSpec
 from sd3demo.catalogue.spec import COMPONENTS
-from sd3demo.engine.events import ArmFinished, BatchEvent, Encoded, Event, Finished, Loading, Pixels, Stopped
+from sd3demo.engine.events import (
+    ArmFinished,
+    BatchEvent,
+    Encoded,
+    Event,
+    Finished,
+    Loading,
+    Pixels,
+    StepDone,
+    Stopped,
+)
 from sd3demo.engine.input_image import check_own
 from sd3demo.engine.plan.advice import refuse_unless_it_fits
 from sd3demo.engine.plan.batch_size import check_batch
@@ -30,6 +39,7 @@ from sd3demo.engine.run.previews import fit
 from sd3demo.engine.run.process_group import join_process_group
 from sd3demo.engine.run.prompts import TextCache, text_keys
 from sd3demo.engine.run.state import LoadedModel, PhaseTimer, RunState
+from sd3demo.engine.run.turn import EngineLock, Turn
 from sd3demo.errors import OutOfMemory, Refusal
 from sd3demo.flow.guidance import Branch
 from sd3demo.flow.solvers import Step
@@ -67,7 +77,7 @@ class Engine:
 
     def __init__(self, loader: Loader = load) -> None:
         self._loader = loader
-        self._lock = threading.Lock()
+        self._lock = EngineLock()
         self._loaded: LoadedModel | None = None
         self._texts = TextCache()
 
@@ -92,6 +102,7 @@ class Engine:
         own: Pixels | None = None,
         until: str = "",
         results: bytes = b"",
+        lends: bool = False,
     ) -> Events:
         """The events of a run, the last one Finished or Stopped.
 
@@ -99,31 +110,21 @@ class Engine:
         in another process: with `until` it ends with Paused before the stage of that key, and with the
         `results` of that event it goes on from there.
 
+        A run that `lends` gives the engine back at each of its events until the next one is asked for, so
+        that others can compute meanwhile; see `resting_model` for the plans that may.
+
         `recorders` see each Step beside those that the plan names. Raises Refusal for a model that is absent
         or damaged, and Failure where the arithmetic overflows or the memory runs out. Where it runs out the
         run begins once more with less on the device at once, unless a picture of it is told of.
         """
-        while not self._lock.acquire(timeout=0.05):  # another run is on; stopping works while waiting
-            if stop():
-                yield Stopped(plan.stages[0].key, 0)
-                return
-        told = bool(recorders)  # recorders have seen steps that must not come again
-        try:
-            try:
-                with closing(self._run(plan, recorders, stop, own, until, results)) as events:
-                    for event in events:
-                        told = told or isinstance(event, ArmFinished)  # that picture stays
-                        yield event
-                return
-            except (RuntimeError, MemoryError) as error:
-                lighter = self._lighter(plan, error, last=told)
-            hand_back(torch.device(plan.budget.device))  # the error is gone, and the tensors of its frames
-            try:
-                yield from self._run(lighter, recorders, stop, own, until, results)
-            except (RuntimeError, MemoryError) as error:
-                self._lighter(lighter, error, last=True)
-        finally:
-            self._lock.release()
+        turn = Turn(self._lock, stop)
+        if not turn.take():
+            yield Stopped(plan.stages[0].key, 0)
+            return
+        events = self._attempts(plan, recorders, stop, own, until, results, turn.clock)
+        stopped_at = yield from turn.events_of(events, lends=lends)
+        if stopped_at is not None:
+            yield _stopped_at(stopped_at, plan)
 
     @torch.inference_mode()
     def run_batch(
@@ -132,44 +133,27 @@ class Engine:
         *,
         stop: Callable[[], bool] = never,
         cancelled: Callable[[int], bool] = nobody,
+        lends: bool = False,
     ) -> Generator[BatchEvent, None, None]:
         """Several runs of one model that share its calls; each has its own end, Finished or Stopped.
 
         `stop` ends all of them, `cancelled` the run of that place; both are asked between two calls. Their
         pictures are those of single runs but for the last bits. Where the memory runs out, the runs that are
-        left go on one by one. Raises Refusal for plans of two models, or of more than the one run of a solver
-        each, and Failure as `run` does.
+        left go on one by one. `lends` is that of `run`. Raises Refusal for plans of two models, or of more
+        than the one run of a solver each, and Failure as `run` does.
         """
         check_batch(plans)
-        while plans and not self._lock.acquire(timeout=0.05):
-            if stop() or all(map(cancelled, range(len(plans)))):
-                yield from (BatchEvent(i, Stopped(plan.stages[-1].key, 0)) for i, plan in enumerate(plans))
-                return
         if not plans:
             return
-        try:
-            left = dict(enumerate(plans))
-            try:
-                yield from (BatchEvent(0, event) for event in self._loading(plans[0]))
-                with closing(run_batch(plans, self._bring(plans[0]), self._texts, stop, cancelled)) as events:
-                    for news in events:
-                        if isinstance(news.event, Finished | Stopped):
-                            left.pop(news.run)
-                        yield news
-                return
-            except (RuntimeError, MemoryError) as error:
-                lighter = self._lighter(plans[0], error)
-            hand_back(torch.device(lighter.budget.device))
-            log.warning("the memory ran out with %d runs in a batch: they go on one by one", len(left))
-            try:
-                for place, plan in left.items():
-                    alone, gone = replace(plan, placement=lighter.placement), _only(cancelled, place)
-                    for news in run_batch([alone], self._bring(alone), self._texts, stop, gone):
-                        yield BatchEvent(place, news.event)
-            except (RuntimeError, MemoryError) as error:
-                self._lighter(lighter, error, last=True)
-        finally:
-            self._lock.release()
+        ended = [BatchEvent(place, Stopped(plan.stages[-1].key, 0)) for place, plan in enumerate(plans)]
+        turn = Turn(self._lock, lambda: stop() or all(map(cancelled, range(len(plans)))))
+        if not turn.take():
+            yield from ended
+            return
+        left = dict(enumerate(plans))
+        events = self._batch_attempts(left, stop, cancelled, turn.clock)
+        if (yield from turn.events_of(events, lends=lends)) is not None:
+            yield from (ended[place] for place in left)
 
     @contextmanager
     def hold(self, plan: Plan) -> Iterator[LoadedModel]:
@@ -235,6 +219,8 @@ class Engine:
         Where hooks bring the weights to the device the model is loaded anew.
         """
         loaded, wanted = self._loaded, plan.model_key
+        if self._lock.lenders:  # a run that will go on has this model
+            return
         if loaded is None or loaded.held.adapters == wanted.adapters or loaded.held.placement != "resident":
             return
         if replace(loaded.held, adapters=wanted.adapters, components=wanted.components) != wanted:
@@ -263,6 +249,64 @@ class Engine:
             self._loaded = loaded
         return loaded
 
+    def _attempts(
+        self,
+        plan: Plan,
+        recorders: Sequence[Callable[[Step], None]],
+        stop: Callable[[], bool],
+        own: Pixels | None,
+        until: str,
+        results: bytes,
+        clock: Callable[[], float],
+    ) -> Events:
+        """A run that begins once more, with less on the device, where the memory runs out."""
+        told = bool(recorders)  # recorders have seen steps that must not come again
+        try:
+            with closing(self._run(plan, recorders, stop, own, until, results, clock)) as events:
+                for event in events:
+                    told = told or isinstance(event, ArmFinished)  # that picture stays
+                    yield event
+            return
+        except (RuntimeError, MemoryError) as error:
+            lighter = self._lighter(plan, error, last=told)
+        hand_back(torch.device(plan.budget.device))  # the error is gone, and the tensors of its frames
+        try:
+            yield from self._run(lighter, recorders, stop, own, until, results, clock)
+        except (RuntimeError, MemoryError) as error:
+            self._lighter(lighter, error, last=True)
+
+    def _batch_attempts(
+        self,
+        left: dict[int, Plan],
+        stop: Callable[[], bool],
+        cancelled: Callable[[int], bool],
+        clock: Callable[[], float],
+    ) -> Generator[BatchEvent, None, None]:
+        """A batch that goes on one by one where the memory runs out; what has ended leaves `left`."""
+        plans = tuple(left.values())
+        try:
+            yield from (BatchEvent(0, event) for event in self._loading(plans[0]))
+            model = self._bring(plans[0])
+            with closing(run_batch(plans, model, self._texts, stop, cancelled, clock)) as events:
+                for news in events:
+                    if isinstance(news.event, Finished | Stopped):
+                        left.pop(news.run)
+                    yield news
+            return
+        except (RuntimeError, MemoryError) as error:
+            lighter = self._lighter(plans[0], error)
+        hand_back(torch.device(lighter.budget.device))
+        log.warning("the memory ran out with %d runs in a batch: they go on one by one", len(left))
+        try:
+            for place, plan in tuple(left.items()):
+                alone, gone = replace(plan, placement=lighter.placement), _only(cancelled, place)
+                for news in run_batch([alone], self._bring(alone), self._texts, stop, gone, clock):
+                    if isinstance(news.event, Finished | Stopped):
+                        left.pop(place)
+                    yield BatchEvent(place, news.event)
+        except (RuntimeError, MemoryError) as error:
+            self._lighter(lighter, error, last=True)
+
     def _run(
         self,
         plan: Plan,
@@ -271,10 +315,11 @@ class Engine:
         own: Pixels | None,
         until: str,
         results: bytes,
+        clock: Callable[[], float],
     ) -> Events:
         refuse_unless_it_fits(plan)
         check_own(plan.own_picture, own)
-        timer = PhaseTimer()
+        timer = PhaseTimer(clock)
         yield from self._loading(plan)
         loaded = self._bring(plan)
         timer.lap("load")
@@ -317,6 +362,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _only(cancelled: Callable[[int], bool], place: int) -> Callable[[int], bool]:
     """Whether the run of one place is cancelled, for a batch of that run alone."""
     return lambda _: cancelled(place)
+
+
+def _stopped_at(event: Event, plan: Plan) -> Stopped:
+    """The end of a run that was stopped after an event."""
+    if isinstance(event, StepDone):
+        return Stopped(event.stage, event.index + 1)
+    return Stopped(plan.stages[-1].key, 0)
 
 
 def _prepare(plan: Plan, loader: Loader) -> LoadedModel:

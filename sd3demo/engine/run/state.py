@@ -30,19 +30,20 @@ class LoadedModel:
 
 
 class PhaseTimer:
-    """Seconds of each phase; what comes again is added to it."""
+    """Seconds of each phase by a clock; what comes again is added to it."""
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._start = clock()
         self.laps: dict[str, float] = {}
 
     def since(self) -> float:
-        return time.perf_counter() - self._start
+        return self._clock() - self._start
 
     def lap(self, name: str) -> float:
         seconds = self.since()
         self.laps[name] = self.laps.get(name, 0.0) + seconds
-        self._start = time.perf_counter()
+        self._start = self._clock()
         return seconds
 
 

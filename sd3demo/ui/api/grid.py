@@ -16,7 +16,7 @@ from sd3demo.ui.api.parameters import NAMES, ApiParameter, of_settings, settings
 from sd3demo.ui.api.plan import MODEL
 from sd3demo.ui.context import Core, prepare
 from sd3demo.ui.generate.image_grid import write_sheet
-from sd3demo.ui.run.turns import checked, join
+from sd3demo.ui.run.turns import checked, join, kept_by
 
 AXES = (
     ApiParameter("x", str, "From left to right", f"What varies along each row: {AXIS_HELP}", required=True),
@@ -40,7 +40,8 @@ def grid(core: Core) -> ApiEndpoint:
         planned = grids.plan_grid(sides, base, partial(prepare, core=core))
         ended: dict[int, GridPicture] = {}
         seconds = sum(plan.seconds for plan in planned.plans)
-        with join(core, seconds, lambda _: "fewer values along the sides") as ticket:
+        words, kept = "fewer values along the sides", kept_by(planned.plans)
+        with join(core, seconds, lambda _: words, keeps=kept) as ticket:
             for _ in ticket.waiting():
                 pass
             with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:

@@ -41,7 +41,7 @@ from sd3demo.ui.run.errors import sentence
 from sd3demo.ui.run.files import file_name
 from sd3demo.ui.run.own_picture import OwnPicture, opened_picture
 from sd3demo.ui.run.run_status import STARTING, RunStatus, status_html, waiting
-from sd3demo.ui.run.turns import RunNews, checked, in_turn, join
+from sd3demo.ui.run.turns import RunNews, checked, in_turn, join, kept_by
 from sd3demo.ui.run.visit import NOT_TAKEN, Press, Visit, with_waiting
 from sd3demo.ui.run.wiring import queued
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
@@ -112,7 +112,8 @@ def _enlarge(
     if not isinstance(own, OwnPicture):
         yield from _views(core, plan, in_turn(core, plan, saved=True), visit)
         return
-    with join(core, plan.seconds, partial(lighter, plan), saved=True) as ticket:
+    words = partial(lighter, plan)
+    with join(core, plan.seconds, words, saved=True, keeps=kept_by([plan])) as ticket:
         for place in ticket.waiting():
             yield waiting(place), [gr.skip()] * OUTPUTS
         pixels = own.read(core.limits)  # only now, so that one picture at a time is decoded

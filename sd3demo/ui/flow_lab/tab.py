@@ -37,6 +37,7 @@ from sd3demo.ui.run.run_status import RunStatus, status_html, waiting
 from sd3demo.ui.run.turns import checked, join
 from sd3demo.ui.run.wiring import at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import bound_sketch
+from sd3demo.ui.server.ticket import Waiting
 from sd3demo.ui.studies.panel import study_panel
 
 if TYPE_CHECKING:
@@ -198,21 +199,24 @@ def _in_turn(
     limits = core.limits
     if not limits.labs:
         raise Refusal("training is off on this page; run `sd3demo serve` on your own machine")
-    with join(core, 0.0) as ticket:
+    with join(core, 0.0, keeps=frozenset()) as ticket:
         for place in ticket.waiting():
             yield waiting(place), [gr.skip()] * (4 + len(PLOTS))
         for update in _updates(checked(ticket, views())):
             yield update
-            if ticket.elapsed > limits.run_seconds:
+            if ticket.spent > limits.run_seconds:
                 raise Failure(
-                    f"the training was stopped after {ticket.elapsed:.0f} s; a run has "
+                    f"the training was stopped after {ticket.spent:.0f} s; a run has "
                     f"{limits.run_seconds:g} s here: try fewer steps"
                 )
 
 
-def _updates(views: Iterator[TrainingView]) -> Iterator[tuple[RunStatus, list[object]]]:
+def _updates(views: Iterator[TrainingView | Waiting]) -> Iterator[tuple[RunStatus, list[object]]]:
     charts: dict[str, Chart] = {}
     for view in views:
+        if isinstance(view, Waiting):
+            yield waiting(view), [gr.skip()] * (4 + len(PLOTS))
+            continue
         charts |= view.charts
         plots = (drawn(view.charts[name]) if name in view.charts else gr.skip() for name in PLOTS)
         rest = [charts, view.particles, *plots]

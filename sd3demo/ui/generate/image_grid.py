@@ -47,10 +47,11 @@ from sd3demo.ui.run.own_picture import pictures_by_name
 from sd3demo.ui.run.picture_verdicts import verdicts_of
 from sd3demo.ui.run.pictures import uri
 from sd3demo.ui.run.run_status import STARTING, RunStatus, finished, run_status, running, waiting
-from sd3demo.ui.run.turns import checked, join
+from sd3demo.ui.run.turns import checked, join, kept_by
 from sd3demo.ui.run.visit import Visit
 from sd3demo.ui.run.wiring import QueuedRun, at_once, run_in_queue, stop_runs
 from sd3demo.ui.server.gradio_internals import ServedFile, write_served_file
+from sd3demo.ui.server.ticket import Waiting
 
 NOTHING = "nothing"
 PAUSE = 0.12  # seconds between two pictures of the whole grid
@@ -146,7 +147,8 @@ def run_grid(
         common = prepare(base, core, answers.kind).request
     sides = {"grid": True, "grid_x": x, "grid_across": across, "grid_y": y, "grid_down": down}
     seconds = sum(plan.seconds for plan in planned.plans)
-    with join(core, seconds, lambda _: "fewer values on the sides of the grid") as ticket:
+    words, kept = "fewer values on the sides of the grid", kept_by(planned.plans)
+    with join(core, seconds, lambda _: words, keeps=kept) as ticket:
         for place in ticket.waiting():
             yield waiting(place), [gr.skip()]
         with closing(grids.run(planned, core.together or grids.one_by_one(core.run))) as news:
@@ -217,7 +219,7 @@ def _shown(
     answers: GenerateHandlers,
     visit: Visit,
     planned: GridPlan,
-    news: Iterator[grids.GridEvent],
+    news: Iterator[grids.GridEvent | Waiting],
     sides: Mapping[str, object],
     common: Resolved,
 ) -> Iterator[tuple[RunStatus, list[object]]]:
@@ -227,6 +229,9 @@ def _shown(
     steps, total = 0, sum(len(plan.sigmas) - 1 for plan in planned.plans)
     for one in news:
         match one:
+            case Waiting():
+                yield waiting(one), [gr.skip()]
+                continue
             case GridLoading(event=event):
                 status = run_status(event) if isinstance(event, Loading) else None
                 yield status or STARTING, [gr.skip()]

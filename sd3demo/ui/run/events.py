@@ -9,7 +9,7 @@ from sd3demo.errors import Failure
 
 if TYPE_CHECKING:
     from sd3demo.ui.run.turns import RunNews
-    from sd3demo.ui.server.line import Waiting
+    from sd3demo.ui.server.ticket import Waiting
 
 UNFINISHED = "the run stopped before it was finished"
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from sd3demo.engine.events import Encoded, Event, Loading, StepDone
 from sd3demo.settings import counted
-from sd3demo.ui.server.line import Waiting
+from sd3demo.ui.server.ticket import Waiting
 
 Phase: TypeAlias = Literal["idle", "waiting", "running", "stopped", "finished", "failed"]
 
@@ -53,9 +53,11 @@ NOT_STARTED = (
 
 
 def waiting(news: Waiting) -> RunStatus:
-    """A run in the queue, with how many come before it, the one that goes on among them, and how long."""
+    """A run in the queue, or between two steps: how many come before it, and how long they are to take."""
     before = "one run" if news.place == 1 else f"{news.place} runs"
     when = f", about {news.seconds:.0f} s" if news.seconds >= 1 else ""
+    if news.begun:
+        return RunStatus("waiting", f"Paused between two steps: {before} first{when}")
     return RunStatus("waiting", f"In the queue: {before} before it{when}")
 
 

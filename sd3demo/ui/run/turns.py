@@ -1,15 +1,19 @@
 """A run from its place in the page's queue to its end: the one way in which the page computes."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from sd3demo.engine import Plan
-from sd3demo.engine.events import Event
+from sd3demo.engine.events import Event, Finished, Stopped
+from sd3demo.engine.plan.interleaving import resting_model
+from sd3demo.engine.plan.memory import HeldModel
 from sd3demo.ui.context import Core
 from sd3demo.ui.server.gradio_internals import current_call
 from sd3demo.ui.server.lighter import lighter
-from sd3demo.ui.server.line import Lighter, Ticket, Waiting, always, nothing
+from sd3demo.ui.server.line import Lighter, always, nothing
+from sd3demo.ui.server.ticket import Ticket, Waiting
 
 T = TypeVar("T")
 RunNews: TypeAlias = Generator[Event, None, None] | Generator[Event | Waiting, None, None]
@@ -22,15 +26,23 @@ def join(
     plan: Plan | None = None,
     *,
     saved: bool = False,
+    keeps: frozenset[HeldModel] | None = None,
 ) -> Ticket:
     """Take a place in the queue for the call that is being answered. Raises LineRefusal.
 
-    With a `plan` the turn may be shared with others. The run stops when its call is cancelled, its client
+    With a `plan` the turn may be shared with others; with what it `keeps`, see `kept_by`, a long run gives
+    way to others between two steps. The run stops when its call is cancelled, its client
     has gone, or the page shuts down; a run that is `saved` goes on without its client where the page lets it.
     """
     call = current_call(behind_proxy=core.limits.behind_proxy)
     wanted = always if saved and core.keeps_running else call.wanted
-    return core.line.join(call.visitor, seconds, wanted=wanted, lighter=lighter, plan=plan)
+    return core.line.join(call.visitor, seconds, wanted=wanted, lighter=lighter, plan=plan, keeps=keeps)
+
+
+def kept_by(plans: Sequence[Plan]) -> frozenset[HeldModel] | None:
+    """Return the models that these plans hold while they wait between two steps; None where one cannot."""
+    models = [resting_model(plan) for plan in plans]
+    return None if None in models else frozenset(filter(None, models))
 
 
 def in_turn(
@@ -42,7 +54,8 @@ def in_turn(
     Raises LineRefusal for what the queue does not take, and RunStopped where nobody waits for it any more.
     """
     shareable = None if alone or core.member is None else plan
-    with join(core, plan.seconds, lambda most: lighter(plan, most), shareable, saved=saved) as ticket:
+    words = partial(lighter, plan)
+    with join(core, plan.seconds, words, shareable, saved=saved, keeps=kept_by([plan])) as ticket:
         yield from ticket.waiting()
         if ticket.shared is None or core.member is None:
             yield from checked(ticket, core.run(plan))
@@ -50,9 +63,13 @@ def in_turn(
             yield from checked(ticket, core.member(plan, ticket))
 
 
-def checked(ticket: Ticket, events: Generator[T, None, None]) -> Generator[T, None, None]:
-    """The same events, as long as somebody waits for them. Closing this closes their source."""
+def checked(ticket: Ticket, events: Generator[T, None, None]) -> Generator[T | Waiting, None, None]:
+    """The same events, as long as somebody waits for them, and news of the place while others go first.
+
+    Closing this closes their source.
+    """
     with closing(events):
         for event in events:
             yield event
-            ticket.check()
+            if not isinstance(event, Finished | Stopped):
+                yield from ticket.between_steps()

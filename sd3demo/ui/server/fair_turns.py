@@ -1,34 +1,30 @@
-"""Whose turn is next: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), in seconds.
+"""Whose turn is next: a clock for each visitor, moved on by their turns (Zhang, VirtualClock, SIGCOMM 1990).
 
-A run starts, in virtual time, at its arrival or where its visitor's last one ended, whichever is later, and
-the one that starts first has the next turn. So visitors who wait all the time get equal seconds, whoever had
-much waits for the others, and whoever had nothing for a while overtakes nobody for it: among visitors who ask
-for the same the order is that of their coming.
+Of N visitors at a time each has a claim to every Nth second. A turn of so many seconds moves its visitor's
+clock on by N times as many, and a run stands in the queue where it came or where its visitor's clock stands,
+whichever is later. So visitors who wait all the time get equal seconds, whoever had much waits for others,
+and whoever had no more than their share stands where they came: among those who ask for the same the order is
+that of their coming.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
 @dataclass
 class FairTurns:
-    """Virtual time, and where in it each visitor's last run ended."""
+    """Where each visitor's clock stands, in seconds of the queue's clock."""
 
-    now: float = 0.0
-    """The start of the run that had the last turn."""
     ends: dict[str, float] = field(default_factory=dict)
 
-    def end_of(self, visitor: str, had: float) -> float:
-        """Where a visitor's last run ended: no further ahead than the `had` seconds that still count."""
-        return min(self.ends.get(visitor, self.now), self.now + had)
-
-    def begin(self, start: float) -> None:
-        """A run that starts there has its turn."""
-        self.now = max(self.now, start)
+    def end_of(self, visitor: str, now: float, most: float) -> float:
+        """Where a visitor's clock stands: no further ahead of `now` than so many seconds."""
+        return min(self.ends.get(visitor, -math.inf), now + most)
 
     def charge(self, visitor: str, start: float, seconds: float) -> None:
-        """A run that started there took so long."""
-        self.ends[visitor] = max(self.ends.get(visitor, start), start + seconds)
+        """Move a visitor's clock on, from where a run stood in the queue."""
+        self.ends[visitor] = max(self.ends.get(visitor, start), start) + seconds
 
     def keep(self, visitors: Iterable[str]) -> None:
         """Forget all but these visitors."""

@@ -101,6 +101,7 @@ IN_PUBLIC: Mapping[str, object] = {
     "request_mib": 2.0,
     "runs_gib": 1.0,
     "studies_mib": 64.0,
+    "sessions": 500,
 }
 """Where other people reach the page; the other limits are as at home."""
 

@@ -3,27 +3,29 @@
 Visitors who wait get equal seconds, see `fair_turns`; what was had more than ten minutes ago is forgotten.
 gradio's own queue takes whoever came first, and gives a place away while a cancelled step still runs. Runs
 that would have had the next turns and can share network calls have one turn together, of which each is
-charged its share.
+charged its share. A run that takes long gives way after a slice of it, where it can wait between two steps.
 """
 
 import itertools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Sequence
 
 from sd3demo.engine import Plan
 from sd3demo.engine.plan.batch_size import first_batch
+from sd3demo.engine.plan.memory import HeldModel
 from sd3demo.errors import Refusal
 from sd3demo.settings import counted
-from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.server.fair_turns import FairTurns
 from sd3demo.ui.server.limits import WINDOW, Limits, batch_limit
 from sd3demo.ui.server.shared_run import SharedRun
+from sd3demo.ui.server.ticket import Ticket, Waiting
 
-NEWS = 0.5  # seconds between two looks at a place, and at whether anybody still waits for it
+SLICE = 2.0  # seconds that a run has before it gives way to those who come before the rest of it
+REST = 0.5  # planned seconds that are left of a run which gives way: what is nearly done goes on
+ACCIDENT = 3.0  # seconds that a finished turn may have taken beyond what was expected, at no cost
+LATELY = 0.05  # the weight of the last run in how much longer than planned runs take
 LEAST = 0.05  # seconds that a run counts at least: one that nobody can plan is not free
 MOST_VISITORS = 1000  # that are remembered before those are forgotten who had nothing within ten minutes
 TOO_MANY, FULL = 429, 503
@@ -52,15 +54,6 @@ class LineRefusal(Refusal):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """News of a run in the queue: its place among `count`, and the seconds until its turn, as planned."""
-
-    place: int
-    count: int
-    seconds: float
-
-
 class Line:
     """Who computes, who waits, and what each visitor has had."""
 
@@ -72,6 +65,7 @@ class Line:
         self._active: list[Ticket] = []  # one, or those of a batch
         self._settled = clock()
         self._turns = FairTurns()
+        self._longer = 0.0  # seconds that a run takes beyond its plan, lately: to answer it, and others
         self._had: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         self._numbers = itertools.count()
         self._closed = False
@@ -84,17 +78,19 @@ class Line:
         wanted: Callable[[], bool] = always,
         lighter: Lighter = nothing,
         plan: Plan | None = None,
-    ) -> "Ticket":
+        keeps: frozenset[HeldModel] | None = None,
+    ) -> Ticket:
         """Take a place for a run that is planned to take `seconds`. Raises LineRefusal at a limit.
 
-        With a `plan` it may have its turn together with others, see `Ticket.shared`.
+        With a `plan` it may have its turn together with others, see `Ticket.shared`; with what it `keeps` it
+        may wait between two of its steps.
         """
         with self.changed:
             refusal = self._refusal(visitor, seconds, lighter)
             if refusal is not None:
                 raise refusal
-            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan)
-            ticket.arrived = self._turns.now
+            ticket = Ticket(self, visitor, seconds, wanted, next(self._numbers), plan, keeps)
+            ticket.arrived = self.clock()
             self._waiting.append(ticket)
             self._grant()
             return ticket
@@ -125,7 +121,7 @@ class Line:
     def seconds(self) -> float:
         """The planned seconds until the queue is empty."""
         with self.changed:
-            return self._left() + sum(ticket.seconds for ticket in self._waiting)
+            return self._left() + sum(map(self._expected, self._waiting))
 
     @property
     def closed(self) -> bool:
@@ -137,37 +133,42 @@ class Line:
             self._closed = True
             self.changed.notify_all()
 
-    def order(self) -> "list[Ticket]":
+    def order(self) -> list[Ticket]:
         """Those that wait, as they will have their turns. `changed` must be held."""
-        visitors = {ticket.visitor for ticket in self._waiting}
-        ends = {each: self._turns.end_of(each, self._seconds_had(each)) for each in visitors}
+        visitors, now, claims = {ticket.visitor for ticket in self._waiting}, self.clock(), self._claims()
+        had = {each: claims * (self._seconds_had(each) + ACCIDENT) for each in visitors}
+        ends = {each: self._turns.end_of(each, now, had[each]) for each in visitors}
         for active in self._active:
-            ends[active.visitor] = max(ends.get(active.visitor, 0.0), active.start + active.seconds)
+            end = active.start + claims * self._expected(active)
+            ends[active.visitor] = max(ends.get(active.visitor, end), end)
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
             ticket.start = max(ticket.arrived, ends[ticket.visitor])
-            ends[ticket.visitor] = ticket.start + max(ticket.seconds, LEAST)
-        return sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
+            ends[ticket.visitor] = ticket.start + claims * max(self._expected(ticket), LEAST)
+        order = sorted(self._waiting, key=lambda ticket: (ticket.start, ticket.number))
+        if any(ticket.begun and not ticket.can_wait_beside(order[0]) for ticket in order):
+            order.sort(key=lambda ticket: not ticket.begun)  # there is no room for both: what has begun ends
+        return order
 
-    def place(self, ticket: "Ticket") -> Waiting | None:
+    def place(self, ticket: Ticket) -> Waiting | None:
         """Where a ticket stands; None where it has its turn. `changed` must be held."""
         if ticket in self._active:
             return None
         order = self.order()
         index = order.index(ticket)
-        ahead = self._left() + sum(other.seconds for other in order[:index])
-        return Waiting(index + 1, len(order), ahead)
+        ahead = self._left() + sum(map(self._expected, order[:index]))
+        return Waiting(index + 1, len(order), ahead, ticket.begun)
 
-    def leave(self, ticket: "Ticket") -> None:
-        """Give a place back; a turn is charged with what it took."""
+    def leave(self, ticket: Ticket, *, finished: bool = False) -> None:
+        """Give a place back; a turn is charged with what it took, or as planned where it is `finished`."""
         with self.changed:
             if ticket in self._active:
-                self._charge(ticket)
+                self._charge(ticket, as_planned=finished)
                 self._active.remove(ticket)
             elif ticket in self._waiting:
                 self._waiting.remove(ticket)
             self._grant()
 
-    def give_way(self, ticket: "Ticket", seconds: float, lighter: Lighter = nothing) -> None:
+    def give_way(self, ticket: Ticket, seconds: float, lighter: Lighter = nothing) -> None:
         """Between two parts of a long run: whoever has had less goes first. The place in the queue stays.
 
         Raises LineRefusal where the visitor has had all of their seconds.
@@ -177,23 +178,46 @@ class Line:
             most = self.limits.visitor_seconds
             if self._seconds_had(ticket.visitor) + seconds > most:
                 raise self._all_had(ticket.visitor, seconds, most, lighter)
-            ticket.seconds, ticket.number = seconds, next(self._numbers)
-            ticket.arrived = self._turns.now
-            self._active.remove(ticket)
-            self._waiting.append(ticket)
-            self._grant()
+            self._rejoin(ticket, seconds)
+
+    def break_off(self, ticket: Ticket) -> bool:
+        """Between two steps: end a turn that has had its slice, where another run's is due; whether it was.
+
+        The place in the queue stays.
+        """
+        with self.changed:
+            self._settle()
+            left = ticket.seconds - ticket.owed
+            is_short = ticket.seconds > 0 and left < REST and ticket.owed < 4 * SLICE
+            if ticket.owed < SLICE or is_short or ticket.shared is not None or not self._waiting:
+                return False
+            first = self.order()[0]
+            if first.start >= ticket.start + self._claims() * ticket.owed or not first.can_wait_beside(
+                ticket
+            ):
+                return False
+            self._charge(ticket)
+            ticket.begun = True
+            self._rejoin(ticket, max(left, LEAST))
+            return True
+
+    def _rejoin(self, ticket: Ticket, seconds: float) -> None:
+        ticket.seconds, ticket.number = seconds, next(self._numbers)
+        ticket.arrived = self.clock()
+        self._active.remove(ticket)
+        self._waiting.append(ticket)
+        self._grant()
 
     def _grant(self) -> None:
         if not self._active and self._waiting:
             order = self.order()
-            plans = [ticket.plan for ticket in order]
+            plans = [None if ticket.begun else ticket.plan for ticket in order]
             most = batch_limit(self.limits, plans[0].budget.device) if plans[0] else 1
             self._active = order[: first_batch(plans, most, self.limits.run_seconds)]
             self._settled = self.clock()
             for ticket in self._active:
                 self._waiting.remove(ticket)
                 ticket.started = self._settled
-                self._turns.begin(ticket.start)
             _share_turn(self._active)
         self.changed.notify_all()
 
@@ -204,10 +228,26 @@ class Line:
             ticket.owed += (now - self._settled) / len(self._active)
         self._settled = now
 
-    def _charge(self, ticket: "Ticket") -> None:
+    def _claims(self) -> int:
+        """How many visitors share the time."""
+        return len({ticket.visitor for ticket in self._everybody()}) or 1
+
+    def _expected(self, ticket: Ticket) -> float:
+        """The seconds that a run takes as things go: its plan knows nothing of a busy page."""
+        return ticket.seconds + self._longer
+
+    def _cost(self, ticket: Ticket, took: float) -> float:
+        """What a finished turn costs in the order of turns: equal runs the same, though the page is busy."""
+        expected = self._expected(ticket)
+        if not ticket.begun:
+            self._longer += LATELY * (max(took - ticket.seconds, 0.0) - self._longer)
+        return max(expected, took - ACCIDENT)
+
+    def _charge(self, ticket: Ticket, *, as_planned: bool = False) -> None:
         self._settle()
         now, took = self._settled, ticket.owed
-        self._turns.charge(ticket.visitor, ticket.start, took)
+        cost = self._cost(ticket, took) if as_planned and ticket.seconds > 0 else took
+        self._turns.charge(ticket.visitor, ticket.start, self._claims() * cost)
         ticket.used += took
         ticket.owed = 0.0
         ticket.started = now
@@ -234,14 +274,14 @@ class Line:
     def _left(self) -> float:
         """The planned seconds that the runs which go on have left, those of a batch one after another."""
         self._settle()
-        return sum(max(ticket.seconds - ticket.owed, 0.0) for ticket in self._active)
+        return sum(max(self._expected(ticket) - ticket.owed, 0.0) for ticket in self._active)
 
-    def _everybody(self) -> "list[Ticket]":
+    def _everybody(self) -> list[Ticket]:
         return self._waiting + self._active
 
     def _refusal(self, visitor: str, seconds: float, lighter: Lighter) -> LineRefusal | None:
         limits, everybody = self.limits, self._everybody()
-        line = self._left() + sum(ticket.seconds for ticket in self._waiting)
+        line = self._left() + sum(map(self._expected, self._waiting))
         verb = "is" if len(everybody) == 1 else "are"
         is_long = f"{counted(len(everybody), 'run')} {verb} in the queue, {line:.0f} s"
         if self._closed:
@@ -297,79 +337,6 @@ class Line:
             if seconds <= 1e-9:
                 return max(moment + WINDOW - self.clock(), 1.0)
         return 0.0
-
-
-class Ticket:
-    """A place in the line, then a turn; leaving the block gives both back."""
-
-    def __init__(
-        self,
-        line: Line,
-        visitor: str,
-        seconds: float,
-        wanted: Callable[[], bool],
-        number: int,
-        plan: Plan | None,
-    ) -> None:
-        self.line = line
-        self.visitor = visitor
-        self.seconds = seconds
-        self.number = number
-        self.started = 0.0
-        self.arrived = self.start = 0.0
-        """In the virtual time of `FairTurns`."""
-        self.used = 0.0
-        """Seconds of all turns so far."""
-        self.owed = 0.0
-        """Its share of this turn's seconds, not charged yet."""
-        self.plan = plan
-        self.shared: SharedRun | None = None
-        """The runs that it has its turn with, as soon as it has it; None where it goes alone."""
-        self.place = 0
-        """Its place among them."""
-        self._wanted = wanted
-
-    def __enter__(self) -> "Ticket":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.shared is not None:
-            self.shared.leave(self.place)
-        self.line.leave(self)
-
-    def waiting(self) -> Iterator[Waiting]:
-        """Yield the place until the turn has come. Raises as `check` does."""
-        pause = 0.0
-        while True:
-            self.check()
-            with self.line.changed:
-                if pause and self.line.place(self) is not None:
-                    self.line.changed.wait(pause)
-                place = self.line.place(self)
-            if place is None:
-                return
-            pause = NEWS
-            yield place
-
-    def give_way(self, seconds: float) -> Iterator[Waiting]:
-        """Let others go first who have had less, and yield the place until the turn has come again.
-
-        `seconds` is what the next part should take.
-        """
-        self.line.give_way(self, seconds)
-        yield from self.waiting()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of this turn so far."""
-        return self.line.clock() - self.started
-
-    def check(self) -> None:
-        """Raise RunStopped where nobody waits for the result any more, or the page shuts down."""
-        if self.line.closed or not self._wanted():
-            raise RunStopped(0)
 
 
 def _share_turn(tickets: Sequence[Ticket]) -> None:

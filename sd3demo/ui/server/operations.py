@@ -17,8 +17,8 @@ from sd3demo.engine.events import ArmFinished, BatchEvent, Event, Finished, Pixe
 from sd3demo.errors import Failure, Refusal
 from sd3demo.ui.context import Core, Events
 from sd3demo.ui.server import metrics
-from sd3demo.ui.server.line import Ticket
 from sd3demo.ui.server.run_log import about_plan, write_line
+from sd3demo.ui.server.ticket import Ticket
 from sd3demo.ui.server.visitor_hash import visitor_hash
 
 News = TypeVar("News", Event, BatchEvent)

@@ -16,7 +16,7 @@ from sd3demo.ui.context import Core
 from sd3demo.ui.run.as_code_view import study_as_code_html
 from sd3demo.ui.run.plots import drawn
 from sd3demo.ui.run.run_status import RunStatus, finished, running, waiting
-from sd3demo.ui.server.line import Waiting
+from sd3demo.ui.server.ticket import Waiting
 from sd3demo.ui.studies import table_view
 from sd3demo.ui.studies.in_turn import refuse_where_off, study_in_turn
 

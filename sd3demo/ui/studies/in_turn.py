@@ -9,7 +9,7 @@ from sd3demo.studies.study import Measured, Study, StudyEvent, run
 from sd3demo.ui.context import Core
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.run.turns import join
-from sd3demo.ui.server.line import Ticket, Waiting
+from sd3demo.ui.server.ticket import Ticket, Waiting
 
 MIB = 2**20
 OFF = "studies are off on this page; run `sd3demo study` on your own machine"

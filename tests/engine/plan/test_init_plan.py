@@ -62,7 +62,7 @@ BAD = {
     "mask of another size": ({"init": (64, 64), "mask": (32, 64)}, "mask is 32 x 64 and init 64 x 64"),
     "mask alone": ({"mask": (64, 64)}, "mask is given without init"),
     "size": ({"init": (60, 44)}, "init is 60 x 44; tiny makes sides that divide by 8"),
-    "too large": ({"init": (4000, 3200)}, "give width 72 and height 56"),
+    "too large": ({"init": (2000, 1600)}, "give width 72 and height 56"),
     "strength 0": ({"init": (64, 64), "image_strength": 0}, "image_strength is 0; it must lie in [0.01, 1]"),
     "strength 2": ({"init": (64, 64), "image_strength": 2}, "image_strength is 2; it must lie in [0.01, 1]"),
     "strip": ({"init": (8, 800)}, "its sides must lie in"),

@@ -107,7 +107,7 @@ def test_twice_it_is_said_and_the_next_run_is_right(phase: Phase, error: Excepti
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, *(pytest.param(times, marks=pytest.mark.slow) for times in (2, 3))])
 def test_runs_that_go_together_are_tried_one_by_one(phase: Phase, times: int) -> None:
     plans = [asked(seed=seed) for seed in range(3)]
     short = engine(Shortage(phase, MemoryError(), times))

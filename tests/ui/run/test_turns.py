@@ -19,8 +19,9 @@ from sd3demo.ui.run.run_status import run_status
 from sd3demo.ui.run.turns import in_turn
 from sd3demo.ui.server.gradio_internals import Call, current_call
 from sd3demo.ui.server.limits import Limits
-from sd3demo.ui.server.line import Line, LineRefusal, Waiting
+from sd3demo.ui.server.line import Line, LineRefusal
 from sd3demo.ui.server.operations import Operations, watched
+from sd3demo.ui.server.ticket import Waiting
 from tests.ui.fake_page import Rehearsal, write_model
 
 UI = Path(__file__).resolve().parents[3] / "sd3demo" / "ui"

@@ -1,6 +1,7 @@
 """The queue of the page: whose turn is next, what is refused and with which words, and that one computes."""
 
 import random
+import statistics
 import threading
 import time
 from collections import Counter
@@ -14,7 +15,8 @@ from sd3demo.settings import Request, parse
 from sd3demo.ui.run.events import RunStopped
 from sd3demo.ui.server import line as lines
 from sd3demo.ui.server.limits import WINDOW, Limits
-from sd3demo.ui.server.line import FULL, TOO_MANY, Line, LineRefusal, Ticket, Waiting
+from sd3demo.ui.server.line import FULL, TOO_MANY, Line, LineRefusal
+from sd3demo.ui.server.ticket import Ticket, Waiting
 
 
 class Clock:
@@ -99,16 +101,49 @@ def test_who_was_away_overtakes_nobody_who_waits_for_as_much(clock: Clock) -> No
 
 def test_who_had_a_long_run_waits_until_the_others_had_as_much(clock: Clock) -> None:
     line = line_of(clock)
-    took(line, clock, line.join("long", 1.0), 10.0)  # planned as short as the others'
-    going, again = line.join("short", 1.0), line.join("long", 1.0)
-    for turn in range(1, 12):
-        assert active(line, [going, again]) is going, turn
+    long, going = line.join("long", 1.0), line.join("short", 1.0)
+    took(line, clock, long, 10.0)  # planned as short as the others'
+    again = line.join("long", 1.0)
+    turns = 0
+    while active(line, [going, again]) is going:
         following = line.join("short", 1.0)
         took(line, clock, going, 1.0)
-        going = following
-        if turn == 10:
-            break
-    assert active(line, [going, again]) is again
+        going, turns = following, turns + 1
+    assert 5 <= turns <= 10
+
+
+def test_what_was_had_while_nobody_waited_costs_nothing(clock: Clock) -> None:
+    line = line_of(clock)
+    took(line, clock, line.join("alone", 100.0), 100.0)
+    going = line.join("other", 1.0)
+    again, another = line.join("alone", 1.0), line.join("third", 1.0)
+    took(line, clock, going, 1.0)
+    assert active(line, [again, another]) is again
+
+
+def test_equal_visitors_who_come_and_go_wait_about_as_long(clock: Clock) -> None:
+    """Nobody who looked long at their picture overtakes all those who came before them."""
+    line, rng = line_of(clock), random.Random(3)
+    back = {str(number): clock.now + rng.uniform(0, 2) for number in range(24)}
+    waiting: list[Ticket] = []
+    came: dict[Ticket, float] = {}
+    waits: list[float] = []
+    while len(waits) < 600:
+        for visitor, moment in sorted(back.items(), key=lambda each: each[1]):
+            if moment <= clock.now:
+                waiting.append(line.join(visitor, 0.7))
+                came[waiting[-1]] = back.pop(visitor)
+        if not waiting:
+            clock.now = min(back.values())
+            continue
+        ticket = active(line, waiting)
+        clock.now += rng.uniform(0.4, 1.6)
+        line.leave(ticket, finished=True)
+        waiting.remove(ticket)
+        waits.append(clock.now - came.pop(ticket))
+        back[ticket.visitor] = clock.now + waits[-1] * rng.uniform(0.5, 1.5)
+    middle, late = statistics.quantiles(waits[100:], n=20)[9::9]
+    assert late <= 2 * middle
 
 
 def test_a_long_run_is_forgotten_after_ten_minutes(clock: Clock) -> None:

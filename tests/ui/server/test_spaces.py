@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -124,14 +125,17 @@ def token() -> dict[str, str]:
     return {"X-IP-Token": f"a.{payload}.b"}
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "headers", "words"),
     [
         (429, {"left": 5, "wait": 3600}, token(), "You have exceeded your ZeroGPU quota"),
-        (429, {"left": 5, "wait": 0}, token(), "You have exceeded your ZeroGPU runs limit"),
-        (429, {"left": 5, "wait": 60}, {}, "Space app has reached its GPU limit"),
-        (429, {"left": 5, "wait": -1}, token(), "is larger than the maximum allowed"),
-        (503, {}, token(), "No GPU was available"),
+        slow(429, {"left": 5, "wait": 0}, token(), "You have exceeded your ZeroGPU runs limit"),
+        slow(429, {"left": 5, "wait": 60}, {}, "Space app has reached its GPU limit"),
+        slow(429, {"left": 5, "wait": -1}, token(), "is larger than the maximum allowed"),
+        slow(503, {}, token(), "No GPU was available"),
     ],
 )
 def test_what_zerogpu_refuses_reaches_the_visitor_in_its_own_words(
