@@ -72,13 +72,14 @@ def exact_ends(path: Path, data: ExactData) -> MeanEnds:
 
 def euler_errors(path: Path, data: ExactData, noise: Tensor, counts: Sequence[int]) -> Tensor:
     """How far Euler's ends are from those of the exact flow, root mean square over the noise, (counts,)."""
+    first = path_times(path, counts[0])
+    start = first_state(path, noise, first)
+    exact = exact_end(path, data, start, first[0])
     errors = []
-    for steps in counts:
+    for steps in counts:  # all of them begin at the same time
         times = path_times(path, steps)
-        start = first_state(path, noise, times)
         reached = euler_path(path, exact_ends(path, data), start, times)[-1]
-        away = reached - exact_end(path, data, start, times[0])
-        errors.append(away.square().sum(-1).mean().sqrt())
+        errors.append((reached - exact).square().sum(-1).mean().sqrt())
     return torch.stack(errors)
 
 
