@@ -33,7 +33,7 @@ from sd3demo.ui.server.gradio_internals import current_tab
 
 TEXT = text_file("extrapolate")
 FIRST = "a red circle above a blue square"
-"""The prompt where no enlargement is recorded; otherwise it is that of the picture shown."""
+"""The prompt of a link that names none; the box opens with the recorded picture's, where there is one."""
 KEPT = 3600  # seconds that a visitor's X-rays are remembered
 
 
@@ -84,7 +84,7 @@ def extrapolate(core: Core) -> None:
     linked(
         below.kind(ExtrapolationForm),
         {**linked_controls, "studies": below.text},
-        values,
+        values | {"prompt": FIRST},
         titles=titles(ExtrapolationForm),
         when=[below.text.change],
         after=runs,
