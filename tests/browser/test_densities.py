@@ -40,7 +40,6 @@ def slide(page: Page, name: str, value: float) -> None:
     box.press("Tab")
 
 
-@pytest.mark.smoke
 def test_a_slider_moves_and_the_plots_data_change(page: Page) -> None:
     opened(page)
     assert peak(page, "pdf", "logit-normal") == pytest.approx(0.5, abs=0.02)
@@ -72,6 +71,7 @@ def test_more_pixels_move_the_shift_and_the_list_of_times(page: Page) -> None:
     expect(page.locator("#plot-schedule")).to_contain_text("at shift 2")
 
 
+@pytest.mark.smoke
 def test_a_row_of_table_1_sets_its_density(page: Page) -> None:
     opened(page)
     page.locator("#presets").get_by_text("rf/lognorm(0.50, 0.60)").click()

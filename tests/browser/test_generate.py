@@ -107,7 +107,6 @@ def test_stop_ends_a_run_at_its_next_step_and_keeps_what_is_seen(
     expect(page.locator("#status .done")).to_contain_text("Done")
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("sent", [True, False], ids=["the run waits", "the run is not sent yet"])
 def test_stop_while_waiting_takes_a_visitor_out_of_the_line(
     page: Page, rehearsal: Rehearsal, address: str, monkeypatch: pytest.MonkeyPatch, sent: bool

@@ -38,7 +38,6 @@ def test_the_grid_and_its_sides_and_the_box_for_seeds_are_in_a_link(page: Page, 
     expect(page.locator("#grid-run")).to_be_visible()
 
 
-@pytest.mark.smoke
 def test_the_shape_follows_the_sides_of_a_link_and_a_side_too_long_is_refused(
     page: Page, address: str
 ) -> None:

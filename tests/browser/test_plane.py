@@ -89,7 +89,6 @@ def test_other_data_have_their_own_particles(page: Page) -> None:
     assert len(set(ends.values())) == 3
 
 
-@pytest.mark.smoke
 @pytest.mark.phone
 def test_the_tab_opens_on_particles_that_move_by_themselves_and_under_the_slider(page: Page) -> None:
     open_tab(page, "Flow lab")

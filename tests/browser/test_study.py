@@ -82,7 +82,6 @@ def record(core: Core) -> None:
     file.write_text(json.dumps(recorded.result("score", settings, table)))
 
 
-@pytest.mark.smoke
 def test_a_study_runs_is_stopped_and_resumed(page: Page, engine: HeldEngine, tmp_path: Path) -> None:
     engine.held = True
     number = page.locator("#set-score-n input[type=number]")
@@ -116,6 +115,7 @@ def test_a_study_runs_is_stopped_and_resumed(page: Page, engine: HeldEngine, tmp
     assert rows[-1][0] == "mean"
 
 
+@pytest.mark.smoke
 def test_a_study_below_is_built_when_it_is_looked_at_and_runs(page: Page) -> None:
     assert page.locator("#study-score-cfg-run").count() == 0
     page.click("#study-tab-score-cfg-button")

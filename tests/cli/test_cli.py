@@ -337,6 +337,7 @@ def test_what_computes_nothing_does_not_load_torch(words: list[str]) -> None:
     assert done.stderr.strip() == ""
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command(model: str, home: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     words = [sys.executable, "-m", "sd3demo", "generate", PROMPT, "--model", model, "--steps", "1", "--json"]

@@ -13,6 +13,8 @@ from sd3demo.errors import Failure
 from sd3demo.flow.solvers import Step
 from tests.cli.test_cli import PROMPT, answer, files, home, model, refused
 
+pytestmark = pytest.mark.usefixtures("shared_weights")
+
 __all__ = ["home", "model"]  # fixtures
 
 QUICK = ("--steps", "2", "--scale", "2")

@@ -13,6 +13,8 @@ from sd3demo.errors import Failure
 from sd3demo.flow.extrapolation.methods import METHODS
 from tests.cli.test_cli import PROMPT, answer, files, home, model, refused
 
+pytestmark = pytest.mark.usefixtures("shared_weights")
+
 __all__ = ["home", "model"]  # fixtures
 
 RUN = [name for name in METHODS if name != "super-resolution"]  # that one needs a network of the user's

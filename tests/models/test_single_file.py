@@ -80,6 +80,7 @@ def test_a_file_that_holds_all_gives_the_folders_picture(tmp_path: Path) -> None
     assert apart(picture(name), expected) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flux-dev", "flux-schnell"])
 def test_a_file_of_flux_in_diffusers_names_gives_the_folders_picture(
     checkpoint: Callable[..., Path], tmp_path: Path, kind: str

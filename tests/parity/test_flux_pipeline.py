@@ -57,7 +57,7 @@ def asked(folder: Path, **settings: object) -> Request:
 @SIZES
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cfg", [1, 2.5])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_latents_are_the_pipelines(
     checkpoint: Callable[..., Path], kind: str, cfg: float, count: int, size: tuple[int, int]
 ) -> None:
@@ -68,6 +68,7 @@ def test_the_latents_are_the_pipelines(
     assert ran.finished.calls == STEPS * (1 if cfg == 1 else 2)
 
 
+@pytest.mark.slow
 def test_embedded_guidance_is_the_pipelines(checkpoint: Callable[..., Path]) -> None:
     folder = checkpoint("flux-dev")
     weak, strong = (run(asked(folder, guidance=scale)) for scale in (1.5, 7.0))
@@ -94,6 +95,7 @@ def test_a_text_is_encoded_as_the_pipeline_does(checkpoint: Callable[..., Path],
     torch.testing.assert_close(told.pooled, pooled, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_the_picture_is_the_pipelines_to_one_level_of_eight_bits(checkpoint: Callable[..., Path]) -> None:
     folder = checkpoint("flux-dev")

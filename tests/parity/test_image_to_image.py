@@ -57,7 +57,9 @@ def reference(
 
 
 @pytest.mark.parametrize("kind", PIPELINES)
-@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize(
+    "masked", [pytest.param(False, id="whole", marks=pytest.mark.slow), pytest.param(True, id="masked")]
+)
 @pytest.mark.parametrize(("strength", "cfg", "size"), [(0.6, 2.5, (64, 64)), (0.95, 1, (96, 40))])
 def test_the_latents_are_the_pipelines(
     checkpoint: Callable[..., Path],

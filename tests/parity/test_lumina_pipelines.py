@@ -74,7 +74,7 @@ def asked(folder: Path, **settings: object) -> Request:
 @SIZES
 @pytest.mark.parametrize("kind", STOCK)
 @pytest.mark.parametrize("cfg", [1, 4])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_latents_are_the_pipelines(
     checkpoint: Checkpoint, kind: str, cfg: float, count: int, size: tuple[int, int]
 ) -> None:

@@ -53,7 +53,7 @@ def asked(folder: Path, **settings: object) -> Request:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("t5", ["on", "zeros"])
-@pytest.mark.parametrize("cfg", [1, 5])
+@pytest.mark.parametrize("cfg", [pytest.param(1, marks=pytest.mark.slow), 5])
 @pytest.mark.parametrize("size", [(64, 64), (96, 40)], ids=["square", "wide"])
 def test_the_latents_are_the_pipelines(
     checkpoint: Callable[..., Path], kind: str, t5: str, cfg: float, size: tuple[int, int]

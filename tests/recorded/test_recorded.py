@@ -39,17 +39,18 @@ RECORDED: Values = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))
 PLANS: Values = json.loads((HERE / "plans.json").read_text(encoding="utf-8"))
 LINKS: Values = json.loads((HERE / "links.json").read_text(encoding="utf-8"))
 STUDIES, MODELS = LINKS.pop("studies"), LINKS.pop("models")
-SLOW_RUNS = (
-    "attention",
-    "bfloat16",
-    "extrapolated",
-    "low-pass",
-    "positions",
-    "scale-",
-    "strength",
-    "text-copies",
-)
-"""How the names of runs begin that are left to `make test-slow`: some take ten seconds, and all are many."""
+QUICK = frozenset(
+    {
+        *cases.GENERATED,
+        "method-projected",
+        "method-direct",
+        "compare",
+        "preset-paper",
+        "cascade",
+        "own-picture",
+    }
+) - {"bfloat16", "bfloat16-batch"}
+"""The runs of `make test`; the others, a second or ten each, are slow: there are many."""
 MACHINES_OWN = ("noise_sha256", "path_length", "chord", "pictures")
 """What else may differ elsewhere: another kernel draws and sums with another last bit."""
 
@@ -85,10 +86,7 @@ def check_pixels(found: Pixels, sha256: str, elsewhere: int, what: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith(SLOW_RUNS) else name
-        for name in RECORDED["runs"]
-    ],
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECORDED["runs"]],
 )
 def test_a_run_gives_what_it_gave(name: str, tmp_path: Path) -> None:
     then = {key: value for key, value in RECORDED["runs"][name].items() if key not in ("argv", "elsewhere")}
@@ -112,7 +110,7 @@ def test_a_run_gives_what_it_gave(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_RUNS else name for name in cases.KEPT],
+    [pytest.param(name, marks=pytest.mark.slow) if name == "bfloat16" else name for name in cases.KEPT],
 )
 def test_a_picture_of_then_is_verified_now(name: str) -> None:
     which, picture = cases.KEPT[name]

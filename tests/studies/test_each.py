@@ -35,7 +35,7 @@ LITTLE: dict[str, dict[str, object]] = {
     "t5-off": {"n": 1, "categories": "colours, typography", "t5": "on, zeros", "steps": 3},
     "depth": {"n": 1, "categories": "colours, single", "models": "exact, straight", "scenes": 2, "steps": 3},
     "race": {
-        "n": 2,
+        "n": 1,
         "formulations": "paths",
         "plane_data": "clusters",
         "budgets": "2, 5",

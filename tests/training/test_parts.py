@@ -174,6 +174,7 @@ def test_patch_labels_say_what_covers_each_patch() -> None:
     assert named == [*wanted, len(SHAPES) + len(LETTERS) + list(COLOURS).index("blue")]
 
 
+@pytest.mark.slow
 def test_the_ring_renews_itself_and_keeps_captions_with_their_pictures(encoders: TextEncoders) -> None:
     vae = autoencoder((16, 16, 16)).eval()
     mix = {"single": 1, "word": 1}

@@ -92,6 +92,7 @@ def test_finishing_the_decoder_leaves_the_latents_as_they_are(tmp_path: Path) ->
     assert not all(equal for name, equal in same.items() if name.startswith("decoder"))
 
 
+@pytest.mark.slow
 def test_teaching_places_changes_what_t5_says_at_letters_and_nothing_else(tmp_path: Path) -> None:
     settings = {**SMALL, "resume": Path("assets/tiny"), "out": tmp_path, "stage": "spelling"}
     reports = list(train(TrainSettings.model_validate({**settings, "minutes": 0.05})))

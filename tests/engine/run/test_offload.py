@@ -128,6 +128,7 @@ def test_every_placement_gives_on_a_gpu_what_the_cpu_gives(
         torch.testing.assert_close(latents.cpu(), expected, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32(checkpoint: Callable[..., Path]) -> None:
     folder = checkpoint("sd3.5-large")
     exact = run(asked(folder)).latents

@@ -10,6 +10,8 @@ from sd3demo.engine.run.turn import EngineLock, Turn
 from sd3demo.settings import Request, parse
 from sd3demo.settings.extrapolation import Extrapolation
 
+pytestmark = pytest.mark.usefixtures("shared_weights")
+
 
 def planned(prompt: str = "a red circle", **given: object) -> Plan:
     values = {"prompt": prompt, "model": "tiny", "steps": 4, **given}

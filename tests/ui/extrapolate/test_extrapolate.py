@@ -50,6 +50,8 @@ from sd3demo.ui.run.run_status import RunStatus, status_html
 from sd3demo.ui.server.gradio_internals import ServedFile
 from tests.ui.fake_extrapolation import enlarging
 
+pytestmark = pytest.mark.usefixtures("shared_weights")
+
 SPEC = CATALOGUE["sd3-medium"]
 CORE = Core(("sd3-medium",), enlarging, None)  # type: ignore[call-arg]
 HTML = "<script>alert(1)</script> & <img src=x onerror=alert(2)>"
@@ -309,6 +311,7 @@ def test_any_two_of_the_large_pictures_can_be_chosen() -> None:
     assert re.search(r'file=projected.png" selected', last)
 
 
+@pytest.mark.slow
 def test_the_previous_run_can_be_laid_beside_the_next_one() -> None:
     first = shown(held("paper", use_text=False, use_attention=False))[-1]
     assert first.previous is not None
