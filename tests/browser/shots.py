@@ -43,6 +43,8 @@ def main() -> None:
             if title == "Extrapolate":
                 page.click("#large-run")
                 page.wait_for_selector("#large-status .done")
+            if title == "Flow lab":  # it is built when it is looked at
+                page.wait_for_selector("#forward-paths .js-plotly-plot", state="attached")
             page.wait_for_timeout(6000)
             shoot(page, title.lower().replace(" ", "-"))
         browser.close()
