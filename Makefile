@@ -27,6 +27,7 @@ test-slow: $(READY)  ## the ones that take longer: most of the browser's, a trai
 test-int8: $(READY)  ## the tests of 8-bit text encoders; torchao is installed for as long as they run
 	$(IN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torchao
 	result=0; OMP_NUM_THREADS=1 $(IN) -m pytest tests/models/test_low_bits.py tests/models/test_quantised_folders.py \
+		tests/models/test_lora_text_encoders.py \
 		$(ARGS) || result=$$?; $(IN) -m pip uninstall --quiet --yes torchao; exit $$result
 
 soak: $(READY)  ## load, kills, nonsense, cancels and faults on the real page; ARGS="kills --count 8" narrows it
