@@ -17,24 +17,15 @@ from sd3demo.ui.server import line as lines
 from sd3demo.ui.server.limits import WINDOW, Limits
 from sd3demo.ui.server.line import FULL, TOO_MANY, Line, LineRefusal
 from sd3demo.ui.server.ticket import Ticket, Waiting
-
-
-class Clock:
-    """A time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.ui.server.set_clock import SetClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SetClock:
+    return SetClock()
 
 
-def line_of(clock: Clock, **limits: object) -> Line:
+def line_of(clock: SetClock, **limits: object) -> Line:
     return Line(parse(Limits, limits), clock)
 
 
@@ -45,7 +36,7 @@ def active(line: Line, tickets: list[Ticket]) -> Ticket:
     return found
 
 
-def served(line: Line, clock: Clock, tickets: list[Ticket]) -> list[str]:
+def served(line: Line, clock: SetClock, tickets: list[Ticket]) -> list[str]:
     """The visitors in the order of their turns, each of which takes what was planned."""
     left, order = list(tickets), []
     while left:
@@ -57,7 +48,7 @@ def served(line: Line, clock: Clock, tickets: list[Ticket]) -> list[str]:
     return order
 
 
-def test_a_visitor_with_many_runs_does_not_hold_up_one_with_one(clock: Clock) -> None:
+def test_a_visitor_with_many_runs_does_not_hold_up_one_with_one(clock: SetClock) -> None:
     line = line_of(clock)
     tickets = [line.join("greedy", 4.0) for _ in range(20)]
     tickets += [line.join("late", 4.0), line.join("later", 4.0)]
@@ -65,7 +56,7 @@ def test_a_visitor_with_many_runs_does_not_hold_up_one_with_one(clock: Clock) ->
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_while_all_wait_none_has_had_more_than_a_run_beyond_another(seed: int, clock: Clock) -> None:
+def test_while_all_wait_none_has_had_more_than_a_run_beyond_another(seed: int, clock: SetClock) -> None:
     rng, line = random.Random(seed), line_of(clock)
     visitors = "abcd"
     tickets = [line.join(visitor, rng.uniform(0.5, 5.0)) for visitor in visitors for _ in range(8)]
@@ -80,12 +71,12 @@ def test_while_all_wait_none_has_had_more_than_a_run_beyond_another(seed: int, c
         left.remove(ticket)
 
 
-def took(line: Line, clock: Clock, ticket: Ticket, seconds: float) -> None:
+def took(line: Line, clock: SetClock, ticket: Ticket, seconds: float) -> None:
     clock.now += seconds
     line.leave(ticket)
 
 
-def test_who_was_away_overtakes_nobody_who_waits_for_as_much(clock: Clock) -> None:
+def test_who_was_away_overtakes_nobody_who_waits_for_as_much(clock: SetClock) -> None:
     """Visitors who come again and again are served as they come, whoever had more runs before."""
     line = line_of(clock)
     for _ in range(5):  # the others look at what they got
@@ -99,7 +90,7 @@ def test_who_was_away_overtakes_nobody_who_waits_for_as_much(clock: Clock) -> No
     assert active(line, [second]) is second
 
 
-def test_who_had_a_long_run_waits_until_the_others_had_as_much(clock: Clock) -> None:
+def test_who_had_a_long_run_waits_until_the_others_had_as_much(clock: SetClock) -> None:
     line = line_of(clock)
     long, going = line.join("long", 1.0), line.join("short", 1.0)
     took(line, clock, long, 10.0)  # planned as short as the others'
@@ -112,7 +103,7 @@ def test_who_had_a_long_run_waits_until_the_others_had_as_much(clock: Clock) -> 
     assert 5 <= turns <= 10
 
 
-def test_what_was_had_while_nobody_waited_costs_nothing(clock: Clock) -> None:
+def test_what_was_had_while_nobody_waited_costs_nothing(clock: SetClock) -> None:
     line = line_of(clock)
     took(line, clock, line.join("alone", 100.0), 100.0)
     going = line.join("other", 1.0)
@@ -121,7 +112,7 @@ def test_what_was_had_while_nobody_waited_costs_nothing(clock: Clock) -> None:
     assert active(line, [again, another]) is again
 
 
-def test_equal_visitors_who_come_and_go_wait_about_as_long(clock: Clock) -> None:
+def test_equal_visitors_who_come_and_go_wait_about_as_long(clock: SetClock) -> None:
     """Nobody who looked long at their picture overtakes all those who came before them."""
     line, rng = line_of(clock), random.Random(3)
     back = {str(number): clock.now + rng.uniform(0, 2) for number in range(24)}
@@ -146,7 +137,7 @@ def test_equal_visitors_who_come_and_go_wait_about_as_long(clock: Clock) -> None
     assert late <= 2 * middle
 
 
-def test_a_long_run_is_forgotten_after_ten_minutes(clock: Clock) -> None:
+def test_a_long_run_is_forgotten_after_ten_minutes(clock: SetClock) -> None:
     line = line_of(clock)
     took(line, clock, line.join("long", 1.0), 100.0)
     clock.now += WINDOW + 1
@@ -156,7 +147,7 @@ def test_a_long_run_is_forgotten_after_ten_minutes(clock: Clock) -> None:
         assert line.order() == [again, new]
 
 
-def test_runs_of_one_visitor_come_in_turn(clock: Clock) -> None:
+def test_runs_of_one_visitor_come_in_turn(clock: SetClock) -> None:
     line = line_of(clock)
     tickets = [line.join("me", seconds) for seconds in (3.0, 1.0, 2.0)]
     order = []
@@ -167,7 +158,7 @@ def test_runs_of_one_visitor_come_in_turn(clock: Clock) -> None:
     assert order == [3.0, 1.0, 2.0]
 
 
-def test_everybody_is_told_their_place_and_the_seconds_until_their_turn(clock: Clock) -> None:
+def test_everybody_is_told_their_place_and_the_seconds_until_their_turn(clock: SetClock) -> None:
     line = line_of(clock)
     line.join("a", 10.0)
     second, third = line.join("a", 5.0), line.join("b", 2.0)
@@ -177,7 +168,7 @@ def test_everybody_is_told_their_place_and_the_seconds_until_their_turn(clock: C
         assert line.place(second) == Waiting(2, 2, 8.0)
 
 
-def test_a_turn_is_charged_with_what_it_took_and_forgotten_after_ten_minutes(clock: Clock) -> None:
+def test_a_turn_is_charged_with_what_it_took_and_forgotten_after_ten_minutes(clock: SetClock) -> None:
     line = line_of(clock)
     with line.join("a", 1.0):
         clock.now += 7.0
@@ -207,7 +198,7 @@ def refusal(line: Line, visitor: str, seconds: float) -> LineRefusal:
     ],
 )
 def test_a_limit_is_named_with_what_was_asked_what_would_pass_and_the_queue(
-    limits: dict[str, object], status: int, words: str, clock: Clock
+    limits: dict[str, object], status: int, words: str, clock: SetClock
 ) -> None:
     line = line_of(clock, **limits)
     for visitor in ("me", "you", "me"):
@@ -220,7 +211,7 @@ def test_a_limit_is_named_with_what_was_asked_what_would_pass_and_the_queue(
     assert "\n" not in str(found)
 
 
-def test_seconds_that_were_had_come_back_and_the_refusal_says_when(clock: Clock) -> None:
+def test_seconds_that_were_had_come_back_and_the_refusal_says_when(clock: SetClock) -> None:
     line = line_of(clock, visitor_seconds=100)
     with line.join("me", 90.0):
         clock.now += 90.0
@@ -233,7 +224,7 @@ def test_seconds_that_were_had_come_back_and_the_refusal_says_when(clock: Clock)
     line.join("me", 20.0)
 
 
-def test_another_visitor_is_not_refused_for_it(clock: Clock) -> None:
+def test_another_visitor_is_not_refused_for_it(clock: SetClock) -> None:
     line = line_of(clock, visitor_seconds=100, visitor_places=1)
     line.join("me", 90.0)
     assert line.refusal("me") is not None
@@ -241,7 +232,7 @@ def test_another_visitor_is_not_refused_for_it(clock: Clock) -> None:
     line.join("you", 90.0)
 
 
-def test_a_long_run_gives_way_between_its_parts_and_keeps_its_place(clock: Clock) -> None:
+def test_a_long_run_gives_way_between_its_parts_and_keeps_its_place(clock: SetClock) -> None:
     line = line_of(clock, places=2)
     study = line.join("study", 0.0)
     picture = line.join("me", 1.0)
@@ -254,7 +245,7 @@ def test_a_long_run_gives_way_between_its_parts_and_keeps_its_place(clock: Clock
     assert study.used == 3.0
 
 
-def test_a_long_run_ends_where_its_visitor_has_had_all(clock: Clock) -> None:
+def test_a_long_run_ends_where_its_visitor_has_had_all(clock: SetClock) -> None:
     line = line_of(clock, visitor_seconds=10)
     study = line.join("study", 0.0)
     clock.now += 8.0
@@ -283,7 +274,7 @@ def test_one_computes_at_a_time_and_all_come_to_their_turn() -> None:
     assert line.count == 0
 
 
-def test_who_is_not_waited_for_any_more_leaves_the_queue_and_takes_no_turn(clock: Clock) -> None:
+def test_who_is_not_waited_for_any_more_leaves_the_queue_and_takes_no_turn(clock: SetClock) -> None:
     line, wanted = line_of(clock), [True]
     first = line.join("a", 1.0)
     with line.join("b", 1.0, wanted=lambda: wanted[0]) as ticket:
@@ -297,7 +288,7 @@ def test_who_is_not_waited_for_any_more_leaves_the_queue_and_takes_no_turn(clock
     assert line.count == 0
 
 
-def test_a_page_that_shuts_down_takes_nobody_and_lets_everybody_go(clock: Clock) -> None:
+def test_a_page_that_shuts_down_takes_nobody_and_lets_everybody_go(clock: SetClock) -> None:
     line = line_of(clock)
     ticket = line.join("a", 1.0)
     line.close()
@@ -307,7 +298,7 @@ def test_a_page_that_shuts_down_takes_nobody_and_lets_everybody_go(clock: Clock)
     assert (found.status, str(found)) == (FULL, lines.CLOSING)
 
 
-def test_what_is_remembered_of_visitors_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_of_visitors_is_bounded(clock: SetClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MOST_VISITORS", 50)
     line = line_of(clock)
     for number in range(200):
@@ -330,7 +321,7 @@ def turn(line: Line, tickets: list[Ticket]) -> list[Ticket]:
         return [ticket for ticket in tickets if line.place(ticket) is None]
 
 
-def test_equal_runs_that_wait_have_one_turn_and_share_what_it_takes(clock: Clock) -> None:
+def test_equal_runs_that_wait_have_one_turn_and_share_what_it_takes(clock: SetClock) -> None:
     line, made = line_of(clock, batch=3), planned()
     first = line.join("first", 1.0)
     rest = [line.join(visitor, 2.0, plan=made) for visitor in "abcd"]
@@ -354,7 +345,7 @@ def test_equal_runs_that_wait_have_one_turn_and_share_what_it_takes(clock: Clock
     assert rest[3].shared is None
 
 
-def test_a_batch_overtakes_nobody(clock: Clock) -> None:
+def test_a_batch_overtakes_nobody(clock: SetClock) -> None:
     line, equal, other = line_of(clock, batch=8), planned(), planned(steps=9)
     first = line.join("first", 1.0)
     plans = {"a": equal, "b": other, "c": equal, "d": equal, "e": None, "f": equal}
@@ -371,7 +362,7 @@ def test_a_batch_overtakes_nobody(clock: Clock) -> None:
     assert order == ["a", "b", "cd", "e", "f"]
 
 
-def test_a_visitor_with_many_equal_runs_has_one_in_a_batch_with_others(clock: Clock) -> None:
+def test_a_visitor_with_many_equal_runs_has_one_in_a_batch_with_others(clock: SetClock) -> None:
     line, made = line_of(clock, batch=3), planned()
     first = line.join("first", 1.0)
     greedy = [line.join("greedy", 4.0, plan=made) for _ in range(6)]
@@ -380,13 +371,13 @@ def test_a_visitor_with_many_equal_runs_has_one_in_a_batch_with_others(clock: Cl
     assert [ticket.visitor for ticket in turn(line, greedy + others)] == ["greedy", "late", "later"]
 
 
-def test_without_batches_every_run_has_its_own_turn(clock: Clock) -> None:
+def test_without_batches_every_run_has_its_own_turn(clock: SetClock) -> None:
     line, made = line_of(clock, batch=1), planned()
     tickets = [line.join(visitor, 1.0, plan=made) for visitor in "abc"]
     assert served(line, clock, tickets) == ["a", "b", "c"]
 
 
-def test_what_was_not_measured_goes_alone(clock: Clock) -> None:
+def test_what_was_not_measured_goes_alone(clock: SetClock) -> None:
     line = line_of(clock)
     made = plan(Request(prompt="a", steps=4), find("tiny"), Budget("cuda"))
     first = line.join("first", 1.0)

@@ -1,11 +1,12 @@
 """That threads share few arenas, counted by glibc itself."""
 
+import ctypes
 import subprocess
 import sys
 
 import pytest
 
-from sd3demo.ui.server.malloc_arenas import ARENAS
+from sd3demo.ui.server.malloc_arenas import ARENAS, keep_few_arenas
 
 COUNT = """
 import ctypes, sys, threading
@@ -45,3 +46,15 @@ def test_threads_share_few_arenas(tmp_path: object) -> None:
     file = f"{tmp_path}/arenas.xml"
     assert arenas("few", file) <= ARENAS
     assert arenas("as many as glibc makes", file) > ARENAS
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_elsewhere_a_page_opens_without(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no C library by no name: asking for it raises."""
+
+    def raises(name: None) -> None:
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(ctypes, "CDLL", raises)
+    assert not keep_few_arenas()

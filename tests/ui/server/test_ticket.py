@@ -13,32 +13,23 @@ from sd3demo.ui.run.run_status import run_status
 from sd3demo.ui.server.limits import Limits
 from sd3demo.ui.server.line import SLICE, Line
 from sd3demo.ui.server.ticket import Ticket, Waiting
+from tests.ui.server.set_clock import SetClock
 
 TINY = HeldModel("tiny", "", "", (), "float32", "cpu", "resident")
 ONE, OTHER = frozenset({TINY}), frozenset({replace(TINY, name="other")})
 
 
-class Clock:
-    """A time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def line(clock: Clock) -> Line:
+def line(clock: SetClock) -> Line:
     return Line(parse(Limits, {}), clock)
 
 
-def finish_times(line: Line, clock: Clock, tickets: list[Ticket], step: float = 0.1) -> dict[str, float]:
+def finish_times(line: Line, clock: SetClock, tickets: list[Ticket], step: float = 0.1) -> dict[str, float]:
     """When each of these runs ends, in seconds from now, if each takes what was planned, step by step."""
     begun, left = clock.now, {ticket: round(ticket.seconds / step) for ticket in tickets}
     ended: dict[str, float] = {}
@@ -56,26 +47,26 @@ def finish_times(line: Line, clock: Clock, tickets: list[Ticket], step: float = 
     return ended
 
 
-def test_short_runs_do_not_wait_for_the_end_of_a_long_one(line: Line, clock: Clock) -> None:
+def test_short_runs_do_not_wait_for_the_end_of_a_long_one(line: Line, clock: SetClock) -> None:
     tickets = [line.join("long", 60.0, keeps=ONE)]
     tickets += [line.join(visitor, 1.0, keeps=ONE) for visitor in "abc"]
     ended = finish_times(line, clock, tickets)
     assert ended == {"a": SLICE + 1, "b": SLICE + 2, "c": SLICE + 3, "long": 63.0}
 
 
-def test_a_run_that_cannot_wait_between_steps_goes_on_to_its_end(line: Line, clock: Clock) -> None:
+def test_a_run_that_cannot_wait_between_steps_goes_on_to_its_end(line: Line, clock: SetClock) -> None:
     tickets = [line.join("long", 60.0), line.join("short", 1.0, keeps=ONE)]
     assert finish_times(line, clock, tickets) == {"long": 60.0, "short": 61.0}
 
 
-def test_a_run_gives_no_way_to_another_model(line: Line, clock: Clock) -> None:
+def test_a_run_gives_no_way_to_another_model(line: Line, clock: SetClock) -> None:
     """Two models at once may have no room. The other one waits, also behind new runs of this one."""
     tickets = [line.join("long", 10.0, keeps=ONE), line.join("other", 1.0, keeps=OTHER)]
     tickets += [line.join("short", 1.0, keeps=ONE)]
     assert finish_times(line, clock, tickets) == {"long": 10.0, "other": 11.0, "short": 12.0}
 
 
-def test_what_has_begun_ends_before_another_model_comes(line: Line, clock: Clock) -> None:
+def test_what_has_begun_ends_before_another_model_comes(line: Line, clock: SetClock) -> None:
     long, short = line.join("long", 10.0, keeps=ONE), line.join("short", 5.0, keeps=ONE)
     clock.now += SLICE
     assert line.break_off(long)
@@ -84,20 +75,22 @@ def test_what_has_begun_ends_before_another_model_comes(line: Line, clock: Clock
     assert finish_times(line, clock, left)["other"] == 14.0
 
 
-def test_a_run_that_keeps_nothing_gives_way_to_every_model(line: Line, clock: Clock) -> None:
+def test_a_run_that_keeps_nothing_gives_way_to_every_model(line: Line, clock: SetClock) -> None:
     tickets = [line.join("lab", 10.0, keeps=frozenset()), line.join("a", 1.0, keeps=ONE)]
     tickets += [line.join("b", 1.0, keeps=OTHER)]
     assert finish_times(line, clock, tickets) == {"a": SLICE + 1, "b": SLICE + 2, "lab": 12.0}
 
 
-def test_two_long_runs_take_turns(line: Line, clock: Clock) -> None:
+def test_two_long_runs_take_turns(line: Line, clock: SetClock) -> None:
     tickets = [line.join(visitor, 10.0, keeps=ONE) for visitor in "ab"]
     ended = finish_times(line, clock, tickets)
     assert ended["b"] == 20.0
     assert ended["a"] >= 20.0 - 2 * SLICE
 
 
-def test_another_run_of_the_same_visitor_goes_behind_the_whole_of_the_first(line: Line, clock: Clock) -> None:
+def test_another_run_of_the_same_visitor_goes_behind_the_whole_of_the_first(
+    line: Line, clock: SetClock
+) -> None:
     first, second = line.join("me", 10.0, keeps=ONE), line.join("me", 1.0, keeps=ONE)
     clock.now += 5.0
     assert not line.break_off(first)
@@ -106,7 +99,7 @@ def test_another_run_of_the_same_visitor_goes_behind_the_whole_of_the_first(line
         assert line.place(second) is None
 
 
-def test_whoever_gave_way_is_told_so(line: Line, clock: Clock) -> None:
+def test_whoever_gave_way_is_told_so(line: Line, clock: SetClock) -> None:
     long = line.join("long", 10.0, keeps=ONE)
     line.join("short", 3.0, keeps=ONE)
     clock.now += 4.0
@@ -117,7 +110,7 @@ def test_whoever_gave_way_is_told_so(line: Line, clock: Clock) -> None:
     assert status.text == "Paused between two steps: one run first, about 3 s"
 
 
-def test_the_seconds_of_all_turns_are_counted(line: Line, clock: Clock) -> None:
+def test_the_seconds_of_all_turns_are_counted(line: Line, clock: SetClock) -> None:
     long, short = line.join("long", 10.0, keeps=ONE), line.join("short", 3.0, keeps=ONE)
     clock.now += 4.0
     assert line.break_off(long)
@@ -148,7 +141,7 @@ def test_what_a_run_reads_of_its_model_does_not_make_it_another_one() -> None:
     assert kept[0] == kept[1] is not None
 
 
-def test_equal_runs_cost_the_same_however_busy_the_page_was(line: Line, clock: Clock) -> None:
+def test_equal_runs_cost_the_same_however_busy_the_page_was(line: Line, clock: SetClock) -> None:
     """Whoever's run took long by accident is served in turn all the same."""
     for visitor, took in (("unlucky", 2.0), ("lucky", 0.5)):
         with line.join(visitor, 0.6):
@@ -161,7 +154,7 @@ def test_equal_runs_cost_the_same_however_busy_the_page_was(line: Line, clock: C
         assert line.place(lucky) is not None
 
 
-def test_a_plan_that_says_far_too_little_does_not_buy_turns(line: Line, clock: Clock) -> None:
+def test_a_plan_that_says_far_too_little_does_not_buy_turns(line: Line, clock: SetClock) -> None:
     cheat, going = line.join("cheat", 0.1), line.join("honest", 1.0)
     clock.now += 100.0
     line.leave(cheat, finished=True)
@@ -172,7 +165,7 @@ def test_a_plan_that_says_far_too_little_does_not_buy_turns(line: Line, clock: C
         assert line.place(again) is not None
 
 
-def test_who_waits_is_told_what_runs_take_as_things_go(line: Line, clock: Clock) -> None:
+def test_who_waits_is_told_what_runs_take_as_things_go(line: Line, clock: SetClock) -> None:
     for _ in range(200):
         with line.join("a", 0.2):
             clock.now += 1.0
@@ -184,7 +177,7 @@ def test_who_waits_is_told_what_runs_take_as_things_go(line: Line, clock: Clock)
     assert last.seconds == pytest.approx(2.0, rel=0.01)
 
 
-def test_a_run_that_is_nearly_done_goes_on(line: Line, clock: Clock) -> None:
+def test_a_run_that_is_nearly_done_goes_on(line: Line, clock: SetClock) -> None:
     run = line.join("me", 1.0, keeps=ONE)
     line.join("other", 1.0, keeps=ONE)
     clock.now += SLICE + 1
