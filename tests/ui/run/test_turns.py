@@ -2,12 +2,13 @@
 
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sd3demo.engine.events import Finished, StepDone
+from sd3demo.engine.events import Event, Finished, StepDone
 from sd3demo.history import RunStore
 from sd3demo.history.receipts import receipts_of
 from sd3demo.history.verifying import compare
@@ -194,3 +195,60 @@ def test_a_run_that_is_saved_nowhere_ends_with_its_visitor(
     monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call("me", lambda: False))
     with pytest.raises(RunStopped):
         list(in_turn(core, prepare({"prompt": "a", "model": core.models[0]}, core), saved=True))
+
+
+@pytest.fixture
+def two_visitors(monkeypatch: pytest.MonkeyPatch) -> tuple[Core, list[str]]:
+    """The real engine, whose runs give way at every step, and the visitor who asks next."""
+    asking = ["long"]
+    monkeypatch.setattr("sd3demo.ui.server.line.SLICE", 0.0)
+    monkeypatch.setattr("sd3demo.ui.run.turns.current_call", lambda **_: Call(asking[0], lambda: True))
+    return core_of(("tiny",)), asking
+
+
+def begun(core: Core, values: dict[str, object]) -> Generator[Event | Waiting, None, None]:
+    """A run that stands at its first step."""
+    news = in_turn(core, prepare({"model": "tiny", **values}, core))
+    next(event for event in news if isinstance(event, StepDone))
+    return news
+
+
+@pytest.mark.usefixtures("shared_weights")
+def test_a_real_run_gives_way_between_two_steps_and_its_picture_is_the_same(
+    two_visitors: tuple[Core, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core, asking = two_visitors
+    values: dict[str, object] = {"prompt": "a red circle", "steps": 6}
+    *_, alone = core.run(prepare({"model": "tiny", **values}, core))
+    long = begun(core, values)
+    asking[0] = "short"
+    short = in_turn(core, prepare({"model": "tiny", "prompt": "a blue square", "steps": 2}, core))
+    assert isinstance(next(short), Waiting)
+    paused = next(long)
+    assert isinstance(paused, Waiting)
+    assert paused.begun
+    monkeypatch.setattr("sd3demo.ui.server.line.SLICE", 100.0)
+    *_, first = short
+    assert isinstance(first, Finished)
+    *_, last = long
+    assert isinstance(last, Finished)
+    assert isinstance(alone, Finished)
+    assert np.array_equal(last.pictures[0], alone.pictures[0])
+    assert core.line.count == 0
+
+
+@pytest.mark.usefixtures("shared_weights")
+def test_a_run_that_is_stopped_while_it_gave_way_leaves_the_engine_to_the_other(
+    two_visitors: tuple[Core, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core, asking = two_visitors
+    long = begun(core, {"prompt": "a red circle", "steps": 6})
+    asking[0] = "short"
+    short = in_turn(core, prepare({"model": "tiny", "prompt": "a ring", "steps": 2}, core))
+    next(short)
+    next(long)
+    monkeypatch.setattr("sd3demo.ui.server.line.SLICE", 100.0)
+    long.close()
+    *_, last = short
+    assert isinstance(last, Finished)
+    assert core.line.count == 0
